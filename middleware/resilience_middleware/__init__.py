@@ -1,0 +1,1 @@
+"""Adapters of asyncio-resilience: ASGI, aiohttp, httpx, the endpoints and the demo."""

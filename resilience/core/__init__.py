@@ -1,0 +1,1 @@
+"""What everything else stands on: protocols, time, verdicts, windows, events, durations."""

@@ -1,0 +1,126 @@
+"""One way to refuse a nonsensical option: name it, show it, say what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from resilience.errors import ConfigError
+
+__all__ = ["callback", "choice", "flag", "integer", "number", "text"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _range(kind: str, low: float | None, above: float | None, high: float | None) -> str:
+    parts = [kind]
+    if low is not None:
+        parts.append(f"of at least {low:g}")
+    if above is not None:
+        parts.append(f"above {above:g}")
+    if high is not None:
+        parts.append(f"{'and ' if len(parts) > 1 else 'of '}at most {high:g}")
+    return " ".join(parts)
+
+
+def number(
+    option: str,
+    value: object,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+) -> float:
+    """Return `value` as a float, or refuse it.
+
+    Args:
+        option: the option's name, for the message.
+        value: what the user gave; NaN, infinities, booleans and strings are refused.
+        low: the smallest value allowed.
+        above: a bound that the value must be strictly above.
+        high: the largest value allowed.
+
+    Raises:
+        ConfigError: it is not such a number.
+
+    Example:
+        >>> number("timeout", 2, above=0)
+        2.0
+        >>> number("timeout", float("nan"), above=0)
+        Traceback (most recent call last):
+        resilience.errors.ConfigError: timeout must be a number above 0, got nan
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        given = float(value)
+        fits = (
+            (low is None or given >= low)
+            and (above is None or given > above)
+            and (high is None or given <= high)
+        )
+        if fits:
+            return given
+    message = f"{option} must be {_range('a number', low, above, high)}, got {value!r}"
+    raise ConfigError(message)
+
+
+def integer(option: str, value: object, *, low: int = 1, high: int | None = None) -> int:
+    """Return `value` as an int of at least `low` (and at most `high`), or refuse it.
+
+    Raises:
+        ConfigError: it is a boolean, not whole, or outside the range.
+    """
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    if not fits or (high is not None and value > high):  # type: ignore[operator]  # fits says it is an int
+        message = f"{option} must be {_range('a whole number', low, None, high)}, got {value!r}"
+        raise ConfigError(message)
+    return value  # type: ignore[return-value]  # same
+
+
+def choice(option: str, value: object, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`, or refuse it.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    names = tuple(allowed)
+    if isinstance(value, str) and value in names:
+        return value
+    message = f"{option} must be one of {', '.join(names)}, got {value!r}"
+    raise ConfigError(message)
+
+
+def flag(option: str, value: object) -> bool:
+    """Return `value` if it is True or False, or refuse it.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(value, bool):
+        return value
+    message = f"{option} must be true or false, got {value!r}"
+    raise ConfigError(message)
+
+
+def text(option: str, value: object) -> str:
+    """Return `value` if it is a non-empty string, or refuse it.
+
+    Raises:
+        ConfigError: it is not a string, or blank.
+    """
+    if isinstance(value, str) and value.strip():
+        return value
+    message = f"{option} must be a non-empty string, got {value!r}"
+    raise ConfigError(message)
+
+
+def callback(option: str, value: F) -> F:
+    """Return `value` if it can be called, or refuse it.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if callable(value):
+        return value
+    message = f"{option} must be a function, got {value!r}"
+    raise ConfigError(message)

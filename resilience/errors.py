@@ -1,0 +1,178 @@
+"""Every exception this library raises on purpose, one family in one file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "BulkheadFull",
+    "CircuitOpen",
+    "ConfigError",
+    "DeliveryError",
+    "LimitReached",
+    "LoadShed",
+    "MissingExtra",
+    "QueryError",
+    "RateLimited",
+    "Rejected",
+    "ResilienceError",
+    "StoreError",
+    "TimeoutExceeded",
+]
+
+
+def _rebuild(kind: type[ResilienceError], args: tuple[Any, ...], state: dict[str, Any]) -> ResilienceError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ResilienceError(Exception):
+    """Base of the family: `except ResilienceError` catches whatever the library itself decided."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only constructors break the default pickling, which process pools rely on.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class ConfigError(ResilienceError, ValueError):
+    """An option, a file or a rule says something that cannot be meant.
+
+    Args:
+        message: what is wrong and what is allowed, in one line.
+        file: where it was read, if it was read from a file.
+        line: the line in that file, from 1.
+        column: the column in that line, from 1.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        place = ":".join(str(part) for part in (file, line, column) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+
+
+class QueryError(ResilienceError):
+    """A PromQL expression that cannot be parsed, is not supported, or fails when it is evaluated.
+
+    Args:
+        message: what is wrong, in one line.
+        text: the expression.
+        position: offset of the fault in `text`, in characters from 0.
+    """
+
+    def __init__(self, message: str, *, text: str | None = None, position: int | None = None) -> None:
+        where = "" if position is None else f" (at character {position + 1})"
+        super().__init__(message + where)
+        self.message = message
+        self.text = text
+        self.position = position
+
+
+class Rejected(ResilienceError):
+    """A policy refused a call before it began: nothing was sent, nothing was run.
+
+    Args:
+        message: who refused and why.
+        policy: name of the policy that refused.
+        retry_after: seconds after which another try makes sense, or None when nobody knows.
+    """
+
+    def __init__(self, message: str, *, policy: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.policy = policy
+        self.retry_after = retry_after
+
+
+class CircuitOpen(Rejected):
+    """A circuit breaker is open (or half open with every permit taken).
+
+    Args:
+        message: which breaker, and in what state.
+        policy: name of the breaker.
+        retry_after: seconds until it lets a probe through.
+        state: `open`, `half_open` or `forced_open`.
+        last_failure: the failure that the breaker saw last.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        policy: str = "",
+        retry_after: float | None = None,
+        state: str = "open",
+        last_failure: BaseException | None = None,
+    ) -> None:
+        super().__init__(message, policy=policy, retry_after=retry_after)
+        self.state = state
+        self.last_failure = last_failure
+
+
+class BulkheadFull(Rejected):
+    """Every permit of a bulkhead is taken and its queue is full, or the wait was too long."""
+
+
+class RateLimited(Rejected):
+    """A rate limiter has no token for this call now."""
+
+
+class LimitReached(Rejected):
+    """An adaptive limiter's current concurrency limit is taken."""
+
+
+class LoadShed(Rejected):
+    """The call was shed: its criticality is below what the load allows."""
+
+
+class TimeoutExceeded(ResilienceError, TimeoutError):
+    """A Timeout policy's own deadline passed; also a builtin `TimeoutError`, so plain code works.
+
+    Args:
+        message: which timeout, and how long it was.
+        policy: name of the timeout.
+        seconds: the time that was allowed.
+    """
+
+    def __init__(self, message: str = "", *, policy: str = "", seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.policy = policy
+        self.seconds = seconds
+
+
+class DeliveryError(ResilienceError):
+    """A notification could not be delivered.
+
+    Args:
+        message: the channel and what it answered, without any secret.
+        retryable: whether the same notification may succeed later.
+        retry_after: seconds the receiver asked to wait.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class StoreError(ResilienceError):
+    """State could not be read or written durably."""
+
+
+class MissingExtra(ResilienceError, ImportError):
+    """An optional dependency is not installed.
+
+    Args:
+        module: what could not be imported.
+        extra: the extra of this distribution that brings it.
+    """
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed: pip install 'asyncio-resilience[{extra}]'")
+        self.module = module
+        self.extra = extra

@@ -1,0 +1,138 @@
+"""What every policy can do once it has said how it wraps a call: decorate, `call`, guard a block."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.events import Listeners
+from resilience.core.ports import Call, CallContext, Clock
+from resilience.core.validate import text
+from resilience.errors import ConfigError
+
+__all__ = ["GuardPolicy", "WrappingPolicy", "is_async", "refuse_sync"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Token = TypeVar("Token")
+
+
+def is_async(function: object) -> bool:
+    """Whether calling `function` gives a coroutine: `async def`, a partial of one, or an object whose call is one."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  not whether, but how it is called
+    )
+
+
+def refuse_sync(function: object, policy: str) -> None:
+    """Refuse to decorate what would run unprotected.
+
+    Raises:
+        ConfigError: `function` is a plain `def`.
+    """
+    if not is_async(function):
+        message = (
+            f"{policy} guards coroutines, and {getattr(function, '__qualname__', function)!r} is a plain function:"
+            " make it `async def`, or guard `asyncio.to_thread(function, ...)` inside one"
+        )
+        raise ConfigError(message)
+
+
+class WrappingPolicy:
+    """Base of the policies that wrap: a subclass defines `execute` and, where it may repeat, sets `repeats`.
+
+    Args:
+        name: what events, statistics and signals call it; the class's `kind` when not given.
+        clock: where time comes from.
+    """
+
+    kind: ClassVar[str] = "policy"
+    repeats: ClassVar[bool] = False
+
+    def __init__(self, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.name = self.kind if name is None else text("name", name)
+        self.clock = clock
+        self.events: Listeners[object] = Listeners()
+
+    async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
+        """Run `call` under this policy and return what it returns."""
+        raise NotImplementedError  # pragma: no cover  every subclass defines it
+
+    async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function(*args, **kwargs)` under this policy."""
+        return await self.execute(functools.partial(function, *args, **kwargs))
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Decorate a coroutine function; its signature stays.
+
+        Raises:
+            ConfigError: it is a plain `def`.
+        """
+        refuse_sync(function, f"{type(self).__name__} {self.name!r}")
+        execute = self.execute
+
+        @functools.wraps(function)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await execute(functools.partial(function, *args, **kwargs))
+
+        return guarded
+
+
+class GuardPolicy(WrappingPolicy, Generic[Token]):
+    """Base of the policies that admit and release: a subclass defines `enter`, and `wait` and `leave` where it needs them."""
+
+    holds: ClassVar[bool] = True
+
+    def enter(self, now: float, context: CallContext | None) -> Token | None:
+        """Admit one call; see `core.ports.Guard`."""
+        raise NotImplementedError  # pragma: no cover  every subclass defines it
+
+    async def wait(self, context: CallContext | None) -> Token:
+        """Wait for admission; only called where `enter` may return None."""
+        raise NotImplementedError  # pragma: no cover  as above
+
+    def leave(
+        self, token: Token, result: object, error: BaseException | None, started: float, now: float
+    ) -> None:
+        """Give the token back; see `core.ports.Guard`."""
+
+    async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
+        """Run `call` once, if it is admitted."""
+        monotonic = self.clock.monotonic
+        started = monotonic()
+        token = self.enter(started, context)
+        if token is None:
+            token = await self.wait(context)
+            started = monotonic()
+        try:
+            result = await call()
+        except BaseException as error:
+            self.leave(token, None, error, started, monotonic())
+            raise
+        self.leave(token, result, None, started, monotonic())
+        return result
+
+    @asynccontextmanager
+    async def guard(self, context: CallContext | None = None) -> AsyncIterator[None]:
+        """Guard a block: `async with policy.guard():`.
+
+        Each `guard()` is one call of its own, so any number of blocks can be inside at once.
+        """
+        monotonic = self.clock.monotonic
+        started = monotonic()
+        token = self.enter(started, context)
+        if token is None:
+            token = await self.wait(context)
+            started = monotonic()
+        try:
+            yield
+        except BaseException as error:
+            self.leave(token, None, error, started, monotonic())
+            raise
+        self.leave(token, cast("Any", None), None, started, monotonic())
