@@ -1,0 +1,161 @@
+"""The guarded aiohttp client for the library's own calls: notifications, probes, other servers' APIs."""
+
+from __future__ import annotations
+
+import json as _json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from resilience.core.validate import integer, number
+
+__all__ = ["GuardedClient", "Response"]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer, read whole.
+
+    Args:
+        status: the status code.
+        headers: case-insensitive.
+        body: at most the client's `max_body` bytes.
+        truncated: whether more followed that was not read.
+        url: where it came from, after redirects.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    truncated: bool = False
+    url: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400  # noqa: PLR2004  the class of errors
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, what is not UTF-8 replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: it is none, or it was cut.
+        """
+        return _json.loads(self.body)
+
+
+class GuardedClient:
+    """Calls to other servers: retried, timed out, with a breaker for each host, bodies bounded.
+
+    Its session is made at the first call and closed by `close()` (or `async with`).
+
+    Args:
+        timeout: seconds for one attempt, connecting included.
+        max_body: bytes of a response that are read; what follows is cut off.
+        headers: sent with every request.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+
+    def __init__(
+        self, *, timeout: float = 10.0, max_body: int = 1_048_576, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.timeout = number("timeout", timeout, above=0)
+        self.max_body = integer("max_body", max_body, low=0)
+        self._headers = dict(headers or {})
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        data: bytes | str | Mapping[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  of one attempt; the caller's own is above it
+        idempotent: bool | None = None,
+        redirects: bool = False,
+    ) -> Response:
+        """Send one request.
+
+        Args:
+            method: upper case.
+            url: absolute.
+            headers: beside the client's own.
+            params: query parameters.
+            json: sent as a JSON body.
+            data: sent as it is, or as a form.
+            timeout: seconds for one attempt instead of the client's.
+            idempotent: whether it may be sent again; None lets the method and `Idempotency-Key` say.
+            redirects: whether to follow redirects; off, a 3xx is returned as it is.
+
+        Returns:
+            the answer, whatever its status; no status raises.
+
+        Raises:
+            CircuitOpen: the host failed too often.
+            TimeoutExceeded: no answer in time.
+            aiohttp.ClientError: it could not be sent, or the connection broke.
+        """
+        session = self._session
+        if session is None or session.closed:
+            session = self._session = aiohttp.ClientSession(headers=self._headers, trust_env=True)
+        async with session.request(
+            method,
+            URL(url),
+            headers=headers,
+            params=params,
+            json=json,
+            data=data,
+            allow_redirects=redirects,
+            timeout=aiohttp.ClientTimeout(total=self.timeout if timeout is None else timeout),
+        ) as response:
+            body = await _read(response.content, self.max_body + 1)
+            return Response(
+                response.status,
+                response.headers,
+                body[: self.max_body],
+                len(body) > self.max_body,
+                str(response.url),
+            )
+
+    async def get(self, url: str, **options: Any) -> Response:
+        """`request("GET", ...)`."""
+        return await self.request("GET", url, **options)
+
+    async def post(self, url: str, **options: Any) -> Response:
+        """`request("POST", ...)`; pass `idempotent=True` where the receiver recognises a repeat."""
+        return await self.request("POST", url, **options)
+
+    async def close(self) -> None:
+        """Close the connections; the client can be used again afterwards."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < limit and (part := await content.read(limit - len(parts))):
+        parts += part
+    return bytes(parts)

@@ -1,0 +1,108 @@
+"""What may be done with an HTTP call: judge its status, send it again, count it under its host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from resilience.core.verdict import Verdict
+
+__all__ = [
+    "METHODS",
+    "RETRIED_STATUSES",
+    "host_key",
+    "idempotent",
+    "known_method",
+    "replayable",
+    "verdict_of_status",
+]
+
+METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+)
+"""The methods that get a label of their own; RFC 9110 section 9, PATCH of RFC 5789 and QUERY."""
+
+RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
+"""Statuses that say "later": RFC 6585 section 4, RFC 9110 sections 15.6.3 to 15.6.5. A 500 says no such thing."""
+
+# RFC 9110 section 9.2.2; CONNECT opens a tunnel and is nothing to be sent again.
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"})
+_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def known_method(method: str) -> str:
+    """Return the method as a label: itself, or `_OTHER`, so that junk methods make one series.
+
+    Example:
+        >>> known_method("GET"), known_method("BREW")
+        ('GET', '_OTHER')
+    """
+    return method if method in METHODS else "_OTHER"
+
+
+def verdict_of_status(status: int) -> Verdict:
+    """Judge the answering side by its status.
+
+    Args:
+        status: the status code.
+
+    Returns:
+        failure for 5xx, rejected for 429, success for anything else: a 4xx is the caller's own fault.
+
+    Example:
+        >>> [verdict_of_status(status).value for status in (200, 404, 429, 503)]
+        ['success', 'success', 'rejected', 'failure']
+    """
+    if status >= 500:  # noqa: PLR2004  the class of server errors
+        return Verdict.FAILURE
+    return Verdict.REJECTED if status == 429 else Verdict.SUCCESS  # noqa: PLR2004  Too Many Requests
+
+
+def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:  # noqa: B006  only read
+    """Whether a request may be sent twice without doing its work twice.
+
+    Args:
+        method: upper case.
+        headers: of the request, case-insensitive; an `Idempotency-Key` makes any method safe to repeat
+            (draft-ietf-httpapi-idempotency-key-header).
+
+    Example:
+        >>> idempotent("GET"), idempotent("POST"), idempotent("POST", {"Idempotency-Key": "8e03"})
+        (True, False, True)
+    """
+    return method in _IDEMPOTENT or "Idempotency-Key" in headers
+
+
+def replayable(body: object) -> bool:
+    """Whether a body can be sent a second time: bytes, text and what is built anew from plain data.
+
+    Args:
+        body: as users hand it to a client: None, bytes, text, a mapping or sequence of fields.
+
+    Returns:
+        False for iterators, generators and streams: they are spent after the first attempt, and would be
+        sent again empty.
+
+    Example:
+        >>> replayable(b"abc"), replayable(None), replayable(iter([b"a"]))
+        (True, True, False)
+    """
+    return body is None or isinstance(body, bytes | bytearray | memoryview | str | Mapping | list | tuple)
+
+
+def host_key(scheme: str, host: str, port: int | None = None) -> str:
+    """Return what breakers and budgets tell servers apart by: scheme, host and port.
+
+    Args:
+        scheme: `http`, `https`, `ws` or `wss`.
+        host: name or address, any case.
+        port: None for the scheme's own.
+
+    Example:
+        >>> host_key("https", "API.example.com"), host_key("http", "::1", 8080)
+        ('https://api.example.com:443', 'http://[::1]:8080')
+    """
+    name = host.lower()
+    if ":" in name:
+        name = f"[{name}]"
+    return f"{scheme}://{name}:{port if port is not None else _PORTS.get(scheme, 0)}"
