@@ -1,0 +1,19 @@
+"""A timeout that does not fire."""
+
+from __future__ import annotations
+
+import asyncio
+
+from compare import Batch, Function, Group
+
+group = Group(reference="asyncio.timeout")
+
+
+@group.row("asyncio.timeout")
+def reference() -> Batch:
+    async def batch(function: Function, calls: int) -> None:
+        for _ in range(calls):
+            async with asyncio.timeout(30.0):
+                await function()
+
+    return batch
