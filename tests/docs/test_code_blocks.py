@@ -18,7 +18,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:^<!-- setup\n(?P<setup>.*?)^-->\n\s*)?^```(?P<kind>\w+)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"(?:^<!-- setup\n(?P<setup>.*?)^-->\n\s*)?^```(?P<kind>\w+)\n(?P<code>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 class Block(NamedTuple):
@@ -45,9 +48,13 @@ async def run(block: Block) -> None:
     module = types.ModuleType("__main__")
     for source, line in ((block.setup, 0), (block.code, block.line)):
         code = compile(
-            "\n" * line + source, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+            "\n" * line + source,
+            str(block.page),
+            "exec",
+            flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+            dont_inherit=True,
         )
-        result = eval(code, module.__dict__)  # noqa: S307  our own documentation
+        result = eval(code, module.__dict__)
         if inspect.isawaitable(result):
             await result
 
@@ -62,7 +69,7 @@ def test_the_example_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Monk
 
     if "asyncio.run(" in block.code:  # it brings its own loop
         code = compile("\n" * block.line + block.code, str(block.page), "exec", dont_inherit=True)
-        exec(code, types.ModuleType("__main__").__dict__)  # noqa: S102  our own documentation
+        exec(code, types.ModuleType("__main__").__dict__)
     else:
         asyncio.run(bounded())
 

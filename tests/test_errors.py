@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from resilience import errors
+from resilience.errors import CircuitOpen, ConfigError, Rejected, ResilienceError, TimeoutExceeded
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_every_error_is_of_the_family(name: str) -> None:
+    assert issubclass(getattr(errors, name), ResilienceError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CircuitOpen("open", policy="pay", retry_after=3.0, last_failure=ValueError("x")),
+        ConfigError("no", file="a.yaml", line=3, column=1),
+        TimeoutExceeded("late", policy="t", seconds=2.0),
+        errors.QueryError("no", text="x", position=0),
+        errors.DeliveryError("no", retryable=False),
+        errors.MissingExtra("redis", "redis"),
+    ],
+)
+def test_an_error_survives_pickling_with_all_it_carries(error: ResilienceError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert {key: repr(value) for key, value in vars(copy).items()} == {
+        key: repr(value) for key, value in vars(error).items()
+    }
+
+
+def test_plain_code_catches_what_is_also_a_builtin_error() -> None:
+    assert issubclass(TimeoutExceeded, TimeoutError)
+    assert issubclass(ConfigError, ValueError)
+    assert issubclass(errors.MissingExtra, ImportError)
+    assert not issubclass(TimeoutExceeded, Rejected)
+
+
+def test_a_configuration_error_says_where() -> None:
+    assert str(ConfigError("target is missing", file="slo.yaml", line=7)) == "slo.yaml:7: target is missing"
