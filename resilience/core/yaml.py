@@ -1,0 +1,292 @@
+"""YAML 1.2 (and so JSON) into plain data that knows its lines; nothing in a file can run code or exhaust the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
+
+from resilience.errors import ConfigError
+
+__all__ = ["Document", "Place", "load", "read"]
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+_MAX_BYTES = 8_000_000
+_MAX_DEPTH = 50
+_MAX_NODES = 500_000
+_PREFIX = "tag:yaml.org,2002:"
+
+
+class Place(NamedTuple):
+    """Where a value stands: line and column from 1, and whether its text is a literal block (`|`)."""
+
+    line: int
+    column: int
+    literal: bool = False
+
+
+class Document:
+    """One parsed document: its plain data, and the place of every value in it.
+
+    Args:
+        data: dicts, lists, strings, numbers, booleans and None.
+        places: where the value under each path of keys and indices stands.
+        file: the file's name, for messages.
+    """
+
+    __slots__ = ("data", "file", "places")
+
+    def __init__(self, data: Any, places: Mapping[KeyPath, Place], file: str | None) -> None:
+        self.data = data
+        self.places = places
+        self.file = file
+
+    def place(self, *path: str | int) -> Place:
+        """Where the value under a path stands, or the nearest one around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, Place(1, 1))
+
+    def line(self, *path: str | int) -> int:
+        """The line of the value under a path, from 1."""
+        return self.place(*path).line
+
+    def error(self, message: str, *path: str | int, position: int | None = None) -> ConfigError:
+        """Make an error that names the place.
+
+        Args:
+            message: what is wrong, in one line.
+            path: keys and indices that lead to the value that is wrong.
+            position: offset of the fault in the value's text, in characters from 0.
+        """
+        line, column, literal = self.place(*path)
+        if position is not None and literal:
+            value = self.data
+            for step in path:
+                value = value[step]
+            line += 1 + value.count("\n", 0, position)
+        return ConfigError(message, file=self.file, line=line, column=None if literal else column)
+
+
+def read(file: str | Path, *, max_bytes: int = _MAX_BYTES) -> Document:
+    """Read a file of one document.
+
+    Args:
+        file: its path; UTF-8.
+        max_bytes: the largest file that is read.
+
+    Raises:
+        ConfigError: it cannot be read, or is not such a document.
+    """
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(max_bytes + 1)
+    except OSError as error:
+        raise ConfigError(error.strerror or repr(error), file=str(file)) from error
+    return load(content, file=str(file), max_bytes=max_bytes)
+
+
+def load(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX_BYTES) -> Document:
+    """Parse one document.
+
+    Args:
+        content: the text, UTF-8 where it is bytes.
+        file: its name, for messages.
+        max_bytes: the largest text that is read.
+
+    Returns:
+        its data and places; the data of an empty text is None.
+
+    Raises:
+        ConfigError: it is not YAML, too large or too deep, says a key twice, or uses tags of its own.
+
+    Example:
+        >>> document = load("at: 1:30\\nok: no\\ngroups:\\n  - name: shop\\n")
+        >>> document.data
+        {'at': '1:30', 'ok': 'no', 'groups': [{'name': 'shop'}]}
+        >>> document.line("groups", 0, "name")
+        4
+    """
+    if len(content) > max_bytes:
+        message = f"the file is larger than {max_bytes} bytes"
+        raise ConfigError(message, file=file)
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 at byte {error.start}"
+        raise ConfigError(message, file=file) from error
+    builder = _Builder(file)
+    try:
+        return Document(builder.document(_events(text)), builder.places, file)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = " ".join((error.problem or error.context or "not YAML").split())
+        line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        raise ConfigError(problem, file=file, line=line, column=column) from error
+    except (YAMLError, ValueError, OverflowError) as error:
+        # ruamel's scanner lets a few bare errors of int() and chr() through on malformed escapes.
+        if isinstance(error, ConfigError):
+            raise
+        problem = " ".join(str(error).split()) or "not YAML"
+        raise ConfigError(problem, file=file) from error
+
+
+def _events(text: str) -> Iterator[Event]:
+    """Parse without recursion, so that depth can be bounded before anything recursive sees the text."""
+    events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
+    return events
+
+
+class _Builder:
+    """Builds plain data from parser events, and notes where everything stood."""
+
+    def __init__(self, file: str | None) -> None:
+        self.places: dict[KeyPath, Place] = {}
+        self._file = file
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._nodes = 0
+        self._resolver = VersionedResolver(loader=YAML(typ="safe", pure=True))
+
+    def document(self, events: Iterator[Event]) -> Any:
+        data: Any = None
+        documents = 0
+        for event in events:
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._error("only one document is allowed in a file", event)
+                data = self._value(next(events), events, ())
+        return data
+
+    def _error(self, message: str, event: Event) -> ConfigError:
+        mark = event.start_mark
+        return ConfigError(message, file=self._file, line=mark.line + 1, column=mark.column + 1)
+
+    def _count(self, nodes: int, event: Event) -> None:
+        self._nodes += nodes
+        if self._nodes > _MAX_NODES:
+            message = f"more than {_MAX_NODES} values, aliases counted as often as they are used"
+            raise self._error(message, event)
+
+    def _value(self, event: Event, events: Iterator[Event], path: KeyPath) -> Any:
+        mark = event.start_mark
+        literal = isinstance(event, ScalarEvent) and event.style == "|"
+        self.places[path] = Place(mark.line + 1, mark.column + 1, literal)
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        self._count(1, event)
+        if len(path) > _MAX_DEPTH:
+            message = f"nested deeper than {_MAX_DEPTH} levels"
+            raise self._error(message, event)
+        before = self._nodes
+        value: Any
+        if isinstance(event, ScalarEvent):
+            value = self._scalar(event)
+        else:
+            self._plain_tag(event)
+            value = (
+                self._mapping(event, events, path)
+                if isinstance(event, MappingStartEvent)
+                else self._sequence(events, path)
+            )
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, self._nodes - before + 1)
+        return value
+
+    def _alias(self, event: AliasEvent) -> Any:
+        if event.anchor not in self._anchors:
+            message = f"unknown alias *{event.anchor}"
+            raise self._error(message, event)
+        value, nodes = self._anchors[event.anchor]
+        self._count(nodes, event)
+        return value
+
+    def _plain_tag(self, event: SequenceStartEvent | MappingStartEvent) -> None:
+        kind = "map" if isinstance(event, MappingStartEvent) else "seq"
+        if event.tag not in (None, "!", _PREFIX + kind):
+            message = f"tag {event.tag} is not allowed"
+            raise self._error(message, event)
+
+    def _sequence(self, events: Iterator[Event], path: KeyPath) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(events), SequenceEndEvent):
+            items.append(self._value(event, events, (*path, len(items))))
+        return items
+
+    def _mapping(self, start: Event, events: Iterator[Event], path: KeyPath) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        while not isinstance(event := next(events), MappingEndEvent):
+            if not isinstance(event, ScalarEvent):
+                raise self._error("a key must be a plain value", event)
+            merge = event.value == "<<" and event.style is None
+            key = event.value
+            if key in mapping:
+                message = f"key {key!r} stands twice"
+                raise self._error(message, event)
+            value = self._value(next(events), events, (*path, key))
+            if not merge:
+                mapping[key] = value
+                continue
+            for source in value if isinstance(value, list) else [value]:
+                if not isinstance(source, dict):
+                    raise self._error("<< merges a mapping or a list of mappings", event)
+                merged = {**source, **merged}
+        return {**merged, **mapping}
+
+    def _scalar(self, event: ScalarEvent) -> Any:
+        tag = event.tag
+        if tag is None or tag == "!":
+            tag = self._resolver.resolve(ScalarNode, event.value, event.implicit)
+        kind = str(tag).removeprefix(_PREFIX)
+        text = event.value
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise self._error("half of a surrogate pair is no character", event)
+        try:
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return text.lower() in ("true", "yes", "on")
+            if kind == "int":
+                return _integer(text)
+            if kind == "float":
+                return _float(text)
+        except ValueError as error:
+            message = f"{text!r} is not a {kind}"
+            raise self._error(message, event) from error
+        if kind in ("str", "timestamp", "value", "merge"):
+            return text
+        message = f"tag {tag} is not allowed"
+        raise self._error(message, event)
+
+
+def _integer(text: str) -> int:
+    digits = text.replace("_", "")
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.lstrip("+-")
+    bases = {"0x": 16, "0o": 8, "0b": 2}
+    base = bases.get(digits[:2].lower(), 10)
+    return sign * int(digits if base == 10 else digits[2:], base)  # noqa: PLR2004  the base of plain figures
+
+
+def _float(text: str) -> float:
+    plain = text.replace("_", "").lower()
+    if plain.lstrip("+-") == ".inf":
+        return float("-inf" if plain.startswith("-") else "inf")
+    return float("nan") if plain == ".nan" else float(plain)

@@ -1,0 +1,348 @@
+"""The life of an alert, per label set, as Prometheus lives it: inactive, pending, firing, resolved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from resilience.core.clock import Instant
+from resilience.core.ports import Labels
+from resilience.errors import ConfigError, QueryError
+from resilience.rules.model import AlertRule, NoData
+from resilience.rules.template import Query, Template, TemplateData, expand
+
+__all__ = ["Alert", "AlertState", "AlertTransition", "RuleState", "fingerprint"]
+
+_RESOLVED_RETENTION = 900.0  # Prometheus re-sends resolved alerts for 15 minutes
+_ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall short by their rounding
+
+
+class AlertState(Enum):
+    """Where an alert is in its life."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Hash a label set as Alertmanager does: FNV-1a of 64 bits over the sorted pairs.
+
+    Args:
+        labels: label names and values, `alertname` among them.
+
+    Returns:
+        sixteen hexadecimal digits, the same in every process.
+
+    Example:
+        >>> fingerprint({"alertname": "a", "b": "c"}) == fingerprint({"b": "c", "alertname": "a"})
+        True
+    """
+    digest = 0xCBF29CE484222325
+    for name in sorted(labels):
+        for byte in (*name.encode(), 0xFF, *labels[name].encode("utf-8", "surrogatepass"), 0xFF):
+            digest = ((digest ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return f"{digest:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert at one moment; a later moment is another object.
+
+    Args:
+        rule: name of its rule.
+        group: name of its rule's group.
+        labels: what identifies it, `alertname` among them.
+        annotations: rendered with the last value.
+        state: pending, firing or resolved; inactive in the transition of a pending alert that came to nothing.
+        value: the last value of the expression; NaN where missing data is what alerts.
+        active_at: first evaluation at which its condition held.
+        fingerprint: stable hash of `labels`.
+        fired_at: when it began to fire.
+        resolved_at: when it stopped firing.
+        keep_firing_since: first false evaluation of those that `keep_firing_for` bridges.
+    """
+
+    rule: str
+    group: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    state: AlertState
+    value: float
+    active_at: Instant
+    fingerprint: str
+    fired_at: Instant | None = None
+    resolved_at: Instant | None = None
+    keep_firing_since: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTransition:
+    """An alert went from `previous` to `state`; `alert` is what it is since then."""
+
+    alert: Alert
+    previous: AlertState
+    state: AlertState
+    at: Instant
+
+
+class RuleState:
+    """The alerts of one rule: the state machine of Prometheus, and what it does not know, missing data.
+
+    Args:
+        rule: whose alerts these are.
+        group: name of the rule's group.
+        external_labels: what templates read as `$externalLabels`.
+        external_url: what templates read as `$externalURL`.
+
+    Example:
+        >>> from resilience.rules.model import AlertRule
+        >>> state = RuleState(AlertRule("Slow", condition=lambda: True, for_=60))
+        >>> slow = [((("route", "/pay"),), 1.0)]
+        >>> [str(t.state.value) for t in state.evaluate(slow, Instant(0, 0))]
+        ['pending']
+        >>> [str(t.state.value) for t in state.evaluate(slow, Instant(60, 60))]
+        ['firing']
+    """
+
+    __slots__ = ("_alerts", "_annotations", "_labels", "_settled_at", "_silent_since", "external", "group", "rule")
+
+    def __init__(
+        self,
+        rule: AlertRule,
+        *,
+        group: str = "",
+        external_labels: Mapping[str, str] | None = None,
+        external_url: str = "",
+    ) -> None:
+        self.rule = rule
+        self.group = group
+        self.external = TemplateData({}, math.nan, dict(external_labels or {}), external_url)
+        self._labels = [(name, Template(text)) for name, text in rule.labels.items()]
+        self._annotations = [(name, Template(text)) for name, text in rule.annotations.items()]
+        self._alerts: dict[Labels, Alert] = {}
+        self._silent_since: Instant | None = None
+        self._settled_at = -math.inf
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Those that are pending or firing."""
+        return [alert for alert in self._alerts.values() if alert.state is not AlertState.RESOLVED]
+
+    @property
+    def resolved(self) -> list[Alert]:
+        """Those that were resolved within the last 15 minutes."""
+        return [alert for alert in self._alerts.values() if alert.state is AlertState.RESOLVED]
+
+    def evaluate(
+        self,
+        vector: Iterable[tuple[Labels, float]],
+        now: Instant,
+        *,
+        data: bool = True,
+        limit: int = 0,
+        query: Query | None = None,
+    ) -> list[AlertTransition]:
+        """Take one result of the rule's expression.
+
+        Args:
+            vector: label sets for which the condition holds, with their values.
+            now: when it was evaluated.
+            data: False when the expression found nothing to judge by, so that an absence proves nothing.
+            limit: most alerts that may be active, 0 for any number.
+            query: what `query` in templates asks.
+
+        Returns:
+            what changed, in the order of the vector.
+
+        Raises:
+            QueryError: two elements have the same labels, or there are more than `limit`; nothing has changed then.
+        """
+        found = self._identify(vector, query)
+        silent = not data and not found
+        if not silent:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        if silent and self.rule.no_data is NoData.ALERT:
+            found = self._identify([((), math.nan)], query)
+        transitions: list[AlertTransition] = []
+        updated: dict[Labels, Alert] = {}
+        for key, data_found in found.items():
+            updated[key] = self._present(key, data_found, now, transitions)
+        for key, alert in self._alerts.items():
+            if key not in found and (kept := self._absent(alert, now, transitions, silent=silent)) is not None:
+                updated[key] = kept
+        active = sum(alert.state is not AlertState.RESOLVED for alert in updated.values())
+        if limit and active > limit:
+            message = f"exceeded limit of {limit} with {active} alerts"
+            raise QueryError(message)
+        self._alerts = updated
+        return transitions
+
+    def series(self) -> list[tuple[Labels, float]]:
+        """The `ALERTS` and `ALERTS_FOR_STATE` series of the active alerts."""
+        series: list[tuple[Labels, float]] = []
+        for key, alert in self._alerts.items():
+            if alert.state is AlertState.RESOLVED:
+                continue
+            shown = {**dict(key), "__name__": "ALERTS", "alertstate": alert.state.value}
+            series.append((tuple(sorted(shown.items())), 1.0))
+            since = {**dict(key), "__name__": "ALERTS_FOR_STATE"}
+            series.append((tuple(sorted(since.items())), float(math.floor(alert.active_at.wall))))
+        return series
+
+    def snapshot(self, now: Instant) -> list[dict[str, Any]]:
+        """Put the alerts into plain data that outlives the process: wall times, and ages for what durations count."""
+        return [_saved(alert, now) for alert in self._alerts.values()]
+
+    def restore(self, saved: Sequence[Mapping[str, Any]], now: Instant, *, settle: float = 0.0) -> None:
+        """Take up what another process left.
+
+        Downtime counts neither towards `for` nor towards `keep_firing_for`, as in Prometheus.
+
+        Args:
+            saved: what `snapshot` returned.
+            now: when this process begins.
+            settle: seconds for which an alert's absence proves nothing, as windows are only filling up again.
+
+        Raises:
+            ConfigError: it is not such data.
+        """
+        restored: dict[Labels, Alert] = {}
+        for item in saved:
+            alert = _loaded(item, self.rule.name, self.group, now)
+            restored[tuple(sorted(alert.labels.items()))] = alert
+        self._alerts = restored
+        self._settled_at = now.monotonic + settle
+
+    def _identify(
+        self, vector: Iterable[tuple[Labels, float]], query: Query | None
+    ) -> dict[Labels, TemplateData]:
+        """Give each element the labels that its alert has."""
+        found: dict[Labels, TemplateData] = {}
+        for sample, value in vector:
+            data = self.external.of(dict(sample), value, query)
+            labels = {name: text for name, text in sample if name != "__name__"}
+            for name, template in self._labels:
+                labels[name] = expand(template, data, self.rule.name)
+            labels["alertname"] = self.rule.name
+            key = tuple(sorted((name, text) for name, text in labels.items() if text))
+            if key in found:
+                raise QueryError("vector contains metrics with the same labelset after applying alert labels")
+            found[key] = data
+        return found
+
+    def _present(
+        self, key: Labels, data: TemplateData, now: Instant, transitions: list[AlertTransition]
+    ) -> Alert:
+        known = self._alerts.get(key)
+        annotations = {name: expand(template, data, self.rule.name) for name, template in self._annotations}
+        if known is None or known.state is AlertState.RESOLVED:
+            labels = dict(key)
+            before = AlertState.INACTIVE if known is None else AlertState.RESOLVED
+            alert = Alert(
+                rule=self.rule.name,
+                group=self.group,
+                labels=labels,
+                annotations=annotations,
+                state=AlertState.PENDING,
+                value=data.value,
+                active_at=now,
+                fingerprint=fingerprint(labels) if known is None else known.fingerprint,
+            )
+        else:
+            before = known.state
+            alert = replace(known, annotations=annotations, value=data.value, keep_firing_since=None)
+        if alert.state is AlertState.PENDING and _elapsed(alert.active_at, now, self.rule.for_):
+            alert = replace(alert, state=AlertState.FIRING, fired_at=now)
+        if alert.state is not before:
+            transitions.append(AlertTransition(alert, before, alert.state, now))
+        return alert
+
+    def _absent(
+        self, alert: Alert, now: Instant, transitions: list[AlertTransition], *, silent: bool
+    ) -> Alert | None:
+        """Say what becomes of an alert whose label set is not in the result; None when it is forgotten."""
+        if alert.state is AlertState.RESOLVED:
+            expired = alert.resolved_at is None or _elapsed(alert.resolved_at, now, _RESOLVED_RETENTION)
+            return None if expired else alert
+        if now.monotonic < self._settled_at or (silent and self._keeps(now)):
+            return alert
+        if alert.state is AlertState.PENDING:
+            alert = replace(alert, state=AlertState.INACTIVE)
+            transitions.append(AlertTransition(alert, AlertState.PENDING, AlertState.INACTIVE, now))
+            return None
+        healthy = silent and self.rule.no_data is NoData.OK
+        if self.rule.keep_firing_for > 0 and not healthy:
+            since = alert.keep_firing_since or now
+            if not _elapsed(since, now, self.rule.keep_firing_for):
+                return replace(alert, keep_firing_since=since)
+        alert = replace(alert, state=AlertState.RESOLVED, resolved_at=now)
+        transitions.append(AlertTransition(alert, AlertState.FIRING, AlertState.RESOLVED, now))
+        return alert
+
+    def _keeps(self, now: Instant) -> bool:
+        """Whether missing data leaves active alerts as they are."""
+        since = self._silent_since
+        lasting = self.rule.no_data in (NoData.KEEP, NoData.ALERT)
+        return lasting and since is not None and not _elapsed(since, now, self.rule.no_data_grace)
+
+
+def _elapsed(since: Instant, now: Instant, seconds: float) -> bool:
+    return now.monotonic - since.monotonic >= seconds - _ROUNDING
+
+
+_TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since")
+
+
+def _saved(alert: Alert, now: Instant) -> dict[str, Any]:
+    times = {name: getattr(alert, name) for name in _TIMES}
+    return {
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "state": alert.state.value,
+        "value": alert.value,
+        "saved_at": now.wall,
+        **{
+            name: None if at is None else {"wall": at.wall, "age": now.monotonic - at.monotonic}
+            for name, at in times.items()
+        },
+    }
+
+
+def _loaded(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
+    try:
+        labels = {str(name): str(text) for name, text in item["labels"].items()}
+        state = AlertState(item["state"])
+        downtime = max(0.0, now.wall - float(item["saved_at"]))
+        times: dict[str, Instant | None] = {}
+        for name in _TIMES:
+            age, wall = (item[name]["age"], item[name]["wall"]) if item[name] else (None, 0.0)
+            # What is over grows old while the process is down; what lasts does not.
+            passed = downtime if state is AlertState.RESOLVED else 0.0
+            times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))
+        active_at = times.pop("active_at")
+        if active_at is None:
+            raise ValueError("active_at is missing")
+        if state is AlertState.PENDING:
+            # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
+            active_at = Instant(active_at.monotonic, now.wall - (now.monotonic - active_at.monotonic))
+        return Alert(
+            rule=rule,
+            group=group,
+            labels=labels,
+            annotations={str(name): str(text) for name, text in item["annotations"].items()},
+            state=state,
+            value=float(item["value"]),
+            active_at=active_at,
+            fingerprint=fingerprint(labels),
+            **times,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"saved state of alert rule {rule!r} cannot be read: {error!r}"
+        raise ConfigError(message) from error
