@@ -70,9 +70,11 @@ class Classifier:
         ignore: ErrorFilter = (),
         failed_result: Callable[[Any], bool] | None = None,
     ) -> None:
-        self.on = matcher("on", on)
-        self.ignore = matcher("ignore", ignore)
-        self.failed_result = None if failed_result is None else callback("failed_result", failed_result)
+        self.on: Callable[[BaseException], bool] = matcher("on", on)
+        self.ignore: Callable[[BaseException], bool] = matcher("ignore", ignore)
+        self.failed_result: Callable[[Any], bool] | None = (
+            None if failed_result is None else callback("failed_result", failed_result)
+        )
 
     def error(self, error: BaseException) -> Verdict:
         """Judge an exception."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 PACKAGES = ("resilience", "resilience_middleware")
 
 
 def incomplete(package: str) -> list[str]:
-    """The public symbols of a package whose types are unknown or partly unknown."""
+    """Say which public symbols of a package have no type, or a partly unknown one."""
     command = [sys.executable, "-m", "pyright", "--verifytypes", package, "--ignoreexternal", "--outputjson"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # pyright looks packages up through the first `python` of PATH.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+    )
     report = json.loads(done.stdout)["typeCompleteness"]
+    if not report["symbols"]:
+        return [f"{package}: pyright found no symbols: {done.stdout[:500]}"]
     return [
         f"{symbol['name']}: {diagnostic['message']}"
         for symbol in report["symbols"]
