@@ -1,0 +1,221 @@
+"""Retry budgets: how much may be sent again, over all calls, before repeating makes an outage worse."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock
+from resilience.core.validate import integer, number
+from resilience.errors import ConfigError
+
+__all__ = ["RatioBudget", "RetryBudget", "TokenBudget"]
+
+
+class RetryBudget(Protocol):
+    """What retries and hedges ask before they send again; any number of policies may share one.
+
+    Each call is one `begin` and one `end`. In between, `spend` is asked after each failed attempt (or for a
+    hedge), and what it granted is given back by one `release` when that repeated attempt has ended.
+    """
+
+    def begin(self) -> None:
+        """Learn that a call begins."""
+
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
+        """Ask for one more attempt.
+
+        Args:
+            error: why the attempt before it failed; None for a hedge, or a result that counts as failed.
+            wanted: False when none will be sent in any case: the failure is only to be counted.
+
+        Returns:
+            whether it may be sent; then `release` follows.
+        """
+
+    def release(self) -> None:
+        """Learn that an attempt that was granted has ended."""
+
+    def end(self, *, succeeded: bool) -> None:
+        """Learn that a call has ended; a cancelled one did not succeed, and did not fail either."""
+
+
+# Tokens are counted in thousandths, as gRPC does, so that ten times 0.1 is exactly 1.
+_UNIT = 1000
+
+
+def _milli(option: str, value: float, *, above: float | None = None) -> int:
+    return round(number(option, value, low=None if above is not None else 0, above=above) * _UNIT)
+
+
+class TokenBudget:
+    """A bucket of tokens that repeats empty and successes fill again.
+
+    The defaults are the AWS SDKs' (500 tokens, 5 for a retry, 10 after a timeout, 1 back for each success).
+    gRPC's retry throttling (proposal A6) is `TokenBudget(10, cost=1, timeout_cost=1, refund=0.1, loss=1, floor=5)`:
+    every failed attempt costs a token, every success brings a tenth, and only above half is anything sent again.
+
+    Args:
+        capacity: tokens at the start and at most, above 0.
+        cost: tokens for a repeat, zero or more.
+        timeout_cost: tokens for a repeat after a `TimeoutError`, which held the other side's resources longest.
+        refund: tokens that a call brings back when it succeeds.
+        loss: tokens for a failure after which nothing is sent again.
+        floor: a repeat is granted while more than this is left once it is paid; at 0 the last token may be spent.
+
+    Raises:
+        ConfigError: an option is out of its range, or the floor not below the capacity.
+
+    Example:
+        >>> budget = TokenBudget(10, cost=5)
+        >>> budget.spend(OSError()), budget.spend(OSError()), budget.spend(OSError())
+        (True, True, False)
+    """
+
+    __slots__ = ("_capacity", "_cost", "_floor", "_loss", "_refund", "_timeout_cost", "_tokens")
+
+    def __init__(
+        self,
+        capacity: float = 500.0,
+        *,
+        cost: float = 5.0,
+        timeout_cost: float = 10.0,
+        refund: float = 1.0,
+        loss: float = 0.0,
+        floor: float = 0.0,
+    ) -> None:
+        self._capacity = _milli("capacity", capacity, above=0)
+        self._cost = _milli("cost", cost)
+        self._timeout_cost = _milli("timeout_cost", timeout_cost)
+        self._refund = _milli("refund", refund)
+        self._loss = _milli("loss", loss)
+        self._floor = _milli("floor", floor)
+        if self._floor >= self._capacity:
+            raise ConfigError(f"floor must be below the capacity of {capacity:g}, got {floor!r}")
+        self._tokens = self._capacity
+
+    @property
+    def tokens(self) -> float:
+        """Tokens left."""
+        return self._tokens / _UNIT
+
+    def begin(self) -> None:
+        """Learn that a call begins, which costs nothing here."""
+
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
+        """Pay for one more attempt; see `RetryBudget.spend`."""
+        left = self._tokens - (self._timeout_cost if isinstance(error, TimeoutError) else self._cost)
+        if wanted and (left > self._floor or left >= 0 == self._floor):
+            self._tokens = left
+            return True
+        self._tokens = max(0, self._tokens - self._loss)
+        return False
+
+    def release(self) -> None:
+        """Learn that a repeat has ended, which brings nothing back here."""
+
+    def end(self, *, succeeded: bool) -> None:
+        """Bring tokens back if the call succeeded."""
+        if succeeded:
+            self._tokens = min(self._capacity, self._tokens + self._refund)
+
+
+class RatioBudget:
+    """Repeats may be a share of the calls, and a few more where there are few calls.
+
+    One is granted while the repeats, it included, stay within `max(floor, ratio x calls + reserve x ttl)`.
+
+    With a `ttl`, both are counted over the last `ttl` seconds: Finagle's budget (10 s, 10/s, 20%), the default.
+    With `ttl=None` those in flight count: Envoy's is `RatioBudget(0.2, ttl=None, floor=3)`.
+
+    Args:
+        ratio: repeats for each call, in 0..1000 (Finagle's bound).
+        ttl: seconds that calls and repeats count for, in tenths of which they expire; None for those in flight.
+        reserve: repeats per second that are granted without any call; nothing with `ttl=None`.
+        floor: repeats that are granted in any case.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option is out of its range.
+
+    Example:
+        >>> budget = RatioBudget(0.5, ttl=None, floor=0)
+        >>> budget.begin(); budget.begin()
+        >>> budget.spend(None), budget.spend(None)
+        (True, False)
+    """
+
+    __slots__ = ("_calls", "_clock", "_floor", "_ratio", "_repeats", "_reserved", "_slices", "_ttl")
+    _SLICES = 10
+
+    def __init__(
+        self,
+        ratio: float = 0.2,
+        *,
+        ttl: float | None = 10.0,
+        reserve: float = 10.0,
+        floor: int = 0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._ratio = number("ratio", ratio, low=0, high=1000)
+        self._ttl = None if ttl is None else number("ttl", ttl, above=0)
+        reserved = number("reserve", reserve, low=0)
+        self._reserved = 0.0 if self._ttl is None else reserved * self._ttl
+        self._floor = integer("floor", floor, low=0)
+        self._clock = clock
+        self._calls = 0
+        self._repeats = 0
+        # What each tenth of the ttl added: (its number, calls, repeats), the oldest first.
+        self._slices: deque[list[int]] = deque()
+
+    @property
+    def balance(self) -> int:
+        """Repeats that would be granted now."""
+        self._expire()
+        return max(0, self._allowed() - self._repeats)
+
+    def begin(self) -> None:
+        """Count a call."""
+        self._calls += 1
+        if self._ttl is not None:
+            self._expire()[1] += 1
+
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:  # noqa: ARG002  the protocol's
+        """Count one more attempt, if it may be sent; see `RetryBudget.spend`."""
+        if not wanted:
+            return False
+        current = self._expire()
+        if self._repeats >= self._allowed():
+            return False
+        self._repeats += 1
+        current[2] += 1
+        return True
+
+    def release(self) -> None:
+        """Learn that a repeat has ended."""
+        if self._ttl is None:
+            self._repeats -= 1
+
+    def end(self, *, succeeded: bool) -> None:  # noqa: ARG002  the protocol's argument
+        """Learn that a call has ended."""
+        if self._ttl is None:
+            self._calls -= 1
+
+    def _allowed(self) -> int:
+        # The smallest step above guards the product against binary fractions: 0.1 x 30 is to be 3, not 2.
+        return max(self._floor, int(self._ratio * self._calls + self._reserved + 1e-9))
+
+    def _expire(self) -> list[int]:
+        """Forget what is older than the ttl, and return the slice of now."""
+        if self._ttl is None:
+            return [0, 0, 0]
+        present = int(self._clock.monotonic() * self._SLICES / self._ttl)
+        slices = self._slices
+        while slices and slices[0][0] <= present - self._SLICES:
+            _, calls, repeats = slices.popleft()
+            self._calls -= calls
+            self._repeats -= repeats
+        if not slices or slices[-1][0] != present:
+            slices.append([present, 0, 0])
+        return slices[-1]

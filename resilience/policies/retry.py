@@ -1,0 +1,396 @@
+"""Retry: make the call again after a failure that may pass."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
+
+from resilience.core.classify import ErrorFilter, matcher
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.deadline import remaining
+from resilience.core.log import log
+from resilience.core.ports import Call, CallContext, Clock
+from resilience.errors import ConfigError, Rejected
+from resilience.policies.backoff import Backoff, Exponential
+from resilience.policies.base import WrappingPolicy
+from resilience.policies.budget import RetryBudget
+from resilience.policies.retry_after import retry_after_of
+from resilience.policies.retry_settings import (
+    BeforeSleep,
+    RetrySettings,
+    RetryStatistics,
+    RetryStopped,
+    StopReason,
+)
+from resilience.policies.retry_switch import attempts_bound
+from resilience.policies.settings import Mode, changed, is_observing
+
+__all__ = ["Retry", "RetryAttempts"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NOTHING = object()
+
+
+class Retry(WrappingPolicy):
+    """Make a call again, after a wait, when it failed in a way that may pass.
+
+    The last error is raised itself, with a note of how many attempts were made; the last result is returned
+    itself. Never repeated: a cancelled call, one whose context says that it is not idempotent, and one that a
+    policy inside refused (an open breaker, say) unless asked. An attempt that could only begin after `max_elapsed`
+    or after the call's deadline is not waited for: it gives up at once.
+
+    Args:
+        attempts: how often the call is made at most, the first time included (as resilience4j's `maxAttempts`).
+        backoff: how long to wait in between; `Exponential()`: full jitter up to 0.1 s, 0.2 s, 0.4 s ... 20 s.
+        on: which exceptions are retried: types, or a function of the exception.
+        on_result: says of a returned value that the call failed.
+        max_elapsed: seconds since the first attempt began after which none begins any more; None for no bound.
+        budget: what may be sent again over all calls; share one between policies.
+        respect_retry_after: wait at least as long as `Retry-After` of the error or the response asks.
+        max_retry_after: seconds that `Retry-After` may make a call wait at most; 60.
+        retry_rejections: also retry what a policy inside refused.
+        mode: `observe` counts and reports what would be retried, and repeats nothing (nor spends any budget).
+        name: what events and statistics call it.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option is out of its range.
+
+    Example:
+        >>> import asyncio
+        >>> answers = iter([OSError("reset"), OSError("reset"), "ok"])
+        >>> @Retry(3, backoff=Exponential(0.001), on=OSError)
+        ... async def fetch():
+        ...     answer = next(answers)
+        ...     if isinstance(answer, OSError): raise answer
+        ...     return answer
+        >>> asyncio.run(fetch())
+        'ok'
+    """
+
+    kind: ClassVar[str] = "retry"
+    repeats: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        attempts: int = 3,
+        *,
+        backoff: Backoff | None = None,
+        on: ErrorFilter = Exception,
+        on_result: Callable[[Any], bool] | None = None,
+        max_elapsed: float | None = None,
+        budget: RetryBudget | None = None,
+        respect_retry_after: bool = True,
+        max_retry_after: float = 60.0,
+        retry_rejections: bool = False,
+        mode: Mode = "normal",
+        name: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__(name=name, clock=clock)
+        self._retries = 0
+        self._stopped: dict[StopReason, int] = {}
+        self._use(
+            RetrySettings(
+                attempts=attempts,
+                backoff=Exponential() if backoff is None else backoff,
+                on=on,
+                on_result=on_result,
+                max_elapsed=max_elapsed,
+                budget=budget,
+                respect_retry_after=respect_retry_after,
+                max_retry_after=max_retry_after,
+                retry_rejections=retry_rejections,
+                mode=mode,
+            )
+        )
+
+    def reconfigure(self, **options: Any) -> None:
+        """Change options while calls are under way; what is not named stays, and the budget cannot be exchanged.
+
+        Raises:
+            ConfigError: an option is unknown or out of its range; nothing is changed then.
+        """
+        # Calls under way have begun on this budget, and must end on it.
+        if options.get("budget", self.budget) is not self.budget:
+            raise ConfigError("budget must stay the one that the retry was made with")
+        self._use(changed(self.settings, options))
+
+    def _use(self, settings: RetrySettings) -> None:
+        self.settings = settings
+        self.max_attempts = settings.attempts
+        self.budget = settings.budget
+        self._observing = is_observing(settings.mode)
+        self.judges_results = settings.on_result is not None or self.budget is not None
+        self._meant = matcher("on", settings.on)
+
+    def statistics(self) -> RetryStatistics:
+        """Count what has been retried, and what has not and why."""
+        return RetryStatistics(self._retries, dict(self._stopped))
+
+    # -- running calls ------------------------------------------------------------------------------------------
+
+    async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
+        """Run `call`, again where it fails; see the class."""
+        if (budget := self.budget) is not None:
+            budget.begin()
+        started = self.clock.monotonic()
+        attempt, previous = 1, 0.0
+        while True:
+            try:
+                result = await call()
+            except BaseException as error:
+                elapsed = self.clock.monotonic() - started
+                delay = self.again(attempt, previous, None, error, elapsed, context)
+                if delay is None:
+                    self.gave_up(error, attempt)
+                    raise
+            else:
+                if not self.judges_results:
+                    return result
+                elapsed = self.clock.monotonic() - started
+                delay = self.again(attempt, previous, result, None, elapsed, context)
+                if delay is None:
+                    return result
+            await self.pause(delay)
+            attempt, previous = attempt + 1, delay
+
+    def attempts(self, context: CallContext | None = None) -> RetryAttempts:
+        """Retry a block: `async for attempt in retry.attempts(): with attempt: ...`."""
+        return RetryAttempts(self, context)
+
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[T]]) -> Callable[P, AsyncIterator[T]]: ...
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]: ...
+    def __call__(self, function: Callable[P, Any]) -> Callable[P, Any]:
+        """Decorate a coroutine function, or an async generator function: that is retried before its first item only.
+
+        Raises:
+            ConfigError: it is a plain `def`.
+        """
+        if not inspect.isasyncgenfunction(function):
+            return super().__call__(function)
+
+        @functools.wraps(function)
+        async def generator(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+            async def first() -> Any:
+                items = function(*args, **kwargs)
+                try:
+                    return items, await anext(items, _NOTHING)
+                except BaseException:
+                    await items.aclose()
+                    raise
+
+            items, item = await self.execute(first)
+            async with aclosing(items):
+                if item is _NOTHING:
+                    return
+                yield item
+                async for item in items:
+                    yield item
+
+        return generator
+
+    # -- what a generated pipeline asks -------------------------------------------------------------------------
+
+    def again(  # noqa: PLR0917  called for each attempt by generated code: keywords would cost
+        self,
+        attempt: int,
+        previous: float,
+        result: object,
+        error: BaseException | None,
+        elapsed: float,
+        context: CallContext | None,
+    ) -> float | None:
+        """Decide whether another attempt follows, count it and tell the listeners.
+
+        A driver of its own calls `budget.begin()` first where there is a `budget`, then this after every attempt
+        that raised anything, and, where `judges_results`, after every other; and `pause` where this returns a delay.
+
+        Args:
+            attempt: which attempt has ended, from 1.
+            previous: seconds waited before it; 0 for the first.
+            result: what it returned, when `error` is None.
+            error: what it raised.
+            elapsed: seconds since the first attempt began.
+            context: what is known about the call.
+
+        Returns:
+            seconds to wait before the next attempt, or None when that was the last.
+        """
+        if not self._failed(result, error):
+            self.settle(attempt, succeeded=error is None)
+            return None
+        delay = self._delay(attempt, previous, result if error is None else error)
+        stop = self._obstacle(attempt, delay, elapsed, context)
+        if (budget := self.budget) is not None:
+            if attempt > 1:
+                budget.release()
+            granted = budget.spend(error, wanted=stop is None and not self._observing)
+            if not granted:
+                budget.end(succeeded=False)
+                if not self._observing:
+                    stop = stop or "budget"
+        if stop is not None:
+            self._stopped[stop] = self._stopped.get(stop, 0) + 1
+            if self.events:
+                self.events.emit(RetryStopped(self.name, attempt, stop, error))
+            return None
+        observed = self._observing
+        self._retries += 1
+        if self.events:
+            self.events.emit(BeforeSleep(self.name, attempt, delay, elapsed, error, result, observed))
+        return None if observed else delay
+
+    async def pause(self, delay: float) -> None:
+        """Wait for the next attempt; cancelled, it gives back what the budget granted."""
+        try:
+            await self.clock.sleep(delay)
+        except BaseException:
+            self.settle(2, succeeded=False)
+            raise
+
+    def gave_up(self, error: BaseException, attempt: int) -> None:
+        """Note on the error that is raised how many attempts were made, where it was more than one."""
+        if attempt > 1:
+            note = f"{self.name}: gave up after {attempt} attempts"
+            # An error object that a caller raises over and over must not collect notes without end.
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+
+    def _failed(self, result: object, error: BaseException | None) -> bool:
+        """Whether an attempt failed in a way that is retried."""
+        settings = self.settings
+        try:
+            if error is None:
+                return settings.on_result is not None and bool(settings.on_result(result))
+            # A cancellation is no failure: nobody waits for the answer any more.
+            if not isinstance(error, Exception):
+                return False
+            if isinstance(error, Rejected) and not settings.retry_rejections:
+                return False
+            return bool(self._meant(error))
+        except Exception as fault:  # noqa: BLE001  a user's predicate never hides the call's own outcome
+            log(__name__).error("retry_predicate_failed", policy=self.name, error=repr(fault), exc_info=fault)
+            return False
+
+    def _delay(self, attempt: int, previous: float, source: object) -> float:
+        if attempts_bound.get() is not None:
+            return 0.0
+        settings = self.settings
+        delay = settings.backoff.delay(attempt, previous)
+        if settings.respect_retry_after:
+            asked = retry_after_of(source, self.clock.time())
+            if asked is not None:
+                return max(delay, min(asked, settings.max_retry_after))
+        return delay
+
+    def _obstacle(
+        self, attempt: int, delay: float, elapsed: float, context: CallContext | None
+    ) -> StopReason | None:
+        """What stands against another attempt after `delay`."""
+        settings = self.settings
+        bound = attempts_bound.get()
+        if attempt >= (settings.attempts if bound is None else min(bound, settings.attempts)):
+            return "attempts"
+        left = remaining()
+        if context is not None:
+            if context.idempotent is False:
+                return "idempotency"
+            if context.deadline is not None:
+                left = min(context.deadline - self.clock.monotonic(), math.inf if left is None else left)
+        if left is not None and delay >= left:
+            return "deadline"
+        if settings.max_elapsed is not None and elapsed + delay > settings.max_elapsed:
+            return "elapsed"
+        return None
+
+    def settle(self, attempt: int, *, succeeded: bool) -> None:
+        """Tell the budget that a call has ended during `attempt`, or in the wait before it."""
+        if (budget := self.budget) is not None:
+            if attempt > 1:
+                budget.release()
+            budget.end(succeeded=succeeded)
+
+
+class RetryAttempts:
+    """The attempts of one retried block, and the context manager of each.
+
+    Args:
+        retry: the policy.
+        context: what is known about the call.
+
+    Example:
+        >>> import asyncio
+        >>> async def main():
+        ...     async for attempt in Retry(3, backoff=Exponential(0.001)).attempts():
+        ...         with attempt:
+        ...             if attempt.number < 3: raise OSError
+        ...             return attempt.number
+        >>> asyncio.run(main())
+        3
+    """
+
+    __slots__ = ("_context", "_delay", "_ended", "_previous", "_retry", "_started", "number")
+
+    def __init__(self, retry: Retry, context: CallContext | None) -> None:
+        self._retry = retry
+        self._context = context
+        self._started = 0.0
+        self._previous = 0.0
+        self._delay: float | None = None
+        self._ended = False
+        self.number = 0
+        """Which attempt this is, from 1."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Self:
+        delay, self._delay = self._delay, None
+        if self._ended:
+            raise StopAsyncIteration
+        if delay is not None:
+            await self._retry.pause(delay)
+            self._previous = delay
+        elif self.number:
+            raise ConfigError(
+                "each turn of `async for attempt in retry.attempts()` must be `with attempt: ...`"
+            )
+        self.number += 1
+        return self
+
+    def __enter__(self) -> Self:
+        if self.number == 1:
+            self._started = self._retry.clock.monotonic()
+            if self._retry.budget is not None:
+                self._retry.budget.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        retry = self._retry
+        if error is None:  # a block has no result that could be judged
+            retry.settle(self.number, succeeded=True)
+        else:
+            elapsed = retry.clock.monotonic() - self._started
+            self._delay = retry.again(self.number, self._previous, None, error, elapsed, self._context)
+            if self._delay is not None:
+                return True
+            retry.gave_up(error, self.number)
+        self._ended = True
+        return False
+
+    def __del__(self) -> None:
+        # The loop was left between two attempts: what the budget granted for the next is not used.
+        if self._delay is not None:
+            self._retry.settle(2, succeeded=False)

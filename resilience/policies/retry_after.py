@@ -1,0 +1,74 @@
+"""When the called side says how long to wait: the `Retry-After` of an error or a response."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+__all__ = ["parse_retry_after", "retry_after_of"]
+
+
+def parse_retry_after(value: object, now: float) -> float | None:
+    """Read the value of a `Retry-After` field (RFC 9110, section 10.2.3).
+
+    Args:
+        value: whole seconds or an HTTP date as text, or a number of seconds.
+        now: Unix time, which a date is counted from.
+
+    Returns:
+        seconds to wait, 0 for a date that has passed, or None for what is neither.
+
+    Example:
+        >>> parse_retry_after("120", 0.0), parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 0.0)
+        (120.0, 60.0)
+        >>> parse_retry_after("soon", 0.0) is None
+        True
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if math.isfinite(value) and value >= 0 else None
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else None
+    try:
+        when = parsedate_to_datetime(text)
+        if when.tzinfo is None:  # "-0000": UTC, of an unknown place
+            when = when.replace(tzinfo=UTC)
+        return max(0.0, when.timestamp() - now)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None  # not a date: as if it had not been said
+
+
+def retry_after_of(source: object, now: float) -> float | None:
+    """Find what an error or a response says of when to come back.
+
+    Looked at in order: an attribute `retry_after` (the library's own rejections have one), `headers` (a response;
+    aiohttp's errors), `response.headers` (httpx's errors).
+
+    Args:
+        source: an exception or a response of any library.
+        now: Unix time.
+
+    Returns:
+        seconds to wait, or None when it says nothing that can be understood.
+
+    Example:
+        >>> from resilience.errors import CircuitOpen
+        >>> retry_after_of(CircuitOpen("open", retry_after=3.0), 0.0)
+        3.0
+    """
+    said = parse_retry_after(getattr(source, "retry_after", None), now)
+    if said is not None:
+        return said
+    for holder in (source, getattr(source, "response", None)):
+        headers = getattr(holder, "headers", None)
+        if isinstance(headers, Mapping):
+            # Plain dicts are case-sensitive; HTTP/2 spells all names small.
+            value = headers.get("Retry-After") or headers.get("retry-after")
+            if value is not None:
+                return parse_retry_after(value, now)
+    return None

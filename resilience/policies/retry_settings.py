@@ -1,0 +1,104 @@
+"""What a retry is set to, what it counts, and what it tells its listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from resilience.core.classify import ErrorFilter, matcher
+from resilience.core.validate import callback, flag, integer, number
+from resilience.errors import ConfigError
+from resilience.policies.backoff import Backoff
+from resilience.policies.budget import RetryBudget
+from resilience.policies.settings import Mode, is_observing
+
+__all__ = ["BeforeSleep", "RetrySettings", "RetryStatistics", "RetryStopped", "StopReason"]
+
+StopReason: TypeAlias = Literal["attempts", "elapsed", "deadline", "idempotency", "budget"]
+"""What stood against another attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeSleep:
+    """A retry is about to wait and to make another attempt.
+
+    Args:
+        name: name of the retry.
+        attempt: which attempt failed, from 1.
+        delay: seconds until the next.
+        elapsed: seconds since the first attempt began.
+        error: what the attempt raised; None when it is the result that counts as failed.
+        result: what it returned in that case.
+        observed: the retry only observes: no attempt follows.
+    """
+
+    name: str
+    attempt: int
+    delay: float
+    elapsed: float
+    error: BaseException | None
+    result: object
+    observed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStopped:
+    """A call failed in a way that is retried, and will not be made again.
+
+    Args:
+        name: name of the retry.
+        attempts: how many attempts were made.
+        reason: what stood against another: `attempts`, `elapsed`, `deadline`, `idempotency` or `budget`.
+        error: what the last attempt raised; None when it is the result that counts as failed.
+    """
+
+    name: str
+    attempts: int
+    reason: StopReason
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStatistics:
+    """What a retry has done so far.
+
+    Args:
+        retries: attempts after the first, made or (observed) not made.
+        stopped: failures that were not retried any more, by reason.
+    """
+
+    retries: int
+    stopped: dict[StopReason, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """The options of a `Retry`, valid as a whole; described there."""
+
+    attempts: int
+    backoff: Backoff
+    on: ErrorFilter
+    on_result: Callable[[Any], bool] | None
+    max_elapsed: float | None
+    budget: RetryBudget | None
+    respect_retry_after: bool
+    max_retry_after: float
+    retry_rejections: bool
+    mode: Mode
+
+    def __post_init__(self) -> None:
+        integer("attempts", self.attempts)
+        if not callable(getattr(self.backoff, "delay", None)):
+            raise ConfigError(f"backoff must be Exponential(...) or another backoff, got {self.backoff!r}")
+        matcher("on", self.on)
+        if self.on_result is not None:
+            callback("on_result", self.on_result)
+        if self.max_elapsed is not None:
+            number("max_elapsed", self.max_elapsed, above=0)
+        if self.budget is not None and not callable(getattr(self.budget, "spend", None)):
+            raise ConfigError(f"budget must be a TokenBudget or another retry budget, got {self.budget!r}")
+        flag("respect_retry_after", self.respect_retry_after)
+        number("max_retry_after", self.max_retry_after, low=0)
+        flag("retry_rejections", self.retry_rejections)
+        is_observing(self.mode)
