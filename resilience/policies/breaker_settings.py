@@ -1,0 +1,71 @@
+"""The options of a circuit breaker, validated as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resilience.core.classify import Classifier, ErrorFilter
+from resilience.core.validate import integer, number
+from resilience.core.window import CountWindow, TimeWindow, Window
+from resilience.errors import ConfigError
+from resilience.policies.settings import Mode, is_observing
+
+__all__ = ["BreakerSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSettings:
+    """The options of a `CircuitBreaker`, which describes them; validated as a whole."""
+
+    failure_rate: float | None = 0.5
+    window: Window = TimeWindow(60.0)  # noqa: RUF009  frozen, and only says what is meant
+    minimum_calls: int = 20
+    slow_call_duration: float | None = None
+    slow_call_rate: float = 1.0
+    consecutive_failures: int | None = None
+    open_duration: float = 30.0
+    open_factor: float = 1.0
+    open_cap: float = 300.0
+    open_jitter: float = 0.0
+    half_open_permits: int = 10
+    half_open_concurrency: int | None = None
+    half_open_max_wait: float = 60.0
+    on: ErrorFilter = Exception
+    ignore: ErrorFilter = ()
+    failed_result: Callable[[Any], bool] | None = None
+    mode: Mode = "normal"
+
+    def __post_init__(self) -> None:
+        if self.failure_rate is not None:
+            number("failure_rate", self.failure_rate, above=0, high=1)
+        if not isinstance(self.window, CountWindow | TimeWindow):
+            message = f"window must be a CountWindow or a TimeWindow, got {self.window!r}"
+            raise ConfigError(message)
+        integer("minimum_calls", self.minimum_calls)
+        if self.slow_call_duration is not None:
+            number("slow_call_duration", self.slow_call_duration, above=0)
+        number("slow_call_rate", self.slow_call_rate, above=0, high=1)
+        if self.consecutive_failures is not None:
+            integer("consecutive_failures", self.consecutive_failures)
+        elif self.failure_rate is None and self.slow_call_duration is None:
+            message = "one of failure_rate, slow_call_duration and consecutive_failures must be given: it would never open"
+            raise ConfigError(message)
+        number("open_duration", self.open_duration, above=0)
+        number("open_factor", self.open_factor, low=1)
+        number("open_cap", self.open_cap, above=0)
+        number("open_jitter", self.open_jitter, low=0, high=1)
+        integer("half_open_permits", self.half_open_permits)
+        if self.half_open_concurrency is not None:
+            integer("half_open_concurrency", self.half_open_concurrency, high=self.half_open_permits)
+        number("half_open_max_wait", self.half_open_max_wait, above=0)
+        Classifier(on=self.on, ignore=self.ignore, failed_result=self.failed_result)
+        is_observing(self.mode)
+
+    @property
+    def needed(self) -> int:
+        """Calls that the window must hold before its rates are judged; a small count window lowers it."""
+        if isinstance(self.window, CountWindow):
+            return min(self.minimum_calls, self.window.size)
+        return self.minimum_calls
