@@ -81,7 +81,13 @@ class Rejected(ResilienceError):
         message: who refused and why.
         policy: name of the policy that refused.
         retry_after: seconds after which another try makes sense, or None when nobody knows.
+
+    Attributes:
+        inbound: whether a request was refused at this service's own door, rather than a call that it made;
+            an adapter of a server sets it.
     """
+
+    inbound: bool = False
 
     def __init__(self, message: str, *, policy: str = "", retry_after: float | None = None) -> None:
         self.args = (message,)  # a chain of constructors would cost as much as all the rest of a refusal
