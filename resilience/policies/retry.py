@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
-from resilience.core.classify import ErrorFilter, matcher
+from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
-from resilience.core.deadline import remaining
-from resilience.core.log import log
 from resilience.core.ports import Call, CallContext, Clock
-from resilience.errors import ConfigError, Rejected
+from resilience.errors import ConfigError
 from resilience.policies.backoff import Backoff, Exponential
-from resilience.policies.base import WrappingPolicy
+from resilience.policies.base import WrappingPolicy, refuse_sync
 from resilience.policies.budget import RetryBudget
-from resilience.policies.retry_after import retry_after_of
 from resilience.policies.retry_settings import (
     BeforeSleep,
     RetrySettings,
@@ -27,7 +23,6 @@ from resilience.policies.retry_settings import (
     RetryStopped,
     StopReason,
 )
-from resilience.policies.retry_switch import attempts_bound
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["Retry", "RetryAttempts"]
@@ -129,7 +124,6 @@ class Retry(WrappingPolicy):
         self.budget = settings.budget
         self._observing = is_observing(settings.mode)
         self.judges_results = settings.on_result is not None or self.budget is not None
-        self._meant = matcher("on", settings.on)
 
     def statistics(self) -> RetryStatistics:
         """Count what has been retried, and what has not and why."""
@@ -139,11 +133,32 @@ class Retry(WrappingPolicy):
 
     async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call`, again where it fails; see the class."""
+        monotonic = self.clock.monotonic
         if (budget := self.budget) is not None:
             budget.begin()
-        started = self.clock.monotonic()
-        attempt, previous = 1, 0.0
-        while True:
+        started = monotonic()
+        try:
+            result = await call()
+        except BaseException as error:
+            delay = self.again(1, 0.0, None, error, monotonic() - started, context)
+            if delay is None:
+                raise
+        else:
+            if not self.judges_results:
+                return result
+            delay = self.again(1, 0.0, result, None, monotonic() - started, context)
+            if delay is None:
+                return result
+        return await self._repeat(call, context, started, delay)
+
+    async def _repeat(
+        self, call: Call[T], context: CallContext | None, started: float, delay: float | None
+    ) -> T:
+        """Make the second attempt after `delay`, and those that follow."""
+        attempt = 1
+        while delay is not None:
+            await self.pause(delay)
+            attempt, previous = attempt + 1, delay
             try:
                 result = await call()
             except BaseException as error:
@@ -157,10 +172,7 @@ class Retry(WrappingPolicy):
                     return result
                 elapsed = self.clock.monotonic() - started
                 delay = self.again(attempt, previous, result, None, elapsed, context)
-                if delay is None:
-                    return result
-            await self.pause(delay)
-            attempt, previous = attempt + 1, delay
+        return result
 
     def attempts(self, context: CallContext | None = None) -> RetryAttempts:
         """Retry a block: `async for attempt in retry.attempts(): with attempt: ...`."""
@@ -177,7 +189,7 @@ class Retry(WrappingPolicy):
             ConfigError: it is a plain `def`.
         """
         if not inspect.isasyncgenfunction(function):
-            return super().__call__(function)
+            return self._decorated(function)
 
         @functools.wraps(function)
         async def generator(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
@@ -198,6 +210,26 @@ class Retry(WrappingPolicy):
                     yield item
 
         return generator
+
+    def _decorated(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        refuse_sync(function, f"{type(self).__name__} {self.name!r}")
+        execute, monotonic = self.execute, self.clock.monotonic
+
+        # `execute` once more, as far as the first attempt: a coroutine and a partial less are half the cost.
+        @functools.wraps(function)
+        async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
+            if self.judges_results:
+                return await execute(functools.partial(function, *args, **kwargs))
+            started = monotonic()
+            try:
+                return await function(*args, **kwargs)
+            except BaseException as error:
+                delay = self.again(1, 0.0, None, error, monotonic() - started, None)
+                if delay is None:
+                    raise
+            return await self._repeat(functools.partial(function, *args, **kwargs), None, started, delay)
+
+        return retried
 
     # -- what a generated pipeline asks -------------------------------------------------------------------------
 
@@ -226,11 +258,12 @@ class Retry(WrappingPolicy):
         Returns:
             seconds to wait before the next attempt, or None when that was the last.
         """
-        if not self._failed(result, error):
+        settings, clock = self.settings, self.clock
+        if not settings.failed(result, error):
             self.settle(attempt, succeeded=error is None)
             return None
-        delay = self._delay(attempt, previous, result if error is None else error)
-        stop = self._obstacle(attempt, delay, elapsed, context)
+        delay = settings.delay(attempt, previous, result if error is None else error, clock.time())
+        stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic())
         if (budget := self.budget) is not None:
             if attempt > 1:
                 budget.release()
@@ -265,53 +298,6 @@ class Retry(WrappingPolicy):
             # An error object that a caller raises over and over must not collect notes without end.
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-
-    def _failed(self, result: object, error: BaseException | None) -> bool:
-        """Whether an attempt failed in a way that is retried."""
-        settings = self.settings
-        try:
-            if error is None:
-                return settings.on_result is not None and bool(settings.on_result(result))
-            # A cancellation is no failure: nobody waits for the answer any more.
-            if not isinstance(error, Exception):
-                return False
-            if isinstance(error, Rejected) and not settings.retry_rejections:
-                return False
-            return bool(self._meant(error))
-        except Exception as fault:  # noqa: BLE001  a user's predicate never hides the call's own outcome
-            log(__name__).error("retry_predicate_failed", policy=self.name, error=repr(fault), exc_info=fault)
-            return False
-
-    def _delay(self, attempt: int, previous: float, source: object) -> float:
-        if attempts_bound.get() is not None:
-            return 0.0
-        settings = self.settings
-        delay = settings.backoff.delay(attempt, previous)
-        if settings.respect_retry_after:
-            asked = retry_after_of(source, self.clock.time())
-            if asked is not None:
-                return max(delay, min(asked, settings.max_retry_after))
-        return delay
-
-    def _obstacle(
-        self, attempt: int, delay: float, elapsed: float, context: CallContext | None
-    ) -> StopReason | None:
-        """What stands against another attempt after `delay`."""
-        settings = self.settings
-        bound = attempts_bound.get()
-        if attempt >= (settings.attempts if bound is None else min(bound, settings.attempts)):
-            return "attempts"
-        left = remaining()
-        if context is not None:
-            if context.idempotent is False:
-                return "idempotency"
-            if context.deadline is not None:
-                left = min(context.deadline - self.clock.monotonic(), math.inf if left is None else left)
-        if left is not None and delay >= left:
-            return "deadline"
-        if settings.max_elapsed is not None and elapsed + delay > settings.max_elapsed:
-            return "elapsed"
-        return None
 
     def settle(self, attempt: int, *, succeeded: bool) -> None:
         """Tell the budget that a call has ended during `attempt`, or in the wait before it."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from resilience.core.classify import ErrorFilter, matcher
+from resilience.core.deadline import remaining
+from resilience.core.log import log
+from resilience.core.ports import CallContext
 from resilience.core.validate import callback, flag, integer, number
-from resilience.errors import ConfigError
+from resilience.errors import ConfigError, Rejected
 from resilience.policies.backoff import Backoff
 from resilience.policies.budget import RetryBudget
+from resilience.policies.retry_after import retry_after_of
+from resilience.policies.retry_switch import attempts_bound
 from resilience.policies.settings import Mode, is_observing
 
 __all__ = ["BeforeSleep", "RetrySettings", "RetryStatistics", "RetryStopped", "StopReason"]
@@ -74,7 +80,7 @@ class RetryStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:
-    """The options of a `Retry`, valid as a whole; described there."""
+    """The options of a `Retry`, valid as a whole; and the decisions that follow from them alone; described there."""
 
     attempts: int
     backoff: Backoff
@@ -102,3 +108,46 @@ class RetrySettings:
         number("max_retry_after", self.max_retry_after, low=0)
         flag("retry_rejections", self.retry_rejections)
         is_observing(self.mode)
+
+    def failed(self, result: object, error: BaseException | None) -> bool:
+        """Whether an attempt failed in a way that is retried."""
+        try:
+            if error is None:
+                return self.on_result is not None and bool(self.on_result(result))
+            # A cancellation is no failure: nobody waits for the answer any more.
+            if not isinstance(error, Exception):
+                return False
+            if isinstance(error, Rejected) and not self.retry_rejections:
+                return False
+            return bool(matcher("on", self.on)(error))
+        except Exception as fault:  # noqa: BLE001  a user's predicate never hides the call's own outcome
+            log(__name__).error("retry_predicate_failed", error=repr(fault), exc_info=fault)
+            return False
+
+    def delay(self, attempt: int, previous: float, source: object, wall: float) -> float:
+        """How long to wait after a failed attempt; `source` is its error, or its result that counts as failed."""
+        if attempts_bound.get() is not None:
+            return 0.0
+        delay = self.backoff.delay(attempt, previous)
+        if self.respect_retry_after and (asked := retry_after_of(source, wall)) is not None:
+            return max(delay, min(asked, self.max_retry_after))
+        return delay
+
+    def obstacle(
+        self, attempt: int, delay: float, elapsed: float, context: CallContext | None, now: float
+    ) -> StopReason | None:
+        """What stands against another attempt after `delay`, the budget aside."""
+        bound = attempts_bound.get()
+        if attempt >= (self.attempts if bound is None else min(bound, self.attempts)):
+            return "attempts"
+        left = remaining()
+        if context is not None:
+            if context.idempotent is False:
+                return "idempotency"
+            if context.deadline is not None:
+                left = min(context.deadline - now, math.inf if left is None else left)
+        if left is not None and delay >= left:
+            return "deadline"
+        if self.max_elapsed is not None and elapsed + delay > self.max_elapsed:
+            return "elapsed"
+        return None
