@@ -1,0 +1,188 @@
+"""Timeout: give a call so many seconds, and no more."""
+
+from __future__ import annotations
+
+from asyncio import current_task
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from resilience.core.buckets import FIRED, OUTER, TASK, WIDTH, Deadlines, deadlines_here, here
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.deadline import Timeout as BlockTimeout
+from resilience.core.deadline import capped, expired, innermost, live
+from resilience.core.ports import Call, CallContext, Clock
+from resilience.core.validate import number
+from resilience.errors import TimeoutExceeded
+from resilience.policies.base import WrappingPolicy
+from resilience.policies.settings import Mode, is_observing
+
+__all__ = ["TimedOut", "Timeout"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """A call took longer than its timeout allows.
+
+    Args:
+        name: name of the timeout.
+        seconds: what it allows.
+        observed: True in `observe` mode: the call went on.
+    """
+
+    name: str
+    seconds: float
+    observed: bool = False
+
+
+class Timeout(WrappingPolicy):
+    """Cancel a call that takes too long, and raise TimeoutExceeded.
+
+    Outside a Retry it limits all attempts together, inside one each attempt. A `TimeoutError` of the function's own is
+    passed on as it is, and a cancellation from outside stays one, even where the deadline has passed as well.
+
+    Args:
+        seconds: how long a call may take, above 0.
+        name: what errors and events call it; `timeout` by default.
+        clock: where time comes from.
+        mode: `observe` reports a call that is too slow, and lets it go on.
+
+    Raises:
+        ConfigError: an option is out of its range.
+
+    Example:
+        >>> import asyncio
+        >>> async def main():
+        ...     quick = Timeout(0.001)
+        ...     try:
+        ...         await quick.call(asyncio.sleep, 3600)
+        ...     except TimeoutExceeded as error:
+        ...         return str(error)
+        >>> asyncio.run(main())
+        "timeout 'timeout': no answer within 0.001 s"
+    """
+
+    kind = "timeout"
+
+    def __init__(
+        self, seconds: float, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK, mode: Mode = "normal"
+    ) -> None:
+        super().__init__(name=name, clock=clock)
+        self.seconds = number("seconds", seconds, above=0)
+        self.observing = is_observing(mode)
+        self.deadlines = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
+        """Where its deadlines wait when they are not on the running loop's clock."""
+
+    def __repr__(self) -> str:
+        return f"Timeout({self.seconds:g}, name={self.name!r})"
+
+    def reconfigure(self, *, seconds: float) -> None:
+        """Change the limit; calls under way keep theirs.
+
+        Args:
+            seconds: how long a call may take, above 0.
+
+        Raises:
+            ConfigError: it is not such a number.
+        """
+        self.seconds = number("seconds", seconds, above=0)
+
+    def exceeded(self) -> TimeoutExceeded:
+        """Report a timeout, and return the error that says so."""
+        if self.events:
+            self.events.emit(TimedOut(self.name, self.seconds))
+        message = f"timeout {self.name!r}: no answer within {self.seconds:g} s"
+        return TimeoutExceeded(message, policy=self.name, seconds=self.seconds)
+
+    async def execute(  # noqa: C901, PLR0912  unrolled: each call of a function would cost a twentieth of it
+        self,
+        call: Call[T],
+        context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
+    ) -> T:
+        """Run `call`, for at most `seconds`."""
+        if self.observing:
+            return await self._observe(call)
+        deadlines = self.deadlines or here.deadlines
+        task = current_task(deadlines.loop)
+        if task is None:
+            deadlines, task = deadlines_here()
+        when = deadlines.time() + self.seconds
+        outer = innermost.get()
+        while outer is not None and outer[TASK] is None:
+            outer = outer[OUTER]
+        if outer is not None and outer[TASK] is not task:
+            when = capped(when, outer, deadlines)
+        order = deadlines.order()
+        entry = [when, order, task, False, outer, deadlines, task.cancelling()]
+        innermost.set(entry)
+        bucket = deadlines.buckets.get(when // WIDTH)
+        if bucket is None:
+            bucket = deadlines.arm(entry)
+        else:
+            bucket[order] = entry
+        try:
+            result = await call()
+        except BaseException as error:
+            entry[TASK] = None
+            if outer is not None:
+                entry[OUTER] = live(outer)
+            if entry[FIRED]:
+                if expired(entry, task, error):
+                    raise self.exceeded() from error
+            elif bucket is not None:
+                del bucket[order]
+            raise
+        entry[TASK] = None
+        if outer is not None:
+            entry[OUTER] = live(outer)
+        if entry[FIRED]:
+            task.uncancel()
+        elif bucket is not None:
+            del bucket[order]
+        return result
+
+    async def _observe(self, call: Call[T]) -> T:
+        """Run `call` to its end, and report it at the moment at which it would have been cancelled."""
+        clock = self.clock
+        late = clock.call_at(clock.monotonic() + self.seconds, self._report)
+        try:
+            return await call()
+        finally:
+            late.cancel()
+
+    def _report(self) -> None:
+        self.events.emit(TimedOut(self.name, self.seconds, observed=True))
+
+    @asynccontextmanager
+    async def guard(
+        self,
+        context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
+    ) -> AsyncIterator[None]:
+        """Limit a block: `async with policy.guard():`."""
+        if self.observing:
+            late = self.clock.call_at(self.clock.monotonic() + self.seconds, self._report)
+            try:
+                yield
+            finally:
+                late.cancel()
+        else:
+            deadlines = self.deadlines or deadlines_here()[0]
+            async with _Block(self, deadlines):
+                yield
+
+
+class _Block(BlockTimeout):
+    """A block under a policy."""
+
+    __slots__ = ("_policy",)
+
+    def __init__(self, policy: Timeout, deadlines: Deadlines) -> None:
+        super().__init__(deadlines.time() + policy.seconds, deadlines)
+        self._policy = policy
+
+    def error(self) -> TimeoutExceeded:
+        """Report the timeout as the policy's."""
+        return self._policy.exceeded()
