@@ -34,10 +34,11 @@ _PREFIX = "tag:yaml.org,2002:"
 
 
 class Place(NamedTuple):
-    """Where a value stands: line and column from 1, and whether its text is a literal block (`|`)."""
+    """Where a value stands: line and column from 1; its text as written; whether that is a literal block (`|`)."""
 
     line: int
     column: int
+    text: str | None = None
     literal: bool = False
 
 
@@ -63,6 +64,11 @@ class Document:
             path = path[:-1]
         return self.places.get(path, Place(1, 1))
 
+    def text(self, *path: str | int) -> str | None:
+        """Return the text of the scalar under a path as it was written: `1.10`, not 1.1; None where there is none."""
+        place = self.places.get(path)
+        return None if place is None else place.text
+
     def line(self, *path: str | int) -> int:
         """The line of the value under a path, from 1."""
         return self.place(*path).line
@@ -75,13 +81,11 @@ class Document:
             path: keys and indices that lead to the value that is wrong.
             position: offset of the fault in the value's text, in characters from 0.
         """
-        line, column, literal = self.place(*path)
-        if position is not None and literal:
-            value = self.data
-            for step in path:
-                value = value[step]
-            line += 1 + value.count("\n", 0, position)
-        return ConfigError(message, file=self.file, line=line, column=None if literal else column)
+        place = self.place(*path)
+        if not place.literal:
+            return ConfigError(message, file=self.file, line=place.line, column=place.column)
+        line = place.line + 1 + (place.text or "").count("\n", 0, position or 0)
+        return ConfigError(message, file=self.file, line=line)
 
 
 def read(file: str | Path, *, max_bytes: int = _MAX_BYTES) -> Document:
@@ -186,8 +190,8 @@ class _Builder:
 
     def _value(self, event: Event, events: Iterator[Event], path: KeyPath) -> Any:
         mark = event.start_mark
-        literal = isinstance(event, ScalarEvent) and event.style == "|"
-        self.places[path] = Place(mark.line + 1, mark.column + 1, literal)
+        text, style = (event.value, event.style) if isinstance(event, ScalarEvent) else (None, None)
+        self.places[path] = Place(mark.line + 1, mark.column + 1, text, style == "|")
         if isinstance(event, AliasEvent):
             return self._alias(event)
         self._count(1, event)

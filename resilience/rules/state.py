@@ -109,7 +109,17 @@ class RuleState:
         ['firing']
     """
 
-    __slots__ = ("_alerts", "_annotations", "_labels", "_settled_at", "_silent_since", "external", "group", "rule")
+    __slots__ = (
+        "_alerts",
+        "_annotations",
+        "_external",
+        "_heard_by",
+        "_labels",
+        "_settled_at",
+        "_silent_since",
+        "group",
+        "rule",
+    )
 
     def __init__(
         self,
@@ -121,12 +131,13 @@ class RuleState:
     ) -> None:
         self.rule = rule
         self.group = group
-        self.external = TemplateData({}, math.nan, dict(external_labels or {}), external_url)
+        self._external = TemplateData({}, math.nan, dict(external_labels or {}), external_url)
         self._labels = [(name, Template(text)) for name, text in rule.labels.items()]
         self._annotations = [(name, Template(text)) for name, text in rule.annotations.items()]
         self._alerts: dict[Labels, Alert] = {}
         self._silent_since: Instant | None = None
         self._settled_at = -math.inf
+        self._heard_by = -math.inf
 
     @property
     def alerts(self) -> list[Alert]:
@@ -175,7 +186,10 @@ class RuleState:
         for key, data_found in found.items():
             updated[key] = self._present(key, data_found, now, transitions)
         for key, alert in self._alerts.items():
-            if key not in found and (kept := self._absent(alert, now, transitions, silent=silent)) is not None:
+            if (
+                key not in found
+                and (kept := self._absent(alert, now, transitions, silent=silent)) is not None
+            ):
                 updated[key] = kept
         active = sum(alert.state is not AlertState.RESOLVED for alert in updated.values())
         if limit and active > limit:
@@ -200,7 +214,31 @@ class RuleState:
         """Put the alerts into plain data that outlives the process: wall times, and ages for what durations count."""
         return [_saved(alert, now) for alert in self._alerts.values()]
 
-    def restore(self, saved: Sequence[Mapping[str, Any]], now: Instant, *, settle: float = 0.0) -> None:
+    def minds_silence(self, now: Instant) -> bool:
+        """Whether missing data means something else than a false evaluation now."""
+        return self.rule.no_data is not NoData.RESOLVE or now.monotonic < self._heard_by
+
+    def take_over(self, other: RuleState) -> None:
+        """Continue the alerts of this rule's earlier form."""
+        self._alerts = dict(other._alerts)
+        self._silent_since = other._silent_since
+        self._settled_at, self._heard_by = other._settled_at, other._heard_by
+
+    def withdraw(self, now: Instant) -> list[AlertTransition]:
+        """End all alerts, as their rule is gone."""
+        transitions = []
+        for alert in self.alerts:
+            if alert.state is AlertState.FIRING:
+                ended = replace(alert, state=AlertState.RESOLVED, resolved_at=now)
+            else:
+                ended = replace(alert, state=AlertState.INACTIVE)
+            transitions.append(AlertTransition(ended, alert.state, ended.state, now))
+        self._alerts = {}
+        return transitions
+
+    def restore(
+        self, saved: Sequence[Mapping[str, Any]], now: Instant, *, settle: float = 0.0, silence: float = 0.0
+    ) -> None:
         """Take up what another process left.
 
         Downtime counts neither towards `for` nor towards `keep_firing_for`, as in Prometheus.
@@ -209,6 +247,7 @@ class RuleState:
             saved: what `snapshot` returned.
             now: when this process begins.
             settle: seconds for which an alert's absence proves nothing, as windows are only filling up again.
+            silence: seconds for which missing data proves nothing.
 
         Raises:
             ConfigError: it is not such data.
@@ -219,6 +258,7 @@ class RuleState:
             restored[tuple(sorted(alert.labels.items()))] = alert
         self._alerts = restored
         self._settled_at = now.monotonic + settle
+        self._heard_by = now.monotonic + silence
 
     def _identify(
         self, vector: Iterable[tuple[Labels, float]], query: Query | None
@@ -226,7 +266,7 @@ class RuleState:
         """Give each element the labels that its alert has."""
         found: dict[Labels, TemplateData] = {}
         for sample, value in vector:
-            data = self.external.of(dict(sample), value, query)
+            data = self._external.of(dict(sample), value, query)
             labels = {name: text for name, text in sample if name != "__name__"}
             for name, template in self._labels:
                 labels[name] = expand(template, data, self.rule.name)
@@ -271,7 +311,8 @@ class RuleState:
         if alert.state is AlertState.RESOLVED:
             expired = alert.resolved_at is None or _elapsed(alert.resolved_at, now, _RESOLVED_RETENTION)
             return None if expired else alert
-        if now.monotonic < self._settled_at or (silent and self._keeps(now)):
+        settled_at = self._heard_by if silent else self._settled_at
+        if now.monotonic < settled_at - _ROUNDING or (silent and self._keeps(now)):
             return alert
         if alert.state is AlertState.PENDING:
             alert = replace(alert, state=AlertState.INACTIVE)

@@ -1,0 +1,377 @@
+"""Groups of rules, evaluated in order and in time: results written back, alerts taken through their lives."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from resilience import promql
+from resilience.core import validate
+from resilience.core.clock import Instant
+from resilience.core.log import log
+from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
+from resilience.errors import ConfigError, QueryError
+from resilience.rules.condition import ask
+from resilience.rules.model import AlertRule, NoData, RecordingRule, Rule, RuleGroup
+from resilience.rules.state import Alert, AlertTransition, RuleState
+
+__all__ = ["Evaluator", "Retain"]
+
+Retain: TypeAlias = Callable[[Sequence[Matcher], float], object]
+"""Asked to keep so many seconds of the series that some matchers mean."""
+
+_SLICE = 0.005  # seconds of the event loop that one stretch of work may take
+_EPSILON = 1e-6  # clock readings are floats
+_FAILED = AlertRule(
+    "RuleEvaluationFailed",
+    condition=bool,
+    severity="warning",
+    labels={"error": ""},  # what failed is told by the annotation; as a label it would make alerts anew
+    annotations={
+        "summary": "Rule {{ $labels.rule }} of group {{ $labels.group }} cannot be evaluated",
+        "description": "{{ $labels.error }}",
+    },
+)
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One rule as it runs."""
+
+    rule: Rule
+    owner: str
+    query: promql.Query | None
+    state: RuleState | None
+
+
+@dataclass(slots=True)
+class _Running:
+    """One group as it runs; `due` is None until its first evaluation."""
+
+    group: RuleGroup
+    units: list[_Unit]
+    interval: float
+    due: float | None = None
+    failing: dict[str, Labels] = field(default_factory=dict)
+
+
+class Evaluator:
+    """Evaluates groups of rules against samples.
+
+    Args:
+        groups: evaluated in this order, their rules in theirs.
+        source: where expressions read; its clock is the monotonic one of the instants that `tick` is given.
+        sink: where recording rules and the `ALERTS` series are written, or None for nowhere.
+        interval: seconds between evaluations of groups that do not say, above 0; 60 as in Prometheus.
+        lookback: seconds for which an instant selector takes an old sample as current.
+        semantics: 3 or 2, the major version of Prometheus whose ranges are meant.
+        external_labels: what templates read as `$externalLabels`.
+        external_url: what templates read as `$externalURL`.
+        retain: asked to keep the windows that rules look at.
+
+    Raises:
+        ConfigError: an option is not valid, or `retain` refused.
+        QueryError: an expression is not supported.
+
+    Example:
+        >>> from resilience.rules.model import AlertRule, RuleGroup
+        >>> group = RuleGroup("shop", (AlertRule("Stuck", condition=lambda: True, for_=60),), interval=30)
+        >>> rules = Evaluator([group], promql.MemorySource())
+        >>> [[t.state.value for t in rules.tick(Instant(at, at))] for at in (0, 30, 60)]
+        [['pending'], [], ['firing']]
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[RuleGroup],
+        source: SampleSource,
+        sink: SampleSink | None = None,
+        *,
+        interval: float = 60.0,
+        lookback: float = 300.0,
+        semantics: int = 3,
+        external_labels: Mapping[str, str] | None = None,
+        external_url: str = "",
+        retain: Retain | None = None,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._interval = validate.number("interval", interval, above=0)
+        self._lookback = validate.number("lookback", lookback, above=0)
+        self._engine = promql.Engine(source, lookback=lookback, semantics=semantics)
+        self._external = (dict(external_labels or {}), external_url)
+        self._retain = retain
+        self._failed = self._new_state(_FAILED, "resilience")
+        self._running = self._prepare(groups, {})
+
+    # -- what there is
+
+    @property
+    def groups(self) -> tuple[RuleGroup, ...]:
+        """The groups that are evaluated."""
+        return tuple(running.group for running in self._running)
+
+    def alerts(self) -> list[Alert]:
+        """The alerts that are pending or firing."""
+        return [alert for state in self._states() for alert in state.alerts]
+
+    def resolved(self) -> list[Alert]:
+        """The alerts that were resolved within the last 15 minutes."""
+        return [alert for state in self._states() for alert in state.resolved]
+
+    def _states(self) -> Iterator[RuleState]:
+        for running in self._running:
+            for unit in running.units:
+                if unit.state is not None:
+                    yield unit.state
+        yield self._failed
+
+    # -- evaluation
+
+    def tick(self, now: Instant) -> list[AlertTransition]:
+        """Evaluate the groups that are due.
+
+        Args:
+            now: the moment of the evaluation.
+
+        Returns:
+            what changed, in the order of evaluation.
+        """
+        transitions: list[AlertTransition] = []
+        for _ in self._steps(now, transitions):
+            pass
+        return transitions
+
+    async def evaluate(self, now: Instant) -> list[AlertTransition]:
+        """Do what `tick` does in slices: the event loop gets its turn at least every 5 ms, between rules."""
+        transitions: list[AlertTransition] = []
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        for _ in self._steps(now, transitions):
+            if clock() - started >= _SLICE:
+                await asyncio.sleep(0)
+                started = clock()
+        return transitions
+
+    def _steps(self, now: Instant, transitions: list[AlertTransition]) -> Iterator[None]:
+        for running in self._running:
+            if running.due is not None and now.monotonic < running.due - _EPSILON:
+                continue
+            due = now.monotonic if running.due is None else running.due
+            missed = math.floor((now.monotonic - due + _EPSILON) / running.interval)
+            running.due = due + (missed + 1) * running.interval
+            at = now.monotonic - running.group.query_offset
+            for unit in running.units:
+                try:
+                    transitions += self._evaluate(unit, running.group, at, now)
+                    running.failing.pop(unit.owner, None)
+                except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
+                    running.failing[unit.owner] = self._complain(unit, running.group, error)
+                yield
+        self._tell_failures(now, transitions)
+
+    def _evaluate(self, unit: _Unit, group: RuleGroup, at: float, now: Instant) -> list[AlertTransition]:
+        rule = unit.rule
+        found, data = self._ask(unit, at, now)
+        if isinstance(rule, RecordingRule) or unit.state is None:
+            self._write(unit.owner, at, _recorded(rule, found, group.limit))
+            return []
+        transitions = unit.state.evaluate(
+            found, now, data=data, limit=group.limit, query=lambda text: self._answer(text, at)
+        )
+        self._write(unit.owner, at, unit.state.series())
+        return transitions
+
+    def _ask(self, unit: _Unit, at: float, now: Instant) -> tuple[Sequence[tuple[Labels, float]], bool]:
+        """Return what a rule finds, and whether there was anything to judge by."""
+        rule = unit.rule
+        if unit.query is None:
+            return ask(rule.condition) if isinstance(rule, AlertRule) and rule.condition else ((), True)
+        found = _pairs(unit.query(at))
+        if found or unit.state is None or not unit.state.minds_silence(now):
+            return found, True
+        return found, self._has_data(rule, at)
+
+    def _has_data(self, rule: Rule, at: float) -> bool:
+        """Whether any selector of a rule finds a sample."""
+        expression = rule.expression
+        if expression is None or not expression.selectors:
+            return True
+        for use in expression.selectors:
+            selection = self._source.select(use.matchers)
+            if self._source.at(selection, at, max(use.window or 0.0, self._lookback))[0]:
+                return True
+        return False
+
+    def _answer(self, text: str, at: float) -> Sequence[tuple[Labels, float]]:
+        return _pairs(self._engine.compile(promql.parse(text))(at))
+
+    def _write(self, owner: str, at: float, series: Sequence[tuple[Labels, float]]) -> None:
+        if self._sink is not None:
+            self._sink.write(owner, at, series)
+
+    @staticmethod
+    def _complain(unit: _Unit, group: RuleGroup, error: Exception) -> Labels:
+        text = " ".join(str(error).split()) or repr(error)
+        expected = isinstance(error, QueryError)
+        log(__name__).warning(
+            "rule_failed",
+            rule=unit.rule.name,
+            group=group.name,
+            error=text,
+            exc_info=None if expected else error,
+        )
+        return (("error", text), ("group", group.name), ("rule", unit.rule.name))
+
+    def _tell_failures(self, now: Instant, transitions: list[AlertTransition]) -> None:
+        failing = {labels[1:]: labels for running in self._running for labels in running.failing.values()}
+        if failing or self._failed.alerts or self._failed.resolved:
+            transitions += self._failed.evaluate([(labels, 1.0) for labels in failing.values()], now)
+            self._write("rules/failed", now.monotonic, self._failed.series())
+
+    # -- changing the rules
+
+    def reload(self, groups: Iterable[RuleGroup], now: Instant) -> list[AlertTransition]:
+        """Evaluate other groups from now on; alerts of rules that have the same group, name and labels live on.
+
+        Args:
+            groups: what is to be evaluated instead.
+            now: when they change; alerts of rules that are gone resolve at this moment.
+
+        Raises:
+            ConfigError: `retain` refused; nothing has changed then.
+            QueryError: an expression is not supported; nothing has changed then.
+        """
+        known = {unit.owner: (running, unit) for running in self._running for unit in running.units}
+        running = self._prepare(groups, known)
+        kept = {unit.owner for each in running for unit in each.units}
+        transitions: list[AlertTransition] = []
+        for owner, (_, unit) in known.items():
+            if owner in kept:
+                continue
+            if unit.state is not None:
+                transitions += unit.state.withdraw(now)
+            self._write(owner, now.monotonic, ())
+        self._running = running
+        return transitions
+
+    def _prepare(
+        self, groups: Iterable[RuleGroup], known: Mapping[str, tuple[_Running, _Unit]]
+    ) -> list[_Running]:
+        """Compile everything before anything changes."""
+        prepared: list[_Running] = []
+        names: set[tuple[str | None, str]] = set()
+        for group in groups:
+            if (group.file, group.name) in names:
+                message = f"group name {group.name!r} stands twice"
+                raise ConfigError(message, file=group.file, line=group.line)
+            names.add((group.file, group.name))
+            running = _Running(group, [], group.interval or self._interval)
+            seen: Counter[str] = Counter()
+            for rule in group.rules:
+                owner = _owner(group, rule)
+                seen[owner] += 1
+                owner = f"{owner}#{seen[owner]}"
+                before = known.get(owner)
+                running.units.append(self._unit(rule, owner, group, before[1] if before else None))
+                if before is not None and before[0].interval == running.interval:
+                    running.due = before[0].due
+            prepared.append(running)
+        return prepared
+
+    def _unit(self, rule: Rule, owner: str, group: RuleGroup, before: _Unit | None) -> _Unit:
+        if before is not None and before.rule == rule:
+            return _Unit(rule, owner, before.query, before.state)
+        query = None
+        if rule.expression is not None:
+            try:
+                query = self._engine.compile(rule.expression)
+                for use in rule.expression.selectors if self._retain is not None else ():
+                    self._retain(use.matchers, use.window or self._lookback)  # type: ignore[misc]  # not None here
+            except QueryError as error:
+                if group.file is None:
+                    raise
+                raise ConfigError(f"expr: {error}", file=group.file, line=rule.line) from error
+        state = None
+        if isinstance(rule, AlertRule):
+            state = self._new_state(rule, group.name)
+            if before is not None and before.state is not None:
+                state.take_over(before.state)
+        return _Unit(rule, owner, query, state)
+
+    def _new_state(self, rule: AlertRule, group: str) -> RuleState:
+        labels, url = self._external
+        return RuleState(rule, group=group, external_labels=labels, external_url=url)
+
+    # -- what outlives the process
+
+    def snapshot(self, now: Instant) -> dict[str, Any]:
+        """Put the alerts into plain data (JSON can hold it) that another process can `restore`."""
+        rules = {
+            unit.owner: saved
+            for running in self._running
+            for unit in running.units
+            if unit.state is not None and (saved := unit.state.snapshot(now))
+        }
+        return {"version": 1, "rules": rules, "failed": self._failed.snapshot(now)}
+
+    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
+        """Take up the alerts that another process left; those of rules that are gone are forgotten.
+
+        Until its shortest window has filled up again, a rule's empty result resolves nothing.
+
+        Args:
+            saved: what `snapshot` returned.
+            now: when this process begins.
+
+        Raises:
+            ConfigError: it is not such data.
+        """
+        rules = saved.get("rules")
+        if saved.get("version") != 1 or not isinstance(rules, Mapping):
+            raise ConfigError("the saved state of the rules cannot be read: unknown version")
+        for running in self._running:
+            for unit in running.units:
+                if unit.state is not None and unit.owner in rules:
+                    windows = [use.window for use in _selectors(unit.rule) if use.window]
+                    settle = min(windows, default=0.0)
+                    unit.state.restore(
+                        rules[unit.owner], now, settle=settle, silence=max(settle, self._lookback)
+                    )
+        self._failed.restore(saved.get("failed", ()), now)
+
+
+def _selectors(rule: Rule) -> Sequence[promql.SelectorUse]:
+    return () if rule.expression is None else rule.expression.selectors
+
+
+def _owner(group: RuleGroup, rule: Rule) -> str:
+    labels = ",".join(f"{name}={value}" for name, value in rule.labels.items())
+    return f"{group.file or ''}/{group.name}/{type(rule).__name__}/{rule.name}{{{labels}}}"
+
+
+def _pairs(result: promql.Scalar | promql.Vector) -> Sequence[tuple[Labels, float]]:
+    if isinstance(result, promql.Scalar):
+        return [((), result.value)]
+    if isinstance(result, promql.Vector):
+        return list(zip(result.labels, result.values, strict=True))
+    raise QueryError("rule result is not a vector or scalar")
+
+
+def _recorded(rule: Rule, found: Iterable[tuple[Labels, float]], limit: int) -> list[tuple[Labels, float]]:
+    """Give results the name and labels of their recording rule."""
+    series: dict[Labels, float] = {}
+    for labels, value in found:
+        named = {**dict(labels), **rule.labels, "__name__": rule.name}
+        key = tuple(sorted((name, text) for name, text in named.items() if text))
+        if key in series:
+            raise QueryError("vector contains metrics with the same labelset after applying rule labels")
+        series[key] = value
+    if limit and len(series) > limit:
+        message = f"exceeded limit of {limit} with {len(series)} series"
+        raise QueryError(message)
+    return list(series.items())
