@@ -58,7 +58,7 @@ def verdict_of_status(status: int) -> Verdict:
     return Verdict.REJECTED if status == 429 else Verdict.SUCCESS  # noqa: PLR2004  Too Many Requests
 
 
-def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:  # noqa: B006  only read
+def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:
     """Whether a request may be sent twice without doing its work twice.
 
     Args:

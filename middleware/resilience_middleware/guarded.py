@@ -1,0 +1,87 @@
+"""`@guarded(timeout=1.0)`: guards of one endpoint, written where the endpoint is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import anyio.to_thread
+
+from resilience.core.ports import Call, Policy
+from resilience.errors import ConfigError, Rejected
+from resilience.policies.base import is_async
+from resilience.policies.timeout import Timeout
+
+__all__ = ["guarded"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Run: TypeAlias = Callable[[Call[Any]], Awaitable[Any]]
+
+
+def guarded(
+    *policies: Policy, timeout: float | None = None
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Guard an endpoint; its signature stays, for FastAPI's dependency injection.
+
+    With the middleware installed a timeout is answered with 504, a rate limit with 429, and any other refusal
+    with 503. A plain `def` runs in a thread, as it would without this; its time being up answers the client, and
+    the thread runs on to its end.
+
+    Args:
+        policies: guards, outermost first: a bulkhead, a limiter, a breaker; shared by all calls.
+        timeout: seconds for everything inside, or None.
+
+    Returns:
+        the decorator.
+
+    Raises:
+        ConfigError: nothing was given, or a policy repeats: an endpoint runs once, its client may try again.
+
+    Example:
+        >>> import asyncio
+        >>> @guarded(timeout=1.0)
+        ... async def order(id: int) -> dict[str, int]:
+        ...     return {"id": id}
+        >>> asyncio.run(order(7))
+        {'id': 7}
+    """
+    repeating = [policy.name for policy in policies if getattr(policy, "repeats", False)]
+    if repeating:
+        message = f"guarded() takes no policy that repeats, got {', '.join(repeating)}: an endpoint runs once"
+        raise ConfigError(message)
+    layers = policies if timeout is None else (Timeout(timeout), *policies)
+    if not layers:
+        raise ConfigError("guarded() takes a timeout, policies, or both, got nothing")
+    execute: _Run = layers[-1].execute
+    for policy in reversed(layers[:-1]):
+        execute = _inside(policy, execute)
+    names = {policy.name for policy in policies}
+
+    def decorate(function: Callable[P, Any]) -> Callable[P, Any]:
+        run = function if is_async(function) else _in_thread(function)
+
+        @functools.wraps(function)
+        async def endpoint(*args: P.args, **kwargs: P.kwargs) -> Any:
+            try:
+                return await execute(functools.partial(run, *args, **kwargs))
+            except Rejected as error:
+                error.inbound = error.policy in names
+                raise
+
+        return endpoint
+
+    return decorate
+
+
+def _inside(outer: Policy, inner: _Run) -> _Run:
+    return lambda call: outer.execute(functools.partial(inner, call))
+
+
+def _in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        call = functools.partial(function, *args, **kwargs)
+        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+    return run

@@ -1,0 +1,78 @@
+"""Lifespan: every message passes as it is, and the Reliability starts before the application and stops after it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from resilience.core.log import log
+
+if TYPE_CHECKING:
+    from resilience.reliability import Reliability
+
+__all__ = ["Lifespan"]
+
+_ENDED = frozenset({"lifespan.startup.failed", "lifespan.shutdown.complete", "lifespan.shutdown.failed"})
+
+
+class Lifespan:
+    """Starts and stops one Reliability along with one application.
+
+    Where a server sends no lifespan (or the application refuses it), it is started by the first request. One
+    that runs already is left to who started it.
+
+    Args:
+        reliability: what is started and stopped.
+    """
+
+    def __init__(self, reliability: Reliability) -> None:
+        self._reliability = reliability
+        self.pending = True  # whether the first request has to start it
+        self._starting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start it for the first request; a failure is logged, and requests are served all the same."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start())
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
+        try:
+            await self._reliability.start()
+        except Exception as error:  # noqa: BLE001  a service without its indicators beats no service
+            log(__name__).error("start_failed", error=repr(error), exc_info=error)
+        finally:
+            self.pending = False
+            self._starting = None
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the lifespan of `app` through."""
+        reliability = self._reliability
+        mine = False
+
+        async def received() -> Message:
+            nonlocal mine
+            message = await receive()
+            if message["type"] == "lifespan.startup" and not reliability.running:
+                await reliability.start()
+                mine = True
+                self.pending = False
+            return message
+
+        async def sent(message: Message) -> None:
+            nonlocal mine
+            if message["type"] in _ENDED and mine:
+                mine = False
+                await reliability.stop()
+            await send(message)
+
+        served = False
+        try:
+            await app(scope, received, sent)
+            served = True
+        finally:
+            if mine:
+                await reliability.stop()
+                self.pending = not served

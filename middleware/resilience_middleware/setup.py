@@ -1,0 +1,70 @@
+"""`install(app, rel)`: the middleware and the endpoints in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+
+from resilience.core.log import log
+from resilience.errors import ConfigError
+from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.problem import ProblemBody, render
+from resilience_middleware.routes import routes
+
+if TYPE_CHECKING:
+    from resilience.reliability import Reliability
+
+__all__ = ["install"]
+
+
+def install(
+    app: Starlette,
+    rel: Reliability,
+    *,
+    prefix: str = "",
+    open_metrics: bool = True,
+    exclude: Collection[str] = (),
+    problem: ProblemBody = render,
+) -> None:
+    """Add the middleware and the endpoints to a FastAPI or Starlette application.
+
+    The endpoints (`/livez`, `/readyz`, `/metrics`) come before the application's other routes and are neither
+    recorded nor guarded; a path that the application has already stays the application's.
+
+    Args:
+        app: not yet started.
+        rel: starts and stops along with the application.
+        prefix: put before each endpoint's path: `/ops`.
+        open_metrics: whether `/metrics` needs no token.
+        exclude: further paths that are not recorded.
+        problem: makes content type and body of what a refused client is told.
+
+    Raises:
+        ConfigError: it is no FastAPI or Starlette application, it has been installed there before, or `prefix` is no path.
+    """
+    if not isinstance(app, Starlette):
+        message = (
+            f"install() takes a FastAPI or Starlette application, got {type(app).__name__}: wrap any other one,"
+            " app = ResilienceMiddleware(app, reliability=rel), and mount reliability_app(rel) in it"
+        )
+        raise ConfigError(message)
+    if any(ResilienceMiddleware is middleware.cls for middleware in app.user_middleware):
+        raise ConfigError("install() was called for this application before")
+    if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
+        raise ConfigError(f"prefix must be empty or a path such as /ops, got {prefix!r}")
+    taken = {getattr(route, "path", None) for route in app.router.routes}
+    endpoints = []
+    for route in routes(rel, prefix=prefix, open_metrics=open_metrics):
+        if route.path in taken:
+            log(__name__).warning("endpoint_taken", path=route.path)
+        else:
+            endpoints.append(route)
+    app.add_middleware(
+        ResilienceMiddleware,
+        reliability=rel,
+        exclude={*exclude, *(endpoint.path for endpoint in endpoints)},
+        problem=problem,
+    )
+    app.router.routes[:0] = endpoints

@@ -1,0 +1,188 @@
+"""Route templates: the label of a request is `/users/{id}`, never `/users/17`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from starlette.routing import BaseRoute, compile_path
+
+from resilience.core.validate import text
+
+__all__ = ["UNMATCHED", "RouteTemplates", "path_of"]
+
+UNMATCHED: Final = "_UNMATCHED"
+"""The one label of all requests that no route took."""
+
+_STRANGERS: Final = 1_000
+_PATHS: Final = 4_096
+_FLAT: Final = re.compile(r"{([^:}]+):[^}]*}")
+
+
+class _Place(NamedTuple):
+    """One way to a route: what the router leaves in the scope, the full template, and what paths it takes."""
+
+    keys: tuple[object, ...]
+    template: str
+    pattern: re.Pattern[str]
+    leaf: bool
+
+
+def _routed(app: object) -> object:
+    """The application with routes that `app` is or wraps, or None."""
+    seen = 0
+    while app is not None and not hasattr(app, "routes") and seen < _STRANGERS:
+        app = getattr(app, "app", None)
+        seen += 1
+    return app if hasattr(app, "routes") else None
+
+
+def _place(prefix: str, path: str, *keys: object, leaf: bool = True) -> _Place:
+    full = prefix + path
+    return _Place(keys, _FLAT.sub(r"{\1}", full), compile_path(full)[0], leaf)
+
+
+def _walk(routes: Sequence[BaseRoute], prefix: str) -> Iterator[_Place]:
+    """Yield all routes below `routes` in the order in which the router tries them."""
+    for route in routes:
+        included = getattr(route, "effective_route_contexts", None)
+        if included is not None:
+            # FastAPI's include_router(): the routes know nothing of the prefix, their contexts do.
+            for context in included():
+                shown = context.starlette_route or context
+                yield from _one(shown, prefix, context, getattr(context, "endpoint", None))
+        else:
+            yield from _one(route, prefix, route, getattr(route, "endpoint", None))
+
+
+def _one(route: Any, prefix: str, *keys: object) -> Iterator[_Place]:
+    path = getattr(route, "path", None)
+    inner = _routed(getattr(route, "app", None)) if getattr(route, "endpoint", None) is None else None
+    if inner is not None:
+        # A Mount has a path; a Host has none.
+        yield from _walk(inner.routes, prefix + (path or ""))  # type: ignore[attr-defined]  # _routed() saw it
+    elif path is not None:
+        if getattr(route, "endpoint", None) is None:
+            yield _place(prefix, f"{path}/{{path:path}}", *keys, route.app, leaf=False)
+        else:
+            yield _place(prefix, path, *keys)
+
+
+class RouteTemplates:
+    """Finds the template that a request was routed by, from what the router left in the scope.
+
+    Starlette leaves `scope["route"]` (from 1.7 on; of a Mount's routes the leaf alone) and `scope["endpoint"]`,
+    FastAPI its effective route context. A map from these objects to full templates is made once, and made
+    again when an object appears that is not in it; no request is matched a second time, except where
+    one object serves several templates.
+
+    Args:
+        app: the application; what wraps one with `routes` (`.app` after `.app`) counts as that.
+        patterns: templates for applications without routes, tried in order: `/users/{id}`, `/files/{rest:path}`.
+
+    Raises:
+        ConfigError: a pattern is not text.
+    """
+
+    def __init__(self, app: object, patterns: Sequence[str] = ()) -> None:
+        self._app = _routed(app)
+        self._patterns = [_place("", text("patterns", pattern)) for pattern in patterns]
+        self._single: dict[int, str] = {}
+        self._several: dict[int, list[_Place]] = {}
+        self._kept: list[object] = []  # what the ids above belong to
+        self._strangers = 0
+        self._order: list[_Place] = []
+        self._paths: dict[str, str] = {}
+        self._learned = False
+
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """Return the template of a request that has been routed.
+
+        Args:
+            scope: as the router left it.
+
+        Returns:
+            the full template from the application's root, or `UNMATCHED`.
+        """
+        route = scope.get("route")
+        fastapi = scope.get("fastapi")
+        if fastapi and (context := fastapi.get("effective_route_context")) is not None:
+            if route is None or route is context.original_route:
+                route = context
+        elif route is None or hasattr(route, "routes"):
+            # FastAPI sets none for plain routes, and under a Mount that is all that is known.
+            route = scope.get("endpoint")
+        if route is None:
+            return self._first(self._patterns, path_of(scope)) if self._patterns else UNMATCHED
+        template = self._single.get(id(route))
+        return template if template is not None else self._look(route, scope)
+
+    def match(self, scope: Mapping[str, Any]) -> str:
+        """Return the template of a request that has not been routed yet; remembered for the newest paths.
+
+        Args:
+            scope: as the server made it.
+        """
+        path = path_of(scope)
+        template = self._paths.get(path)
+        if template is None:
+            if not self._learned:
+                self._learn()
+            template = self._first(self._order or self._patterns, path)
+            if len(self._paths) >= _PATHS:
+                self._paths.clear()
+            self._paths[path] = template
+        return template
+
+    def _look(self, key: object, scope: Mapping[str, Any]) -> str:
+        places = self._several.get(id(key))
+        if places is None:
+            if self._strangers < _STRANGERS:
+                self._learn()
+                self._strangers += 1
+                if id(key) not in self._single and id(key) not in self._several:
+                    # Not among the application's routes: remembered, so that it costs one walk only.
+                    self._kept.append(key)
+                    self._single[id(key)] = UNMATCHED
+                return self.of(scope)
+            return UNMATCHED
+        return self._first(places, path_of(scope))
+
+    def _learn(self) -> None:
+        if self._app is None:
+            self._learned = True
+            return
+        found: dict[int, list[_Place]] = {}
+        order = list(_walk(self._app.routes, ""))  # type: ignore[attr-defined]  # _routed() saw it
+        for place in order:
+            for key in place.keys:
+                if key is not None:
+                    found.setdefault(id(key), []).append(place)
+                    self._kept.append(key)
+        for key, places in found.items():
+            if len({place.template for place in places}) == 1:
+                self._single[key] = places[0].template
+            else:
+                self._single.pop(key, None)
+                self._several[key] = places
+        self._order = order
+        self._paths.clear()
+        self._learned = True
+
+    @staticmethod
+    def _first(places: Sequence[_Place], path: str) -> str:
+        for place in places:
+            if place.pattern.match(path):
+                return place.template
+        return UNMATCHED
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """Return a request's path below what the server calls the root."""
+    path: str = scope["path"]
+    # A Mount makes `root_path` longer, and leaves what it was in `app_root_path`.
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    if root and path.startswith(root) and path[len(root) :].startswith("/"):
+        return path[len(root) :]
+    return path

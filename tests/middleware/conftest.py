@@ -1,0 +1,134 @@
+"""A Reliability that only writes down what it is told, and a server made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message
+
+from resilience.core.clock import ManualClock
+from resilience.core.verdict import Verdict
+
+
+class NotedSli:
+    """The SLI recorder's side that the middleware uses."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, int, str, float]] = []
+        self.in_flight = 0
+        self.sheds: list[int] = []
+
+    def request(self, method: str, route: str, code: int, verdict: Verdict, seconds: float) -> None:
+        self.requests.append((method, route, code, verdict.value, round(seconds, 6)))
+
+    def request_started(self) -> None:
+        self.in_flight += 1
+
+    def request_finished(self) -> None:
+        self.in_flight -= 1
+
+    def shed(self, criticality: str) -> None:
+        self.sheds.append(criticality)
+
+
+class NotedReliability:
+    """The Reliability's side that the adapters use."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.sli = NotedSli()
+        self.running = self.ready = False
+        self.token: str | None = None
+        self.calls: list[str] = []
+
+    async def start(self) -> None:
+        await asyncio.sleep(0)
+        self.calls.append("start")
+        self.running = self.ready = True
+
+    async def stop(self) -> None:
+        await asyncio.sleep(0)
+        self.calls.append("stop")
+        self.running = self.ready = False
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return b"up 1\n", "text/plain; version=0.0.4"
+
+    @property
+    def last(self) -> tuple[str, str, int, str]:
+        """The newest request: method, route, code, verdict."""
+        return self.sli.requests[-1][:4]
+
+    @property
+    def seconds(self) -> float:
+        return self.sli.requests[-1][4]
+
+
+class Client:
+    """Speaks ASGI to an application as a server does, message by message."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.sent: list[Message] = []
+        self.gone = asyncio.Event()
+        self.incoming: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+        self.on_send: Callable[[Message], Awaitable[None]] | None = None
+
+    async def receive(self) -> Message:
+        if self.incoming:
+            return self.incoming.pop(0)
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+        if self.on_send is not None:
+            await self.on_send(message)
+
+    def scope(self, path: str, method: str = "GET", **more: Any) -> dict[str, Any]:
+        headers = [(name.lower().encode(), value.encode()) for name, value in more.pop("headers", {}).items()]
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": headers,
+            "client": ("192.0.2.1", 50000),
+            "server": ("testserver", 80),
+            **more,
+        }
+
+    async def request(self, path: str = "/", method: str = "GET", **more: Any) -> Client:
+        await self.app(self.scope(path, method, **more), self.receive, self.send)
+        return self
+
+    @property
+    def status(self) -> int:
+        return next(message["status"] for message in self.sent if message["type"] == "http.response.start")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        start = next(message for message in self.sent if message["type"] == "http.response.start")
+        return {name.decode().lower(): value.decode() for name, value in start["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(m.get("body", b"") for m in self.sent if m["type"] == "http.response.body")
+
+
+@pytest.fixture
+def rel(clock: ManualClock) -> NotedReliability:
+    return NotedReliability(clock)
+
+
+@pytest.fixture
+def client_of() -> type[Client]:
+    return Client

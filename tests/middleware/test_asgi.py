@@ -1,0 +1,368 @@
+"""The middleware under a hand-made server: what it records, and that it changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+
+import pytest
+
+from resilience.errors import BulkheadFull, CircuitOpen, RateLimited, TimeoutExceeded
+from resilience_middleware.asgi import ResilienceMiddleware
+
+START = {"type": "http.response.start", "status": 200, "headers": []}
+BODY = {"type": "http.response.body", "body": b"ok"}
+
+
+@pytest.fixture
+def serve(rel, client_of):
+    """Wrap an application and return (client, middleware)."""
+
+    def make(app, **options):
+        return client_of(ResilienceMiddleware(app, rel, **options))
+
+    return make
+
+
+async def ok(scope, receive, send):
+    await send(START)
+    await send(BODY)
+
+
+async def test_records_method_route_code_verdict_and_time_to_the_last_byte(serve, rel):
+    async def app(scope, receive, send):
+        await send(START)
+        rel.clock.shift(0.25)
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        rel.clock.shift(0.25)
+        await send({"type": "http.response.body", "body": b"b"})
+
+    client = await serve(app, patterns=["/users/{id}"]).request("/users/17")
+    assert rel.sli.requests == [("GET", "/users/{id}", 200, "success", 0.5)]
+    assert client.body == b"ab"
+    assert rel.sli.in_flight == 0
+
+
+async def test_background_tasks_are_neither_latency_nor_in_flight(serve, rel):
+    async def app(scope, receive, send):
+        await ok(scope, receive, send)
+        assert rel.sli.in_flight == 0
+        rel.clock.shift(60)
+
+    await serve(app).request()
+    assert rel.seconds == 0.0
+
+
+async def test_a_background_task_that_fails_leaves_the_request_a_success(serve, rel):
+    async def app(scope, receive, send):
+        await ok(scope, receive, send)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await serve(app).request()
+    assert [request[2:4] for request in rel.sli.requests] == [(200, "success")]
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (200, "success"),
+        (302, "success"),
+        (404, "success"),
+        (429, "rejected"),
+        (500, "failure"),
+        (503, "failure"),
+    ],
+)
+async def test_the_verdict_follows_the_status(serve, rel, status, verdict):
+    async def app(scope, receive, send):
+        await send({**START, "status": status})
+        await send(BODY)
+
+    await serve(app).request()
+    assert rel.last == ("GET", "_UNMATCHED", status, verdict)
+
+
+async def test_an_exception_before_the_response_is_a_500_and_goes_on(serve, rel):
+    async def app(scope, receive, send):
+        raise KeyError("x")
+
+    client = serve(app)
+    with pytest.raises(KeyError):
+        await client.request()
+    assert client.sent == []
+    assert rel.last[2:] == (500, "failure")
+    assert rel.sli.in_flight == 0
+
+
+async def test_an_exception_after_the_start_is_a_failure_with_the_code_as_sent(serve, rel):
+    async def app(scope, receive, send):
+        await send(START)
+        raise KeyError("x")
+
+    client = serve(app)
+    with pytest.raises(KeyError):
+        await client.request()
+    assert client.sent == [START]
+    assert rel.last[2:] == (200, "failure")
+
+
+async def test_an_own_timeout_error_is_no_504(serve, rel):
+    async def app(scope, receive, send):
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await serve(app).request()
+    assert rel.last[2:] == (500, "failure")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (CircuitOpen("open", retry_after=2.2), 503, "3"),
+        (CircuitOpen("open", retry_after=0.0), 503, "1"),
+        (BulkheadFull("full"), 503, None),
+        (RateLimited("slow down", retry_after=7.0), 503, "7"),
+        (TimeoutExceeded("late"), 504, None),
+    ],
+)
+async def test_what_a_guard_refused_is_answered_and_not_raised(serve, rel, error, status, retry_after):
+    async def app(scope, receive, send):
+        raise error
+
+    client = await serve(app).request()
+    assert client.status == status
+    assert client.headers.get("retry-after") == retry_after
+    assert client.headers["content-type"] == "application/problem+json"
+    assert int(client.headers["content-length"]) == len(client.body)
+    assert json.loads(client.body)["status"] == status
+    assert rel.last[2:] == (status, "failure")
+
+
+async def test_a_rate_limit_at_the_own_door_is_a_429_and_rejected(serve, rel):
+    error = RateLimited("slow down", retry_after=1)
+    error.inbound = True
+
+    async def app(scope, receive, send):
+        raise error
+
+    client = await serve(app).request()
+    assert client.status == 429
+    assert rel.last[2:] == (429, "rejected")
+
+
+async def test_a_refusal_tells_the_client_nothing_of_what_lies_behind(serve, rel):
+    async def app(scope, receive, send):
+        raise CircuitOpen(
+            "circuit breaker 'https://payments.internal:443' is open", policy="payments.internal"
+        )
+
+    client = await serve(app).request()
+    assert b"payments" not in client.body
+
+
+async def test_a_refusal_after_the_start_goes_on(serve, rel):
+    async def app(scope, receive, send):
+        await send(START)
+        raise CircuitOpen("open")
+
+    with pytest.raises(CircuitOpen):
+        await serve(app).request()
+    assert rel.last[2:] == (200, "failure")
+
+
+async def test_a_refusal_of_a_head_request_has_no_body(serve):
+    async def app(scope, receive, send):
+        raise BulkheadFull("full")
+
+    client = await serve(app).request(method="HEAD")
+    assert client.body == b""
+    assert int(client.headers["content-length"]) > 0
+
+
+async def test_the_problem_is_written_as_the_user_wants(serve):
+    async def app(scope, receive, send):
+        raise BulkheadFull("full")
+
+    client = await serve(
+        app, problem=lambda problem, scope: ("text/plain", f"{problem.status} {scope['path']}".encode())
+    ).request("/a")
+    assert (client.body, client.headers["content-type"]) == (b"503 /a", "text/plain")
+
+
+async def test_a_client_that_left_while_the_application_listened_is_499(serve, rel):
+    async def app(scope, receive, send):
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+
+    client = serve(app)
+    client.gone.set()
+    await client.request()
+    assert rel.last[2:] == (499, "cancelled")
+
+
+async def test_a_client_that_left_during_a_slow_answer_is_499_though_nobody_listened(serve, rel):
+    async def app(scope, receive, send):
+        rel.clock.shift(5)
+        await ok(scope, receive, send)
+
+    client = serve(app)
+    client.gone.set()
+    await client.request()
+    assert client.sent == [START, BODY]
+    assert rel.last[2:] == (499, "cancelled")
+
+
+async def test_looking_for_the_client_takes_no_message_from_the_application(serve, rel):
+    got = []
+
+    async def app(scope, receive, send):
+        rel.clock.shift(5)
+        await send(START)
+        got.append(await receive())
+        await send(BODY)
+
+    client = serve(app)
+    client.incoming = [{"type": "http.request", "body": b"half", "more_body": True}]
+    await client.request()
+    assert got == [{"type": "http.request", "body": b"half", "more_body": True}]
+    assert rel.last[2:] == (200, "success")
+
+
+async def test_a_send_that_says_the_client_is_gone_is_499(serve, rel):
+    async def app(scope, receive, send):
+        await send(START)
+        await send(BODY)
+
+    async def broken(message):
+        if message["type"] == "http.response.body":
+            raise OSError
+
+    client = serve(app)
+    client.on_send = broken
+    with pytest.raises(OSError):
+        await client.request()
+    assert rel.last[2:] == (499, "cancelled")
+
+
+async def test_a_disconnect_after_the_whole_answer_changes_nothing(serve, rel):
+    async def app(scope, receive, send):
+        await ok(scope, receive, send)
+        await receive()
+        await receive()
+
+    client = serve(app)
+    client.gone.set()
+    await client.request()
+    assert rel.last[2:] == (200, "success")
+
+
+async def test_a_cancelled_request_is_499_and_stays_cancelled(serve, rel):
+    async def app(scope, receive, send):
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(serve(app).request())
+    await rel.clock.advance()
+    assert rel.sli.in_flight == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rel.last[2:] == (499, "cancelled")
+    assert rel.sli.in_flight == 0
+
+
+async def test_unknown_methods_share_one_label(serve, rel):
+    for number in range(100):
+        await serve(ok).request(method=f"JUNK{number}")
+    assert {request[0] for request in rel.sli.requests} == {"_OTHER"}
+
+
+async def test_trailers_and_pathsend_end_an_answer(serve, rel):
+    async def trailing(scope, receive, send):
+        await send({**START, "trailers": True})
+        await send(BODY)
+        assert rel.sli.requests == []
+        await send({"type": "http.response.trailers", "headers": []})
+        assert len(rel.sli.requests) == 1
+
+    async def path(scope, receive, send):
+        await send(START)
+        await send({"type": "http.response.pathsend", "path": "/etc/hostname"})
+
+    await serve(trailing).request()
+    client = await serve(path).request()
+    assert [request[2:4] for request in rel.sli.requests] == [(200, "success")] * 2
+    assert client.sent[-1] == {"type": "http.response.pathsend", "path": "/etc/hostname"}
+
+
+async def test_messages_pass_as_they_are(serve):
+    messages = [
+        {"type": "http.response.debug", "info": {}},
+        {"type": "http.response.start", "status": 200},
+        {"type": "http.response.body"},
+    ]
+
+    async def app(scope, receive, send):
+        for message in messages:
+            await send(message)
+
+    client = await serve(app).request()
+    assert all(sent is message for sent, message in zip(client.sent, messages, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([], (500, "failure")),
+        ([START], (200, "failure")),
+        ([START, START, BODY], (200, "success")),
+        ([BODY, START, BODY], (200, "success")),
+        ([START, BODY, BODY], (200, "success")),
+    ],
+)
+async def test_a_misbehaving_application_is_recorded_once_and_made_no_worse(serve, rel, messages, expected):
+    async def app(scope, receive, send):
+        for message in messages:
+            await send(message)
+
+    client = await serve(app).request()
+    assert client.sent == messages
+    assert [request[2:4] for request in rel.sli.requests] == [expected]
+    assert rel.sli.in_flight == 0
+
+
+async def test_context_variables_of_the_application_stay(serve):
+    variable = contextvars.ContextVar("variable", default=0)
+
+    async def app(scope, receive, send):
+        variable.set(variable.get() + 1)
+        await ok(scope, receive, send)
+
+    await serve(app).request()
+    assert variable.get() == 1
+
+
+async def test_excluded_paths_are_passed_on_and_nothing_else(serve, rel):
+    await serve(ok, exclude=["/livez"]).request("/livez")
+    await serve(ok, exclude=["/livez"]).request("/api/livez", root_path="/api")
+    assert rel.sli.requests == []
+
+
+async def test_unknown_scope_types_pass_untouched(rel):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope, receive, send))
+
+    scope, receive, send = {"type": "mqtt"}, object(), object()
+    await ResilienceMiddleware(app, rel)(scope, receive, send)
+    assert seen == [(scope, receive, send)]
+
+
+async def test_ten_thousand_paths_make_one_series(serve, rel):
+    client = serve(ok, patterns=["/users/{id}"])
+    for number in range(10_000):
+        await client.request(f"/nowhere/{number}")
+        client.sent.clear()
+    assert {request[1] for request in rel.sli.requests} == {"_UNMATCHED"}

@@ -1,0 +1,131 @@
+"""`@guarded` on endpoints, with the middleware that answers what it raises."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+
+import pytest
+from fastapi import Depends, FastAPI
+
+from resilience.core.clock import ManualClock
+from resilience.errors import ConfigError, RateLimited, TimeoutExceeded
+from resilience.policies.base import GuardPolicy
+from resilience.policies.retry import Retry
+from resilience_middleware import guarded, install
+
+
+class Shut(GuardPolicy[bool]):
+    """Refuses everything, as a rate limiter with no token left."""
+
+    kind = "shut"
+
+    def enter(self, now, context):
+        raise RateLimited("shut", policy=self.name, retry_after=2.0)
+
+
+def identity() -> int:
+    return 7
+
+
+async def test_the_first_example_of_day_one(rel, client_of):
+    app = FastAPI()
+    install(app, rel)
+
+    @app.get("/orders/{id}")
+    @guarded(timeout=1.0)
+    async def order(id: int):
+        return {"id": id}
+
+    client = await client_of(app).request("/orders/17")
+    assert (client.status, client.body) == (200, b'{"id":17}')
+    assert (await client_of(app).request("/orders/x")).status == 422
+    assert rel.last == ("GET", "/orders/{id}", 422, "success")
+
+
+async def test_a_timeout_is_a_504(rel, client_of):
+    app = FastAPI()
+    install(app, rel)
+
+    @app.get("/slow")
+    @guarded(timeout=0.01)
+    async def slow():
+        await asyncio.Event().wait()
+
+    client = await client_of(app).request("/slow")
+    assert client.status == 504
+    assert rel.last == ("GET", "/slow", 504, "failure")
+
+
+async def test_a_guard_at_the_own_door_is_a_429_and_never_runs_the_endpoint(rel, client_of):
+    app = FastAPI()
+    install(app, rel)
+
+    @app.get("/limited")
+    @guarded(Shut(), timeout=1.0)
+    async def limited():
+        raise AssertionError
+
+    client = await client_of(app).request("/limited")
+    assert (client.status, client.headers["retry-after"]) == (429, "2")
+    assert rel.last == ("GET", "/limited", 429, "rejected")
+
+
+async def test_a_limit_on_a_call_that_the_endpoint_makes_is_no_429(rel, client_of):
+    app, outbound = FastAPI(), Shut(name="outbound")
+    install(app, rel)
+
+    @app.get("/calls")
+    @guarded(timeout=1.0)
+    async def calls():
+        await outbound.call(asyncio.sleep, 0)
+
+    assert (await client_of(app).request("/calls")).status == 503
+
+
+def test_the_signature_stays():
+    async def order(id: int, *, who: int = Depends(identity)) -> dict[str, int]:
+        return {}
+
+    assert inspect.signature(guarded(timeout=1)(order)) == inspect.signature(order)
+
+
+async def test_a_plain_function_runs_in_a_thread_and_its_time_can_be_up():
+    finish = threading.Event()
+
+    @guarded(timeout=0.01)
+    def blocking():
+        finish.wait(10)
+        return threading.current_thread()
+
+    with pytest.raises(TimeoutExceeded):
+        await blocking()
+    finish.set()
+    assert await guarded(timeout=10)(threading.current_thread)() is not threading.current_thread()
+
+
+async def test_policies_stand_inside_one_another_as_they_are_written(clock: ManualClock):
+    order = []
+
+    class Noted(GuardPolicy[bool]):
+        def enter(self, now, context):
+            order.append(self.name)
+            return True
+
+    @guarded(Noted(name="outer"), Noted(name="inner"))
+    async def endpoint():
+        order.append("endpoint")
+
+    await endpoint()
+    assert order == ["outer", "inner", "endpoint"]
+
+
+def test_what_repeats_is_refused_with_the_reason():
+    with pytest.raises(ConfigError, match="retry.*runs once"):
+        guarded(Retry(3))
+
+
+def test_nothing_is_refused():
+    with pytest.raises(ConfigError):
+        guarded()

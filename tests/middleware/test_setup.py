@@ -1,0 +1,120 @@
+"""`install`: what it adds, to whom, and who may see it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from resilience.errors import ConfigError
+from resilience_middleware.routes import reliability_app
+from resilience_middleware.setup import install
+
+
+async def mine(request):
+    return PlainTextResponse("mine")
+
+
+@pytest.fixture(params=[FastAPI, Starlette])
+def app(request):
+    return request.param()
+
+
+async def test_adds_the_middleware_and_the_endpoints(app, rel, client_of):
+    install(app, rel)
+    app.add_route("/mine", mine)
+    assert (await client_of(app).request("/mine")).body == b"mine"
+    assert rel.last == ("GET", "/mine", 200, "success")
+    live = await client_of(app).request("/livez")
+    assert (live.status, json.loads(live.body)) == (200, {"status": "pass"})
+    assert live.headers["content-type"] == "application/health+json"
+    scrape = await client_of(app).request("/metrics")
+    assert (scrape.body, scrape.headers["content-type"]) == (b"up 1\n", "text/plain; version=0.0.4")
+    assert len(rel.sli.requests) == 1  # what looks at a service is no traffic of it
+
+
+async def test_readiness_follows_the_reliability(app, rel, client_of):
+    install(app, rel)
+    ready = await client_of(app).request("/readyz")
+    assert ready.status == 200  # the first request started it
+    await rel.stop()
+    assert (await client_of(app).request("/readyz")).status == 503
+
+
+async def test_endpoints_work_behind_a_mount_of_everything(rel, client_of):
+    app = Starlette(routes=[Mount("/", routes=[Route("/mine", mine)])])
+    install(app, rel)
+    assert (await client_of(app).request("/livez")).status == 200
+
+
+async def test_endpoints_can_have_a_prefix(app, rel, client_of):
+    install(app, rel, prefix="/ops")
+    assert (await client_of(app).request("/ops/livez")).status == 200
+    assert (await client_of(app).request("/livez")).status == 404
+
+
+async def test_a_path_that_the_application_has_stays_its_own(app, rel, client_of):
+    app.add_route("/metrics", mine)
+    install(app, rel)
+    assert (await client_of(app).request("/metrics")).body == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("headers", "address", "status"),
+    [
+        ({}, "192.0.2.1", 401),
+        ({"Authorization": "Bearer s3cret"}, "192.0.2.1", 200),
+        ({"Authorization": "bearer  s3cret"}, "192.0.2.1", 200),
+        ({"Authorization": "Bearer s3cre"}, "192.0.2.1", 401),
+        ({"Authorization": "Basic s3cret"}, "192.0.2.1", 401),
+        ({}, "127.0.0.1", 200),
+        ({}, "::1", 200),
+        ({"X-Forwarded-For": "192.0.2.1"}, "127.0.0.1", 401),
+        ({}, "testclient", 401),
+    ],
+)
+async def test_metrics_can_ask_for_the_token(rel, client_of, headers, address, status):
+    app = Starlette()
+    rel.token = "s3cret"
+    install(app, rel, open_metrics=False)
+    client = await client_of(app).request("/metrics", headers=headers, client=(address, 1))
+    assert client.status == status
+    assert (await client_of(app).request("/livez")).status == 200
+
+
+async def test_an_empty_token_opens_nothing(rel, client_of):
+    app = Starlette()
+    install(app, rel, open_metrics=False)
+    client = await client_of(app).request("/metrics", headers={"Authorization": "Bearer "})
+    assert client.status == 401
+
+
+async def test_the_endpoints_can_be_mounted_alone(rel, client_of):
+    app = Starlette(routes=[Mount("/ops", app=reliability_app(rel))])
+    assert (await client_of(app).request("/ops/livez")).status == 200
+
+
+async def test_other_methods_are_405(app, rel, client_of):
+    install(app, rel)
+    assert (await client_of(app).request("/livez", "DELETE")).status == 405
+
+
+def test_any_other_application_is_told_what_to_do(rel):
+    with pytest.raises(ConfigError, match="ResilienceMiddleware"):
+        install(object(), rel)
+
+
+def test_twice_is_refused(app, rel):
+    install(app, rel)
+    with pytest.raises(ConfigError, match="before"):
+        install(app, rel)
+
+
+@pytest.mark.parametrize("prefix", ["ops", "/ops/", "/", 7])
+def test_a_prefix_that_is_no_path_is_refused(app, rel, prefix):
+    with pytest.raises(ConfigError, match="prefix"):
+        install(app, rel, prefix=prefix)
