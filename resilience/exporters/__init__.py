@@ -1,0 +1,1 @@
+"""Ways out for the signals: one file for each system."""
