@@ -107,7 +107,7 @@ def read(file: str | Path, *, max_bytes: int = _MAX_BYTES) -> Document:
 
 
 def load(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX_BYTES) -> Document:
-    """Parse one document.
+    r"""Parse one document.
 
     Args:
         content: the text, UTF-8 where it is bytes.
@@ -121,7 +121,7 @@ def load(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX
         ConfigError: it is not YAML, too large or too deep, says a key twice, or uses tags of its own.
 
     Example:
-        >>> document = load("at: 1:30\\nok: no\\ngroups:\\n  - name: shop\\n")
+        >>> document = load("at: 1:30\nok: no\ngroups:\n  - name: shop\n")
         >>> document.data
         {'at': '1:30', 'ok': 'no', 'groups': [{'name': 'shop'}]}
         >>> document.line("groups", 0, "name")
@@ -205,7 +205,7 @@ class _Builder:
         else:
             self._plain_tag(event)
             value = (
-                self._mapping(event, events, path)
+                self._mapping(events, path)
                 if isinstance(event, MappingStartEvent)
                 else self._sequence(events, path)
             )
@@ -233,7 +233,7 @@ class _Builder:
             items.append(self._value(event, events, (*path, len(items))))
         return items
 
-    def _mapping(self, start: Event, events: Iterator[Event], path: KeyPath) -> dict[str, Any]:
+    def _mapping(self, events: Iterator[Event], path: KeyPath) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         while not isinstance(event := next(events), MappingEndEvent):

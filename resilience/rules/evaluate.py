@@ -16,7 +16,7 @@ from resilience.core.log import log
 from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.condition import ask
-from resilience.rules.model import AlertRule, NoData, RecordingRule, Rule, RuleGroup
+from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
 from resilience.rules.state import Alert, AlertTransition, RuleState
 
 __all__ = ["Evaluator", "Retain"]

@@ -92,7 +92,7 @@ def printf(form: str, values: Sequence[object]) -> str:
         >>> printf("%.2f%% of %s", [99.5, "shop"]), printf("%d", [1.5]), printf("%s", [])
         ('99.50% of shop', '%!d(float64=1.5)', '%!s(MISSING)')
     """
-    left = iter(values)
+    given = iter(values)
 
     def write(match: re.Match[str]) -> str:
         verb = match[4]
@@ -101,24 +101,29 @@ def printf(form: str, values: Sequence[object]) -> str:
         if verb is None:
             return "%!(NOVERB)"
         try:
-            value = next(left)
+            value = next(given)
         except StopIteration:
             return f"%!{verb}(MISSING)"
-        width = int(match[2] or 0)
         precision = None if match[3] is None else int(match[3] or 0)
         text = _verb(verb, value, match[1], precision)
         if text is None:
             return f"%!{verb}({_KINDS.get(type(value), '<nil>')}={default(value)})"
-        if "-" in match[1]:
-            return text.ljust(width)
-        numeric = isinstance(value, int | float) and verb not in "qcU"
-        if "0" in match[1] and numeric and not (isinstance(value, float) and not math.isfinite(value)):
-            sign = text[:1] if text[:1] in ("+", "-") else ""
-            return sign + text[len(sign) :].rjust(width - len(sign), "0")
-        return text.rjust(width)
+        zeros = (
+            "0" in match[1] and verb not in "qcU" and isinstance(value, int | float) and math.isfinite(value)
+        )
+        return _padded(text, int(match[2] or 0), left="-" in match[1], zeros=zeros)
 
     text = _VERB.sub(write, form)
-    return text + _extra(left)
+    return text + _extra(given)
+
+
+def _padded(text: str, width: int, *, left: bool, zeros: bool) -> str:
+    if left:
+        return text.ljust(width)
+    if not zeros:
+        return text.rjust(width)
+    sign = text[:1] if text[:1] in ("+", "-") else ""
+    return sign + text[len(sign) :].rjust(width - len(sign), "0")
 
 
 def _extra(left: Iterator[object]) -> str:
@@ -130,20 +135,21 @@ def _verb(verb: str, value: object, flags: str, precision: int | None) -> str | 
     """Write one value, or return None where Go writes the verb's fault."""
     if isinstance(value, bool):
         return default(value) if verb in "vt" else None
-    text: str | None
     if isinstance(value, int | float):
         text = _int(verb, value) if isinstance(value, int) else _float(verb, value, precision)
-        if text is not None and "+" in flags and text[:1] not in ("+", "-"):
-            return f"+{text}"
-        return text.removeprefix("+") if text == "+Inf" and verb in "feg" and "+" not in flags else text
+        signed = text is not None and "+" in flags and verb != "v" and text[:1] not in ("+", "-")
+        return f"+{text}" if signed else text
     if isinstance(value, str):
-        cut = value if precision is None else value[:precision]
-        if verb in "vs":
-            return cut
-        if verb == "q":
-            return json.dumps(cut, ensure_ascii=False)
-        return {"x": cut.encode().hex(), "X": cut.encode().hex().upper()}.get(verb)
+        return _string(verb, value if precision is None else value[:precision])
     return default(value) if verb in "vs" else None
+
+
+def _string(verb: str, value: str) -> str | None:
+    if verb in "vs":
+        return value
+    if verb == "q":
+        return json.dumps(value, ensure_ascii=False)
+    return {"x": value.encode().hex(), "X": value.encode().hex().upper()}.get(verb)
 
 
 def _int(verb: str, value: int) -> str | None:

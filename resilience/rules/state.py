@@ -358,32 +358,36 @@ def _saved(alert: Alert, now: Instant) -> dict[str, Any]:
 
 def _loaded(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
     try:
-        labels = {str(name): str(text) for name, text in item["labels"].items()}
-        state = AlertState(item["state"])
-        downtime = max(0.0, now.wall - float(item["saved_at"]))
-        times: dict[str, Instant | None] = {}
-        for name in _TIMES:
-            age, wall = (item[name]["age"], item[name]["wall"]) if item[name] else (None, 0.0)
-            # What is over grows old while the process is down; what lasts does not.
-            passed = downtime if state is AlertState.RESOLVED else 0.0
-            times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))
-        active_at = times.pop("active_at")
-        if active_at is None:
-            raise ValueError("active_at is missing")
-        if state is AlertState.PENDING:
-            # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
-            active_at = Instant(active_at.monotonic, now.wall - (now.monotonic - active_at.monotonic))
-        return Alert(
-            rule=rule,
-            group=group,
-            labels=labels,
-            annotations={str(name): str(text) for name, text in item["annotations"].items()},
-            state=state,
-            value=float(item["value"]),
-            active_at=active_at,
-            fingerprint=fingerprint(labels),
-            **times,
-        )
+        return _read(item, rule, group, now)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"saved state of alert rule {rule!r} cannot be read: {error!r}"
         raise ConfigError(message) from error
+
+
+def _read(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
+    labels = {str(name): str(text) for name, text in item["labels"].items()}
+    state = AlertState(item["state"])
+    downtime = max(0.0, now.wall - float(item["saved_at"]))
+    times: dict[str, Instant | None] = {}
+    for name in _TIMES:
+        age, wall = (item[name]["age"], item[name]["wall"]) if item[name] else (None, 0.0)
+        # What is over grows old while the process is down; what lasts does not.
+        passed = downtime if state is AlertState.RESOLVED else 0.0
+        times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))
+    active_at = times.pop("active_at")
+    if active_at is None:
+        raise KeyError("active_at")
+    if state is AlertState.PENDING:
+        # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
+        active_at = Instant(active_at.monotonic, now.wall - (now.monotonic - active_at.monotonic))
+    return Alert(
+        rule=rule,
+        group=group,
+        labels=labels,
+        annotations={str(name): str(text) for name, text in item["annotations"].items()},
+        state=state,
+        value=float(item["value"]),
+        active_at=active_at,
+        fingerprint=fingerprint(labels),
+        **times,
+    )

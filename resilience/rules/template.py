@@ -231,7 +231,7 @@ class _Run:
         if not function.fits(len(arguments)):
             raise Failed(f"wrong number of arguments for {name}: {len(arguments)}")
         try:
-            return function(self._data, *arguments)
+            return function.call(self._data, *arguments)
         except Failed as error:
             raise Failed(f"error calling {name}: {error}") from error
 

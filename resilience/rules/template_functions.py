@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import html
 import ipaddress
 import math
@@ -22,8 +22,8 @@ from resilience.rules.go_format import default, join, printf, significant
 __all__ = ["FUNCTIONS", "Context", "Failed", "Function", "Sample", "truth"]
 
 
-class Failed(Exception):  # noqa: N818  a fault within one expansion, which `Template.render` reports
-    """A template cannot be expanded."""
+class Failed(Exception):
+    """A template cannot be expanded; `Template.render` reports it."""
 
 
 class Context(Protocol):
@@ -57,9 +57,6 @@ class Function:
     def fits(self, count: int) -> bool:
         """Whether it takes so many arguments."""
         return self.least <= count and (self.most is None or count <= self.most)
-
-    def __call__(self, context: Context, *arguments: object) -> object:
-        return self.call(context, *arguments)
 
 
 FUNCTIONS: dict[str, Function] = {}
@@ -247,16 +244,14 @@ def _humanize_duration(_: Context, given: object) -> str:
         value, prefix = _small(value)
         return f"{significant(value)}{prefix}s"
     sign, value = ("-", -value) if value < 0 else ("", value)
+    if value < 60:  # noqa: PLR2004  only seconds have a fraction
+        return f"{sign}{significant(value)}s"
     minutes, seconds = divmod(int(value), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    if days:
-        return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
-    if hours:
-        return f"{sign}{hours}h {minutes}m {seconds}s"
-    if minutes:
-        return f"{sign}{minutes}m {seconds}s"
-    return f"{sign}{significant(value)}s"
+    larger = [f"{count}{unit} " for count, unit in ((days, "d"), (hours, "h"), (minutes, "m"))]
+    first = 0 if days else 1 if hours else 2
+    return f"{sign}{''.join(larger[first:])}{seconds}s"
 
 
 @_function("humanizePercentage", 1)
@@ -270,9 +265,9 @@ def _humanize_timestamp(_: Context, given: object) -> str:
     if not math.isfinite(value):
         return significant(value)
     milliseconds = math.floor(value * 1000)
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     try:
-        moment = epoch + datetime.timedelta(milliseconds=milliseconds)
+        moment = epoch + dt.timedelta(milliseconds=milliseconds)
     except OverflowError as error:
         raise Failed(f"{default(value)} cannot be represented as a timestamp") from error
     fraction = f".{milliseconds % 1000:03d}".rstrip("0").rstrip(".")
