@@ -120,6 +120,8 @@ class Deadlines:
             the bucket to take it out of when it is withdrawn, or None when clearing its task is enough.
         """
         when = entry[WHEN]
+        if when == math.inf:
+            return None
         number = when // WIDTH
         bucket = self.buckets.get(number)
         if bucket is None:

@@ -1,0 +1,260 @@
+"""The fast form of a pipeline: one coroutine function, written for its policies and compiled once.
+
+A coroutine per policy costs more than most policies do, so the guards, timeouts and retries of a pipeline are unrolled
+into one, as dataclasses and attrs unroll `__init__`. All other policies are called through `execute`, on a function that
+holds what is inside them. The nested `execute` calls of `Pipeline.nested` are the definition of what this must do.
+
+Of several deadlines only the nearest is armed, around each place that can suspend. One that has fired lets its
+cancellation pass through the layers inside it, as nesting does, and is turned into an error at its own layer.
+"""
+
+from __future__ import annotations
+
+import linecache
+import math
+from asyncio import current_task
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, deadlines_here, here
+from resilience.core.deadline import capped, expired, innermost, live
+from resilience.core.ports import Guard, Policy
+from resilience.policies.base import GuardPolicy
+from resilience.policies.retry import Retry
+from resilience.policies.timeout import Timeout
+
+__all__ = ["generate", "is_guard"]
+
+# CPython refuses more than 20 nested blocks; a layer takes at most three.
+_DEEPEST = 14
+
+_NAMES: dict[str, object] = {
+    "BEFORE": BEFORE,
+    "FIRED": FIRED,
+    "OUTER": OUTER,
+    "TASK": TASK,
+    "WIDTH": WIDTH,
+    "NEVER": math.inf,
+    "capped": capped,
+    "current_task": current_task,
+    "deadlines_here": deadlines_here,
+    "expired": expired,
+    "here": here,
+    "innermost": innermost,
+    "live": live,
+}
+
+
+def is_guard(policy: object) -> bool:
+    """Whether a policy is no more than its `enter`, `wait` and `leave`."""
+    if isinstance(policy, GuardPolicy):
+        return type(policy).execute is GuardPolicy.execute
+    return isinstance(policy, Guard) and not hasattr(policy, "execute")
+
+
+def generate(
+    policies: Sequence[Policy | Guard[Any]], monotonic: Callable[[], float], file: str
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Write the function of a pipeline.
+
+    Args:
+        policies: outermost first.
+        monotonic: the clock of all of them.
+        file: the name under which tracebacks show the source.
+
+    Returns:
+        `execute(call, context)`, and a decorator that does the same with less on the way.
+    """
+    source = _Source(policies)
+    with source.block("async def execute(call, context=None):"):
+        source.function(0, "call()")
+    with source.block("def decorate(function):"):
+        with source.block("async def guarded(*args, **kwargs):"):
+            source.line("context = None")
+            source.function(0, "function(*args, **kwargs)")
+        source.line("return guarded")
+    text = "\n".join(source.lines) + "\n"
+    names = _NAMES | source.names | {"monotonic": monotonic}
+    exec(compile(text, file, "exec"), names)  # noqa: S102  our own text, of nothing but numbered names
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    execute, decorate = names["execute"], names["decorate"]
+    assert callable(execute)
+    assert callable(decorate)
+    return execute, decorate
+
+
+class _Source:
+    """Python source under construction; `names` is what its numbered names stand for."""
+
+    def __init__(self, policies: Sequence[Policy | Guard[Any]]) -> None:
+        self.policies = policies
+        self.lines: list[str] = []
+        self.names: dict[str, object] = {}
+        self._depth = 0
+        self._base = 0
+        self._call = ""
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self._depth + text)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        self.line(head)
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    def function(self, first: int, call: str) -> None:
+        """Write the body of a function that runs `call` under the policies from `first` on."""
+        self._call = call
+        base, self._base = self._base, self._depth
+        self.line("now = monotonic()")
+        self._layers(first, (), repeated=False)
+        self.line("return result")
+        self._base = base
+
+    def _layers(self, index: int, limits: tuple[int, ...], *, repeated: bool) -> None:
+        """Write the layers from `index` on, inside the deadlines `limits`; they leave `result` and `ended`."""
+        if index == len(self.policies):
+            self._armed(limits, f"result = await {self._call}")
+            self.line("ended = monotonic()")
+            return
+        policy = self.policies[index]
+        if self._depth - self._base > _DEEPEST:
+            self._inside(index)
+            self._armed(limits, f"result = await inside{index}()")
+            self.line("ended = monotonic()")
+        elif is_guard(policy):
+            self._guard(index, policy, limits, repeated=repeated)
+        elif type(policy) is Timeout and not policy.observing:
+            self._timeout(index, policy, limits, repeated=repeated)
+        elif type(policy) is Retry:
+            self._retry(index, policy, limits)
+        else:
+            self.names[f"policy{index}"] = policy
+            self._inside(index + 1)
+            self._armed(limits, f"result = await policy{index}.execute(inside{index + 1}, context)")
+            self.line("ended = monotonic()")
+
+    def _inside(self, index: int) -> None:
+        """Write a function of the layers from `index` on, for a policy that takes one."""
+        with self.block(f"async def inside{index}():"):
+            self.function(index, self._call)
+
+    def _guard(self, index: int, guard: Any, limits: tuple[int, ...], *, repeated: bool) -> None:
+        enter, wait, leave, token = f"enter{index}", f"wait{index}", f"leave{index}", f"token{index}"
+        self.names |= {enter: guard.enter, leave: guard.leave}
+        self.line(f"{token} = {enter}(now, context)")
+        if type(guard).wait is not GuardPolicy.wait:
+            self.names[wait] = guard.wait
+            with self.block(f"if {token} is None:"):
+                self._armed(limits, f"{token} = await {wait}(context)")
+                self.line("now = monotonic()")
+        if not guard.holds:
+            self._layers(index + 1, limits, repeated=repeated)
+            return
+        self.line(f"started{index} = now")
+        with self.block("try:"):
+            self._layers(index + 1, limits, repeated=repeated)
+        with self.block("except BaseException as error:"):
+            self.line(f"{leave}({token}, None, error, started{index}, monotonic())")
+            self.line("raise")
+        self.line(f"{leave}({token}, result, None, started{index}, ended)")
+
+    def _retry(self, index: int, retry: Retry, limits: tuple[int, ...]) -> None:
+        name, attempt, delay, pause, begun = (
+            f"{word}{index}" for word in ("retry", "attempt", "delay", "pause", "begun")
+        )
+        self.names[name] = retry
+        with self.block(f"if {name}.budget is not None:"):
+            self.line(f"{name}.budget.begin()")
+        self.line(f"{attempt}, {delay}, {begun} = 1, 0.0, now")
+        with self.block("while True:"):
+            with self.block("try:"):
+                self._layers(index + 1, limits, repeated=True)
+            with self.block("except BaseException as error:"):
+                self.line(
+                    f"{pause} = {name}.again({attempt}, {delay}, None, error, monotonic() - {begun}, context)"
+                )
+                with self.block(f"if {pause} is None:"):
+                    self.line(f"{name}.gave_up(error, {attempt})")
+                    self.line("raise")
+            with self.block("else:"):
+                with self.block(f"if not {name}.judges_results:"):
+                    self.line("break")
+                self.line(
+                    f"{pause} = {name}.again({attempt}, {delay}, result, None, ended - {begun}, context)"
+                )
+                with self.block(f"if {pause} is None:"):
+                    self.line("break")
+            self._armed(limits, f"await {name}.pause({pause})")
+            self.line(f"{attempt}, {delay}, now = {attempt} + 1, {pause}, monotonic()")
+
+    def _timeout(self, index: int, timeout: Timeout, limits: tuple[int, ...], *, repeated: bool) -> None:
+        name, limit, fired = f"timeout{index}", f"limit{index}", f"fired{index}"
+        self.names[name] = timeout
+        if not limits:
+            self.names["deadlines_of_clock"] = timeout.deadlines
+            self.line("deadlines = deadlines_of_clock or here.deadlines")
+            self.line("task = current_task(deadlines.loop)")
+            with self.block("if task is None:"):
+                self.line("deadlines, task = deadlines_here()")
+            self.line("outer = innermost.get()")
+            with self.block("while outer is not None and outer[TASK] is None:"):
+                self.line("outer = outer[OUTER]")
+        if not limits or repeated:
+            self.line(f"before{index} = task.cancelling()")
+        else:
+            self.line(f"before{index} = before{limits[-1]}")
+        self.line(f"{limit} = deadlines.time() + {name}.seconds")
+        if not limits:
+            with self.block("if outer is not None and outer[TASK] is not task:"):
+                self.line(f"{limit} = capped({limit}, outer, deadlines)")
+        self.line(f"{fired} = None")
+        with self.block("try:"):
+            self._layers(index + 1, (*limits, index), repeated=False)
+        with self.block("except BaseException as error:"):
+            with self.block(f"if {fired} is not None:"):
+                self.line(f"{fired}[TASK] = None")
+                with self.block(f"if expired({fired}, task, error):"):
+                    self.line(f"raise {name}.exceeded() from error")
+            self.line("raise")
+        with self.block(f"if {fired} is not None:"):
+            self.line(f"{fired}[TASK] = None")
+            self.line("task.uncancel()")
+
+    def _armed(self, limits: tuple[int, ...], statement: str) -> None:
+        """Write a statement that may suspend, with the nearest of the deadlines armed."""
+        if not limits:
+            self.line(statement)
+            return
+        first, *others = limits
+        self.line(f"when = limit{first}")
+        for index in others:
+            with self.block(f"if limit{index} < when:"):
+                self.line(f"when = limit{index}")
+        self.line("order = deadlines.order()")
+        self.line(f"entry = [when, order, task, False, outer, deadlines, before{limits[-1]}]")
+        self.line("innermost.set(entry)")
+        self.line("bucket = deadlines.buckets.get(when // WIDTH)")
+        with self.block("if bucket is None:"):
+            self.line("bucket = deadlines.arm(entry)")
+        with self.block("else:"):
+            self.line("bucket[order] = entry")
+        with self.block("try:"):
+            self.line(statement)
+        with self.block("finally:"):
+            with self.block("if entry[FIRED]:"):
+                # Of two that fall due together the outer one counts, as it does when they are nested.
+                for position, index in enumerate(limits):
+                    word = "if" if position == 0 else "elif"
+                    with self.block(f"{word} when == limit{index}:"):
+                        self.line(f"entry[BEFORE] = before{index}")
+                        self.line(f"fired{index}, limit{index} = entry, NEVER")
+            with self.block("else:"):
+                self.line("entry[TASK] = None")
+                with self.block("if outer is not None:"):
+                    self.line("entry[OUTER] = live(outer)")
+                with self.block("if bucket is not None:"):
+                    self.line("del bucket[order]")

@@ -1,0 +1,403 @@
+"""Pipeline: several policies round one call, outermost first."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import linecache
+import warnings
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, cast
+
+from resilience.core.classify import Classifier
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
+from resilience.errors import ConfigError
+from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
+from resilience.policies.generate import generate, is_guard
+from resilience.policies.order import CompositionWarning, check_order
+from resilience.policies.recording import Recording
+from resilience.policies.retry import Retry
+
+__all__ = ["Pipeline", "ReloadFailed", "Reloaded"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_serial = itertools.count(1).__next__
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Options of a pipeline's policies were changed.
+
+    Args:
+        name: name of the pipeline.
+        changes: the new options, by the policy's name.
+    """
+
+    name: str
+    changes: Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """A reload was refused; everything is as it was.
+
+    Args:
+        name: name of the pipeline.
+        error: what was wrong with it.
+    """
+
+    name: str
+    error: ConfigError
+
+
+class Pipeline(WrappingPolicy):
+    """Compose policies round a call, outermost first.
+
+    The order that works is: fallback, coalesce, total timeout, load shedder, rate limiter or bulkhead or adaptive
+    limiter, hedge, retry, circuit breaker, attempt timeout, fault injection. Another one raises a CompositionWarning.
+
+    Args:
+        *policies: at least one; their names must differ (two timeouts name themselves `timeout` and `attempt_timeout`,
+            unless they were given names).
+        name: what events, statistics and signals call it; `pipeline` by default.
+        clock: where time comes from; by default the clock of the policies, which must all share one.
+        recorder: counts each call with its verdict and duration, retries included.
+        classifier: says what the recorder calls a failure; by default every exception but cancellations and rejections.
+
+    Raises:
+        ConfigError: there is no policy, or something that is none; two have one name or different clocks; a timeout of
+            all attempts is shorter than that of one.
+
+    Example:
+        >>> import asyncio
+        >>> from resilience.policies.timeout import Timeout
+        >>> @Pipeline(Timeout(2), Retry(3))
+        ... async def fetch(key):
+        ...     return key.upper()
+        >>> asyncio.run(fetch("a"))
+        'A'
+    """
+
+    kind = "pipeline"
+
+    def __init__(
+        self,
+        *policies: Policy | Guard[Any],
+        name: str | None = None,
+        clock: Clock | None = None,
+        recorder: Recorder | None = None,
+        classifier: Classifier | None = None,
+    ) -> None:
+        _check(policies)
+        super().__init__(name=name, clock=_common_clock(policies, clock))
+        self.policies = policies
+        self.repeats = any(getattr(policy, "repeats", False) for policy in policies)
+        self._by_name = dict(zip(_names(policies), policies, strict=True))
+        for complaint in check_order(policies):
+            warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=2)
+        self._recorder = recorder
+        self._classifier = Classifier() if classifier is None else classifier
+        self._file = f"<pipeline {self.name} {_serial()}>"
+        weakref.finalize(self, linecache.cache.pop, self._file, None)
+        self._compile()
+
+    def _compile(self) -> None:
+        layers: tuple[Policy | Guard[Any], ...] = self.policies
+        if self._recorder is not None:
+            layers = (Recording(self._recorder, self._classifier), *layers)
+        self._layers = layers
+        self._execute, self._decorate = generate(layers, self.clock.monotonic, self._file)
+
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(self._by_name)}, name={self.name!r})"
+
+    # -- what it is made of -------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Policy | Guard[Any]]:
+        return iter(self.policies)
+
+    def __getitem__(self, name: str) -> Policy | Guard[Any]:
+        """Return one of the policies.
+
+        Raises:
+            KeyError: none is called so.
+        """
+        return self._by_name[name]
+
+    def names(self) -> tuple[str, ...]:
+        """What the policies are called here, outermost first."""
+        return tuple(self._by_name)
+
+    def describe(self) -> str:
+        """Say what it is made of, one policy on a line, outermost first."""
+        lines = [f"pipeline {self.name!r}"]
+        for depth, (name, policy) in enumerate(self._by_name.items(), start=1):
+            lines.append(f"{'  ' * depth}{name}: {_described(policy)}")
+        return "\n".join(lines)
+
+    # -- calls --------------------------------------------------------------------------------------------------
+
+    async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
+        """Run `call` under all policies."""
+        return cast("T", await self._execute(call, context))
+
+    async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
+        """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""
+        for policy in reversed(self._layers):
+            call = functools.partial(_executor(policy, self.clock), call, context)
+        return await call()
+
+    async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function(*args, **kwargs)` under all policies."""
+        call = functools.partial(function, *args, **kwargs) if args or kwargs else function
+        return cast("T", await self._execute(call))
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Decorate a coroutine function; its signature stays.
+
+        Raises:
+            ConfigError: it is a plain `def`.
+        """
+        refuse_sync(function, f"Pipeline {self.name!r}")
+        guarded = self._decorate(function)
+        return cast("Callable[P, Awaitable[T]]", functools.wraps(function)(guarded))
+
+    # -- blocks -------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def guard(self, context: CallContext | None = None) -> AsyncIterator[None]:
+        """Guard a block: `async with pipeline.guard():`.
+
+        Raises:
+            ConfigError: a policy may repeat the call, or cannot guard a block: a block runs once.
+        """
+        async with AsyncExitStack() as stack:
+            for policy in self._layers:
+                await stack.enter_async_context(_block(self.name, policy, context))
+            yield
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        function: Callable[P, AsyncIterator[T] | AbstractAsyncContextManager[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncIterator[Any]:
+        """Open something under all policies, and hold their permits until the block ends.
+
+        Deadlines span the block. A retry repeats the opening (up to and with the first item of a generator), never
+        what comes after it.
+
+        Args:
+            function: an async generator function, or one that returns an async context manager.
+            args: what it is called with.
+            kwargs: what it is called with.
+
+        Yields:
+            an iterator over the items, or what the context manager's `__aenter__` returned.
+
+        Raises:
+            ConfigError: a policy cannot hold a block (a hedge, say).
+
+        Example:
+            >>> import asyncio
+            >>> async def lines():
+            ...     yield "a"
+            ...     yield "b"
+            >>> async def main():
+            ...     async with Pipeline(Retry(3)).stream(lines) as stream:
+            ...         return [line async for line in stream]
+            >>> asyncio.run(main())
+            ['a', 'b']
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._open(stack, 0, functools.partial(function, *args, **kwargs))
+
+    async def _open(self, stack: AsyncExitStack, index: int, opening: Callable[[], Any]) -> Any:
+        """Enter the policies from `index` on and open what is inside them; `stack` then holds all of it."""
+        if index == len(self._layers):
+            return await stack.enter_async_context(_opened(opening))
+        policy = self._layers[index]
+        if not isinstance(policy, Retry):
+            await stack.enter_async_context(_block(self.name, policy, None))
+            return await self._open(stack, index + 1, opening)
+
+        async def attempt() -> tuple[AsyncExitStack, Any]:
+            async with AsyncExitStack() as inner:
+                value = await self._open(inner, index + 1, opening)
+                return inner.pop_all(), value
+            raise AssertionError  # pragma: no cover  no policy's block swallows an exception
+
+        inner, value = await policy.execute(attempt)
+        await stack.enter_async_context(inner)
+        return value
+
+    # -- change -------------------------------------------------------------------------------------------------
+
+    def reload(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Change options of the policies: counts, permits and calls under way stay as they are.
+
+        Args:
+            changes: new options by the policy's name; what is not named stays.
+
+        Raises:
+            ConfigError: a policy or an option is unknown, or a value out of its range; nothing is changed then.
+        """
+        undo: list[Callable[[], None]] = []
+        try:
+            for name, options in changes.items():
+                policy = self._by_name.get(name)
+                if policy is None:
+                    message = f"pipeline {self.name!r}: unknown policy {name!r}; there are: {', '.join(self._by_name)}"
+                    raise ConfigError(message)
+                undo.append(reconfigured(policy, options))
+            check_order(self.policies)
+        except ConfigError as error:
+            for step in reversed(undo):
+                step()
+            self.events.emit(ReloadFailed(self.name, error))
+            raise
+        self.events.emit(Reloaded(self.name, changes))
+
+
+def reconfigured(policy: object, options: Mapping[str, Any]) -> Callable[[], None]:
+    """Change options of a policy.
+
+    Args:
+        policy: anything with `reconfigure(**options)`.
+        options: the new values; a function makes the new value of the old one.
+
+    Returns:
+        a function that puts the old values back.
+
+    Raises:
+        ConfigError: it has no such options, or refuses the values; nothing is changed then.
+    """
+    reconfigure = getattr(policy, "reconfigure", None)
+    if reconfigure is None:
+        message = f"{getattr(policy, 'name', policy)!r} has no options that can be changed"
+        raise ConfigError(message)
+    holder = getattr(policy, "settings", policy)
+    unknown = [option for option in options if not hasattr(holder, option)]
+    if unknown:
+        message = f"{getattr(policy, 'name', policy)!r} has no option {unknown[0]!r}"
+        raise ConfigError(message)
+    before = {option: getattr(holder, option) for option in options}
+    reconfigure(
+        **{
+            option: value(before[option]) if inspect.isfunction(value) else value
+            for option, value in options.items()
+        }
+    )
+    return functools.partial(reconfigure, **before)
+
+
+def _check(policies: tuple[object, ...]) -> None:
+    if not policies:
+        raise ConfigError("a pipeline must have at least one policy")
+    for policy in policies:
+        if isinstance(policy, type) or not isinstance(policy, Policy | Guard):
+            message = (
+                f"a pipeline is made of policies (objects with execute, or enter and leave), got {policy!r}"
+            )
+            raise ConfigError(message)
+    if len(set(map(id, policies))) < len(policies):
+        raise ConfigError("each policy must stand in a pipeline once: its permits would be taken twice")
+
+
+def _common_clock(policies: tuple[object, ...], clock: Clock | None) -> Clock:
+    clocks = [policy.clock for policy in policies if hasattr(policy, "clock")]
+    if clock is not None:
+        clocks.append(clock)
+    if any(other is not clocks[0] for other in clocks):
+        raise ConfigError("all policies of a pipeline must share one clock, and the pipeline too")
+    return cast("Clock", clocks[0]) if clocks else SYSTEM_CLOCK
+
+
+def _names(policies: tuple[Policy | Guard[Any], ...]) -> list[str]:
+    """Names that tell the policies apart; of two timeouts that were given none, the inner is `attempt_timeout`."""
+    names: list[str] = []
+    for policy in policies:
+        name = policy.name
+        if name == "timeout" and name in names:
+            name = "attempt_timeout"
+        if name in names:
+            raise ConfigError(f"the policies of a pipeline must have different names, got {name!r} twice")
+        names.append(name)
+    return names
+
+
+def _described(policy: object) -> str:
+    text = repr(policy)
+    # The default repr says where the object lies in memory, which helps nobody.
+    return type(policy).__name__ if text.startswith("<") else text
+
+
+def _executor(policy: Policy | Guard[Any], clock: Clock) -> Callable[..., Awaitable[Any]]:
+    """The `execute` of a policy, or of a guard that has none."""
+    if isinstance(policy, Policy):
+        return policy.execute
+    return functools.partial(GuardPolicy.execute, _Adapter(policy, clock))
+
+
+class _Adapter(GuardPolicy[Any]):
+    """Makes a policy of a guard of the user's own."""
+
+    def __init__(self, guard: Guard[Any], clock: Clock) -> None:
+        super().__init__(name=guard.name, clock=clock)
+        self.enter = guard.enter  # type: ignore[method-assign]  # it is exactly this guard's
+        self.wait = guard.wait  # type: ignore[method-assign]  # same
+        if guard.holds:
+            self.leave = guard.leave  # type: ignore[method-assign]  # same
+
+
+def _block(pipeline: str, policy: Any, context: CallContext | None) -> AbstractAsyncContextManager[None]:
+    if not hasattr(policy, "execute"):
+        policy = _Adapter(policy, SYSTEM_CLOCK)
+    if getattr(policy, "repeats", False) or not hasattr(policy, "guard"):
+        raise ConfigError(f"pipeline {pipeline!r}: {policy.name!r} cannot guard a block, only a call")
+    return cast("AbstractAsyncContextManager[None]", policy.guard(context))
+
+
+@asynccontextmanager
+async def _opened(opening: Callable[[], Any]) -> AsyncIterator[Any]:
+    """Open a context manager, or a generator as far as its first item."""
+    opened = opening()
+    if inspect.iscoroutine(opened):
+        opened = await opened
+    if hasattr(opened, "__aenter__"):
+        async with opened as value:
+            yield value
+        return
+    if not hasattr(opened, "__anext__"):
+        raise ConfigError(f"stream needs an async generator or an async context manager, got {opened!r}")
+    try:
+        yield _Items(opened, [await anext(opened)])
+    except StopAsyncIteration:
+        yield _Items(opened, [])
+    finally:
+        await opened.aclose()
+
+
+class _Items:
+    """A generator whose first item was taken already."""
+
+    def __init__(self, items: AsyncIterator[Any], taken: list[Any]) -> None:
+        self._items = items
+        self._taken = taken
+
+    def __aiter__(self) -> _Items:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._taken:
+            return self._taken.pop()
+        return await anext(self._items)

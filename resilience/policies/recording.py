@@ -1,0 +1,51 @@
+"""Recording: the layer of a pipeline that counts its calls."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from resilience.core.classify import Classifier
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.deadline import reason
+from resilience.core.ports import CallContext, Clock, Recorder
+from resilience.core.verdict import Verdict
+from resilience.policies.base import GuardPolicy
+
+__all__ = ["Recording"]
+
+
+class Recording(GuardPolicy[bool]):
+    """Tell a recorder how each call ended and how long it took.
+
+    Args:
+        recorder: counts calls of one label set.
+        classifier: says what a call came to.
+        clock: where time comes from.
+    """
+
+    kind: ClassVar[str] = "recording"
+
+    def __init__(self, recorder: Recorder, classifier: Classifier, clock: Clock = SYSTEM_CLOCK) -> None:
+        super().__init__(clock=clock)
+        self._record = recorder.record
+        self._classifier = classifier
+        self._any_result_succeeds = classifier.failed_result is None
+
+    def enter(self, now: float, context: CallContext | None) -> bool:  # noqa: ARG002  all calls count
+        """Admit every call."""
+        return True
+
+    def leave(  # noqa: D102  see core.ports.Guard
+        self,
+        token: bool,
+        result: object,
+        error: BaseException | None,
+        started: float,
+        now: float,  # noqa: FBT001
+    ) -> None:
+        if error is not None:
+            self._record(self._classifier.error(reason(error)), now - started)
+        elif self._any_result_succeeds:
+            self._record(Verdict.SUCCESS, now - started)
+        else:
+            self._record(self._classifier.result(result), now - started)
