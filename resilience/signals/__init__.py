@@ -1,0 +1,22 @@
+"""Instruments and their sliding windows: what the process knows about itself."""
+
+from resilience.signals.instruments import DEFAULT_BUCKETS, OVERFLOW, Counter, Gauge, Histogram, Info
+from resilience.signals.retention import Resolution, Retention
+from resilience.signals.signals import Family, Signals
+from resilience.signals.sli import SliRecorder
+from resilience.signals.source import LiveSource
+
+__all__ = [
+    "DEFAULT_BUCKETS",
+    "OVERFLOW",
+    "Counter",
+    "Family",
+    "Gauge",
+    "Histogram",
+    "Info",
+    "LiveSource",
+    "Resolution",
+    "Retention",
+    "Signals",
+    "SliRecorder",
+]

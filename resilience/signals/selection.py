@@ -1,0 +1,270 @@
+"""Interned selections: matched once, then extended by each new series alone."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
+from operator import itemgetter
+
+from resilience.core.ports import Labels, Matcher
+from resilience.errors import QueryError
+from resilience.signals.series import Row, Series
+from resilience.signals.table import Table
+
+__all__ = ["LiveSelection", "Part", "SelectionIndex"]
+
+Reader = Callable[[Row], Sequence[float]]
+
+
+def _reader(series: Sequence[Series], *, long: bool) -> Reader:
+    """Compile the reading of many series from one row."""
+    if long or all(one.stop - one.first == 1 for one in series):
+        columns = [one.position if long else one.first for one in series]
+        if len(columns) == 1:
+            column = columns[0]
+            return lambda row: (row[column],)
+        return itemgetter(*columns)
+    # Buckets of one histogram follow each other, each one column longer: one accumulate reads them all.
+    runs: list[list[int]] = []
+    for one in series:
+        if runs and runs[-1][0] == one.first and runs[-1][1] == one.stop - 1:
+            runs[-1][1] = one.stop
+        else:
+            runs.append([one.first, one.stop, one.stop - one.first - 1])
+    if len(runs) == len(series):
+        spans = [(first, stop) for first, stop, _ in runs]
+        return lambda row: [sum(row[first:stop]) for first, stop in spans]
+
+    def read(row: Row) -> list[float]:
+        values: list[float] = []
+        for first, stop, skip in runs:
+            # A short slice would misalign everything behind it.
+            if stop > len(row):
+                raise IndexError(stop)
+            values.extend(islice(accumulate(row[first:stop]), skip, None))
+        return values
+
+    return read
+
+
+class Part:
+    """The series of a selection that live in one table, in the order of their birth."""
+
+    def __init__(self, table: Table, members: Sequence[tuple[int, Series]]) -> None:
+        self.table = table
+        self.indices: Sequence[int] = [index for index, _ in members]
+        self.series = [one for _, one in members]
+        self.cumulative = all(one.cumulative for one in self.series)
+        self._kept = False
+        self._kept_looked = 0
+        self._births: dict[bool, list[float]] = {}
+        self._readers: dict[tuple[int, bool], Reader] = {}
+
+    @property
+    def kept(self) -> bool:
+        """Whether all of them are in the long rows."""
+        if not self._kept and self._kept_looked != self.table.kept:
+            self._kept_looked = self.table.kept
+            self._kept = all(one.position >= 0 for one in self.series)
+        return self._kept
+
+    def older(self, when: float, *, long: bool) -> int:
+        """How many of the series, from the first, were all there before `when`."""
+        births = self._births.get(long)
+        if births is None:
+            births = list(accumulate((one.since if long else one.birth for one in self.series), max))
+            self._births[long] = births
+        return len(births) if births[-1] < when else bisect_left(births, when)
+
+    def read(self, row: Row, count: int, *, long: bool) -> Sequence[float]:
+        """The values of the first `count` series in a row that has them."""
+        if not count:
+            return ()
+        reader = self._readers.get((count, long))
+        if reader is None:
+            if len(self._readers) > 8:  # noqa: PLR2004  a few edges are in use at a time; each moves with births
+                self._readers.clear()
+            reader = self._readers[count, long] = _reader(self.series[:count], long=long)
+        return reader(row)
+
+
+class LiveSelection:
+    """The series that some matchers mean; what PromQL holds on to.
+
+    Args:
+        matchers: what all of them must match.
+    """
+
+    def __init__(self, matchers: Sequence[Matcher]) -> None:
+        self.matchers = tuple(matchers)
+        self.kept_rows = 0
+        self._tests = tuple((one.label, _test(one)) for one in matchers)
+        self._members: list[tuple[Table, Series]] = []
+        self._labels: list[Labels] = []
+        self._parts: tuple[Part, ...] = ()
+        self._new: list[tuple[Table, Series]] = []
+        self._shrunk = False
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """Their label sets; another object exactly when the set has changed."""
+        self._refresh()
+        return self._labels
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The same series by table."""
+        self._refresh()
+        return self._parts
+
+    def matches(self, labels: Labels) -> bool:
+        """Whether all matchers match a label set."""
+        values = dict(labels)
+        return all(test(values.get(label, "")) for label, test in self._tests)
+
+    def grow(self, table: Table, series: Series) -> None:
+        """Take a series that matches; it shows at the next look."""
+        self._new.append((table, series))
+
+    def shrink(self) -> None:
+        """Look for dropped series at the next look."""
+        self._shrunk = True
+
+    def _refresh(self) -> None:
+        if not (self._new or self._shrunk):
+            return
+        fresh, self._new, self._shrunk = self._new, [], False
+        members = [member for member in (*self._members, *fresh) if not member[1].dropped]
+        if members != self._members:
+            self._members = members
+            self._labels = [series.labels for _, series in members]
+            self._parts = self._arranged()
+
+    def _arranged(self) -> tuple[Part, ...]:
+        tables: dict[int, list[tuple[int, Series]]] = {}
+        by_id = {}
+        for index, (table, series) in enumerate(self._members):
+            by_id[id(table)] = table
+            tables.setdefault(id(table), []).append((index, series))
+        return tuple(Part(by_id[key], members) for key, members in tables.items())
+
+
+def _test(matcher: Matcher) -> Callable[[str], bool]:
+    """Compile one matcher to a function of the label's value."""
+    value = matcher.value
+    if matcher.op == "=":
+        return value.__eq__
+    if matcher.op == "!=":
+        return value.__ne__
+    pattern = _pattern(value)
+    if matcher.op == "=~":
+        return lambda text: pattern(text) is not None
+    return lambda text: pattern(text) is None
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(text: str) -> Callable[[str], object]:
+    import re2  # noqa: PLC0415  native code that only who uses a regular expression should load
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        # Prometheus anchors at both ends and lets the dot match a newline.
+        match: Callable[[str], object] = re2.compile(f"(?s:{text})", options).fullmatch
+    except re2.error as error:
+        message = f"not a regular expression of RE2: {text!r}: {error}"
+        raise QueryError(message) from None
+    return match
+
+
+class SelectionIndex:
+    """All series by metric name, and the selections that a new one may belong to.
+
+    A new series is shown only to selections that ask for its name and for one of its label values, so its cost
+    does not grow with the number of rules that are loaded.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # series may be born in any thread
+        self._series: dict[str, dict[Series, Table]] = {}
+        self._interned: weakref.WeakValueDictionary[tuple[Matcher, ...], LiveSelection] = (
+            weakref.WeakValueDictionary()
+        )
+        self._watching: dict[tuple[str, str, str], weakref.WeakSet[LiveSelection]] = {}
+
+    def select(self, matchers: Sequence[Matcher]) -> LiveSelection:
+        """Return the one selection of these matchers.
+
+        Raises:
+            QueryError: a regular expression is not one of RE2.
+        """
+        key = tuple(matchers)
+        selection = self._interned.get(key)
+        if selection is None:
+            with self.lock:
+                selection = self._interned[key] = self._selected(key)
+        return selection
+
+    def add(self, table: Table, series: Series) -> None:
+        """Show a new series to the selections that it belongs to."""
+        labels = dict(series.labels)
+        with self.lock:
+            self._series.setdefault(labels["__name__"], {})[series] = table
+            rows = 0
+            for selection in self._watchers(labels):
+                if selection.matches(series.labels):
+                    selection.grow(table, series)
+                    rows = max(rows, selection.kept_rows)
+            if rows:
+                table.keep((series,), rows)
+
+    def drop(self, table: Table, series: Series) -> None:
+        """Take a series out of all selections."""
+        labels = dict(series.labels)
+        with self.lock:
+            table.forget(series)
+            self._series[labels["__name__"]].pop(series, None)
+            for selection in self._watchers(labels):
+                selection.shrink()
+
+    def keep(self, selection: LiveSelection, rows: int) -> None:
+        """Keep the series of a selection, and those to come, in the long rows."""
+        with self.lock:
+            selection.kept_rows = max(selection.kept_rows, rows)
+            for part in selection.parts:
+                part.table.keep(part.series, selection.kept_rows)
+
+    def _selected(self, matchers: tuple[Matcher, ...]) -> LiveSelection:
+        selection = LiveSelection(matchers)
+        handle = _handle(matchers)
+        pools = (self._series.get(handle[0], {}),) if handle[0] else tuple(self._series.values())
+        for pool in pools:
+            for series, table in pool.items():
+                if selection.matches(series.labels):
+                    selection.grow(table, series)
+        self._watching.setdefault(handle, weakref.WeakSet()).add(selection)
+        weakref.finalize(selection, self._unwatch, handle).atexit = False
+        return selection
+
+    def _unwatch(self, handle: tuple[str, str, str]) -> None:
+        with self.lock:
+            if handle in self._watching and not self._watching[handle]:
+                del self._watching[handle]
+
+    def _watchers(self, labels: Mapping[str, str]) -> Iterator[LiveSelection]:
+        watching = self._watching
+        for name in (labels["__name__"], ""):
+            yield from watching.get((name, "", ""), ())
+            for label, value in labels.items():
+                yield from watching.get((name, label, value), ())
+
+
+def _handle(matchers: Sequence[Matcher]) -> tuple[str, str, str]:
+    """The metric name that matchers ask for, and one more label with its value; empty where they ask for none."""
+    equal = {one.label: one.value for one in matchers if one.op == "=" and one.value}
+    name = equal.pop("__name__", "")
+    return (name, *next(iter(equal.items()), ("", "")))

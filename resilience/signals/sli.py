@@ -1,0 +1,216 @@
+"""Service level indicators under the names that rule packs and dashboards use."""
+
+from __future__ import annotations
+
+from resilience.core.ports import Recorder
+from resilience.core.validate import text
+from resilience.core.verdict import Verdict
+from resilience.signals.instruments import OVERFLOW, CounterSeries, HistogramSeries
+from resilience.signals.signals import Signals
+
+__all__ = ["CIRCUIT_STATES", "SliRecorder"]
+
+CIRCUIT_STATES = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
+_Pair = tuple[CounterSeries, HistogramSeries]
+
+
+class _CallRecorder:
+    """Counts the calls of one policy by verdict; implements `core.ports.Recorder`."""
+
+    __slots__ = ("_series",)
+
+    def __init__(self, series: dict[str, CounterSeries]) -> None:
+        self._series = series
+
+    def record(self, verdict: Verdict, duration: float) -> None:  # noqa: ARG002  the protocol's
+        """Count one call; how long it took is not kept per policy."""
+        self._series[verdict._value_].inc()
+
+
+class SliRecorder:
+    """Records the requests, calls and policy events of one service.
+
+    Args:
+        signals: where to; instruments that exist are shared by all recorders.
+        service: the value of the label `service`.
+
+    Raises:
+        ConfigError: `service` is empty.
+
+    Example:
+        >>> sli = SliRecorder(Signals(), service="shop")
+        >>> sli.request("GET", "/orders/{id}", "200", Verdict.SUCCESS, 0.012)
+    """
+
+    def __init__(self, signals: Signals, service: str) -> None:
+        self.service = text("service", service)
+        self._cap = 2 * signals.max_label_sets
+        self._pairs: dict[tuple[str, str, str, str], _Pair] = {}
+        self._client_pairs: dict[tuple[str, str, str, str], _Pair] = {}
+        self._requests = signals.counter(
+            "http_requests_total",
+            "Requests answered.",
+            labels=("service", "method", "route", "code", "verdict"),
+        )
+        self._durations = signals.histogram(
+            "http_request_duration_seconds",
+            "How long requests took.",
+            labels=("service", "method", "route"),
+        )
+        self._in_flight = signals.gauge(
+            "http_requests_in_flight", "Requests being answered.", labels=("service",)
+        ).bind(service)
+        self._shed = signals.counter(
+            "http_requests_shed_total", "Requests shed under load.", labels=("service", "criticality")
+        )
+        self._client_requests = signals.counter(
+            "client_requests_total", "Outbound requests.", labels=("client", "host", "method", "code")
+        )
+        self._client_durations = signals.histogram(
+            "client_request_duration_seconds",
+            "How long outbound requests took.",
+            labels=("client", "host", "method"),
+        )
+        self._calls = signals.counter(
+            "resilience_calls_total", "Calls through policies.", labels=("policy", "kind", "verdict")
+        )
+        self._circuit_state = signals.gauge(
+            "circuit_breaker_state", "1 for the state that a breaker is in, else 0.", labels=("name", "state")
+        )
+        self._transitions = signals.counter(
+            "circuit_breaker_transitions_total", "Changes of state.", labels=("name", "from", "to")
+        )
+        self._attempts = signals.counter(
+            "retry_attempts_total", "Attempts after the first.", labels=("policy",)
+        )
+        self._tenants = signals.counter(
+            "tenant_requests_total",
+            "Requests by tenant, apart from the others so that tenants cannot crowd routes out.",
+            labels=("service", "tenant", "verdict"),
+        )
+        self._errors = signals.counter(
+            "errors_total", "Errors by type and component.", labels=("service", "component", "type")
+        )
+
+    # -- inbound ------------------------------------------------------------------------------------------------
+
+    def request(self, method: str, route: str, code: str, verdict: Verdict, seconds: float) -> None:
+        """Count one request that was answered.
+
+        Args:
+            method: the HTTP method.
+            route: the route's template, never the raw path.
+            code: the status as text.
+            verdict: what it came to.
+            seconds: how long it took; NaN or less than zero counts as 0.
+        """
+        try:
+            count, duration = self._pairs[method, route, code, verdict._value_]
+        except KeyError:
+            count, duration = self._pair(method, route, code, verdict._value_)
+        count.inc()
+        duration.observe(seconds if seconds >= 0 else 0.0)
+
+    def request_started(self) -> None:
+        """One more request is in flight."""
+        self._in_flight.inc()
+
+    def request_finished(self) -> None:
+        """One request less is in flight."""
+        self._in_flight.dec()
+
+    def shed(self, criticality: str) -> None:
+        """Count one request that was shed."""
+        self._shed[self.service, criticality].inc()
+
+    def tenant(self, tenant: str, verdict: Verdict) -> None:
+        """Count one request of a tenant."""
+        self._tenants[self.service, tenant, verdict._value_].inc()
+
+    def error(self, error: BaseException | str, component: str) -> None:
+        """Count one error.
+
+        Args:
+            error: the exception, or a name for it.
+            component: the part of the service where it happened.
+        """
+        kind = error if isinstance(error, str) else type(error).__name__
+        self._errors[self.service, component, kind].inc()
+
+    # -- outbound -----------------------------------------------------------------------------------------------
+
+    def client(  # noqa: PLR0917  as hot as `request`: keywords cost
+        self, client: str, host: str, method: str, code: str, verdict: Verdict, seconds: float
+    ) -> None:
+        """Count one outbound request.
+
+        Args:
+            client: the client's name.
+            host: the host that was called.
+            method: the HTTP method.
+            code: the status as text; empty when no answer came: then the verdict stands in for it.
+            verdict: what it came to.
+            seconds: how long it took; NaN or less than zero counts as 0.
+        """
+        key = (client, host, method, code or verdict._value_)
+        try:
+            count, duration = self._client_pairs[key]
+        except KeyError:
+            count, duration = self._client_pair(key)
+        count.inc()
+        duration.observe(seconds if seconds >= 0 else 0.0)
+
+    # -- policies -----------------------------------------------------------------------------------------------
+
+    def calls(self, policy: str, kind: str) -> Recorder:
+        """Return the recorder of one policy's calls.
+
+        Args:
+            policy: the policy's name.
+            kind: what it is: `circuit_breaker`, `retry`, `pipeline`.
+        """
+        return _CallRecorder({one.value: self._calls[policy, kind, one.value] for one in Verdict})
+
+    def circuit_state(self, name: str, state: str) -> None:
+        """Show the state that a breaker is in.
+
+        Args:
+            name: the breaker's name.
+            state: one of `CIRCUIT_STATES`.
+        """
+        for one in CIRCUIT_STATES:
+            self._circuit_state[name, one].set(1.0 if one == state else 0.0)
+
+    def circuit_transition(self, name: str, previous: str, state: str) -> None:
+        """Count a breaker's change of state, and show the new one."""
+        self._transitions[name, previous, state].inc()
+        self.circuit_state(name, state)
+
+    def retry_attempt(self, policy: str) -> None:
+        """Count one attempt after the first."""
+        self._attempts[(policy,)].inc()
+
+    # -- look-ups -----------------------------------------------------------------------------------------------
+
+    def _pair(self, method: str, route: str, code: str, verdict: str) -> _Pair:
+        count = self._requests[self.service, method, route, code, verdict]
+        duration = self._durations[self.service, method, route]
+        return self._remember(self._pairs, (method, route, code, verdict), (count, duration))
+
+    def _client_pair(self, key: tuple[str, str, str, str]) -> _Pair:
+        client, host, method, _ = key
+        return self._remember(
+            self._client_pairs,
+            key,
+            (self._client_requests[key], self._client_durations[client, host, method]),
+        )
+
+    def _remember(
+        self, pairs: dict[tuple[str, str, str, str], _Pair], key: tuple[str, str, str, str], pair: _Pair
+    ) -> _Pair:
+        """Keep a pair for the next request, but nothing that is over the cap."""
+        if OVERFLOW not in pair[0].key:
+            if len(pairs) >= self._cap:  # series that were dropped meanwhile
+                pairs.clear()
+            pairs[key] = pair
+        return pair

@@ -1,0 +1,118 @@
+"""A table of columns: every live figure in one flat array, sampled as whole rows."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+
+from resilience.signals.retention import Retention
+from resilience.signals.rings import Edge, Rings
+from resilience.signals.series import STALE, Row, Series
+
+__all__ = ["Table"]
+
+
+class Table:
+    """Columns, the series that are read from them, and their rows.
+
+    Args:
+        retention: how many rows are kept.
+        started: monotonic seconds when counting began: the birth of what exists before the first row.
+
+    Example:
+        >>> table = Table(Retention(), started=0.0)
+        >>> first = table.allocate(1)
+        >>> table.values[first] += 3
+        >>> table.sample(1.0)
+        >>> table.rings.newest[first]
+        3.0
+    """
+
+    def __init__(self, retention: Retention, started: float) -> None:
+        self.values = array("d")
+        self.rings = Rings(retention)
+        self.time = started
+        self._free: dict[int, list[int]] = {}
+        self._long: list[Series | None] = []
+        self._unsealed = False
+
+    # -- columns ------------------------------------------------------------------------------------------------
+
+    def allocate(self, width: int) -> int:
+        """Return the first of `width` adjacent columns, all zero."""
+        if free := self._free.get(width):
+            return free.pop()
+        first = len(self.values)
+        self.values.extend([0.0] * width)
+        return first
+
+    def release(self, first: int, width: int) -> None:
+        """Give columns back; rows older than the birth of their next series are never read for it."""
+        for column in range(first, first + width):
+            self.values[column] = 0.0
+        self._free.setdefault(width, []).append(first)
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    def sample(self, at: float) -> None:
+        """Keep all figures as the row of time `at`; unchanged figures share the bytes of the last row."""
+        raw = self.values.tobytes()
+        newest = self.rings.newest
+        row = newest if newest is not None and newest.obj == raw else memoryview(raw).cast("d")
+        self.time = at
+        self._unsealed = False
+        self.rings.push(at, row)
+        if self._long and self.rings.long.wants(at):
+            self.rings.long.put(at, self._long_row(row))
+
+    def touch(self, at: float) -> None:
+        """Begin a row of time `at` that is still written to; it is sealed when somebody reads or time goes on."""
+        if at > self.time:
+            self.seal()
+            self.time = at
+        self._unsealed = True
+
+    def seal(self) -> None:
+        """Keep the row that is being written."""
+        if self._unsealed:
+            self.sample(self.time)
+
+    # -- long rows ----------------------------------------------------------------------------------------------
+
+    @property
+    def kept(self) -> int:
+        """How many series have been kept so far; it only grows."""
+        return len(self._long)
+
+    def keep(self, series: Sequence[Series], rows: int) -> None:
+        """Keep series in the long rows from now on.
+
+        Args:
+            series: those to keep; known ones stay where they are.
+            rows: how many long rows are needed at least.
+        """
+        self.seal()
+        self.rings.long.size = max(self.rings.long.size, rows)
+        newest = self.rings.newest
+        for one in series:
+            if one.position >= 0:
+                continue
+            one.position = len(self._long)
+            self._long.append(one)
+            if newest is not None and one.birth < self.rings.newest_at:
+                one.since, one.origin = self.rings.newest_at, one.value(newest)
+
+    def forget(self, series: Series) -> None:
+        """Leave a dropped series out of the long rows to come; its place is not used again."""
+        series.dropped = True
+        if series.position >= 0:
+            self._long[series.position] = None
+
+    def _long_row(self, row: Row) -> Row:
+        figures = array("d", (STALE if one is None else one.value(row) for one in self._long))
+        return memoryview(figures.tobytes()).cast("d")
+
+    def edge(self, when: float, *, left: bool, long: bool) -> Edge | None:
+        """The rows around a moment; see `Rings.edge`."""
+        self.seal()
+        return self.rings.edge(when, left=left, long=long)
