@@ -16,6 +16,7 @@ __all__ = [
     "Check",
     "CheckResult",
     "Clock",
+    "Closeable",
     "Exchange",
     "Exporter",
     "Guard",
@@ -239,7 +240,18 @@ class SampleSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NotifiedAlert:
-    """One alert as a notification shows it; times are Unix seconds, `ended` is None while it fires."""
+    """One alert as a notification shows it.
+
+    Args:
+        fingerprint: names the alert, the same for the same labels.
+        status: `firing` or `resolved`.
+        labels: its labels, `alertname` among them.
+        annotations: its annotations, templates filled in.
+        started: Unix seconds at which it began to fire.
+        ended: Unix seconds at which it was resolved, None while it fires.
+        value: the figure its expression had last, where it has one.
+        acknowledged_by: who acknowledged it, None while nobody has.
+    """
 
     fingerprint: str
     status: str
@@ -248,6 +260,7 @@ class NotifiedAlert:
     started: float
     ended: float | None
     value: float | None = None
+    acknowledged_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +270,12 @@ class Notification:
     Args:
         key: stable over retries and restarts: receivers recognise a repeat by it.
         receiver: name of the channel.
-        status: `firing` while any of its alerts fires, else `resolved`.
+        status: `firing` while any of its alerts fires, else `resolved`; `acknowledged` says only that somebody
+            has taken over what fires.
         group: the labels that its alerts were grouped by.
         alerts: the alerts, firing ones first.
         at: Unix seconds at which it was decided.
+        group_key: names the group, the same in all notifications of it: receivers thread by it.
     """
 
     key: str
@@ -269,6 +284,7 @@ class Notification:
     group: Mapping[str, str]
     alerts: Sequence[NotifiedAlert]
     at: float
+    group_key: str = ""
 
 
 class Notifier(Protocol):
@@ -284,6 +300,14 @@ class Notifier(Protocol):
         Raises:
             DeliveryError: it did not arrive; says whether and when to try again.
         """
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """What holds connections: a notifier may."""
+
+    async def close(self) -> None:
+        """Let go of them; a later use opens them again."""
 
 
 class Status(Enum):

@@ -1,0 +1,50 @@
+"""Acknowledgements: who has taken over which alert, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from resilience.alerting.codec import decode, encode
+from resilience.core.ports import Put
+
+__all__ = ["Acknowledgement", "Acknowledgements"]
+
+_TABLE = "alerting.acknowledgements"
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """Somebody (`by`) has taken over an alert at monotonic time `at`."""
+
+    by: str
+    at: float
+
+
+class Acknowledgements:
+    """The acknowledgements of the alerts that fire."""
+
+    table = _TABLE
+
+    def __init__(self) -> None:
+        self._found: dict[str, Acknowledgement] = {}
+
+    def get(self, fingerprint: str) -> Acknowledgement | None:
+        """Return the acknowledgement of an alert, or None."""
+        return self._found.get(fingerprint)
+
+    def add(self, fingerprint: str, by: str, at: float, offset: float) -> Put:
+        """Note one; `offset` leads from monotonic to Unix time."""
+        self._found[fingerprint] = Acknowledgement(by, at)
+        return Put(_TABLE, fingerprint, encode({"by": by, "at": at + offset}))
+
+    def end(self, fingerprints: Iterable[str]) -> list[Put]:
+        """Forget those of alerts that no longer fire."""
+        over = [each for each in fingerprints if self._found.pop(each, None) is not None]
+        return [Put(_TABLE, each, None) for each in over]
+
+    def restore(self, rows: Mapping[str, bytes], offset: float) -> None:
+        """Take back what was stored."""
+        for fingerprint, row in rows.items():
+            found = decode(row)
+            self._found[fingerprint] = Acknowledgement(found["by"], found["at"] - offset)

@@ -1,0 +1,190 @@
+"""Delivery: each channel at its own pace, retried, with a breaker, none delaying another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import anyio
+import anyio.abc
+
+from resilience.core.log import log
+from resilience.core.ports import Clock, Notification, Notifier
+from resilience.errors import DeliveryError, ResilienceError
+from resilience.policies.backoff import Exponential
+from resilience.policies.circuit_breaker import BreakerState, BreakerTransition, CircuitBreaker
+from resilience.policies.retry import Retry
+from resilience.policies.timeout import Timeout
+
+__all__ = ["Dispatcher", "Outcomes"]
+
+_AT_ONCE = 4  # sends of one channel at the same time; Slack and its kin allow about one a second
+
+
+class Outcomes(Protocol):
+    """Who wants to know how deliveries end."""
+
+    def delivered(self, notification: Notification) -> None:
+        """A notification arrived."""
+
+    def undelivered(self, notification: Notification, error: BaseException) -> None:
+        """A notification was given up."""
+
+    def channel_failing(self, channel: str, error: str) -> None:
+        """A channel has failed so often that its breaker opened."""
+
+    def channel_recovered(self, channel: str) -> None:
+        """A channel works again."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    return not isinstance(error, DeliveryError) or error.retryable
+
+
+class _Channel:
+    """One notifier with its guards, and what waits for it: a lane for each group, so that order holds within one."""
+
+    def __init__(self, notifier: Notifier, outcomes: Outcomes, clock: Clock, timeout: float) -> None:
+        self.name = notifier.name
+        self.lanes: dict[str, deque[Notification]] = {}
+        self._notifier = notifier
+        self._outcomes = outcomes
+        self._permits = anyio.Semaphore(_AT_ONCE)
+        self._timeout = Timeout(timeout, clock=clock)
+        self._last_error = ""
+        self.breaker = CircuitBreaker(
+            name=f"channel {notifier.name}",
+            failure_rate=None,
+            consecutive_failures=3,
+            open_duration=30.0,
+            half_open_permits=1,
+            clock=clock,
+        )
+        self.breaker.events.subscribe(self._changed)
+
+    async def attempt(self, notification: Notification) -> None:
+        """Send once, if the breaker lets it."""
+        async with self._permits:
+            await self.breaker.call(self._send, notification)
+
+    async def _send(self, notification: Notification) -> None:
+        try:
+            await self._timeout.call(self._notifier.send, notification)
+        except Exception as error:
+            # The class alone where the error is not ours: a library's message may hold the URL, and the URL a token.
+            self._last_error = str(error) if isinstance(error, ResilienceError) else type(error).__name__
+            log(__name__).warning(
+                "notification_failed", channel=self.name, key=notification.key, error=self._last_error
+            )
+            raise
+
+    def _changed(self, event: object) -> None:
+        if isinstance(event, BreakerTransition):
+            if event.state is BreakerState.OPEN:
+                self._outcomes.channel_failing(self.name, self._last_error)
+            elif event.state is BreakerState.CLOSED:
+                self._outcomes.channel_recovered(self.name)
+
+
+class Dispatcher:
+    """Sends what the outbox releases.
+
+    Each attempt runs under a timeout and the channel's circuit breaker (3 failures in a row open it for 30 s). What
+    fails and may pass is sent again with jittered waits that grow to a minute, a receiver's Retry-After and the
+    breaker's included, until it is `give_up_after` old.
+
+    Args:
+        notifiers: the channels by name.
+        outcomes: who is told how deliveries end.
+        clock: where time comes from.
+        timeout: seconds for one attempt, above 0.
+        give_up_after: seconds after its decision at which a notification is given up, above 0.
+    """
+
+    def __init__(
+        self,
+        notifiers: Mapping[str, Notifier],
+        outcomes: Outcomes,
+        clock: Clock,
+        *,
+        timeout: float = 30.0,
+        give_up_after: float = 86_400.0,
+    ) -> None:
+        self._outcomes = outcomes
+        self._clock = clock
+        self._give_up_after = give_up_after
+        self._channels = {
+            name: _Channel(notifier, outcomes, clock, timeout) for name, notifier in notifiers.items()
+        }
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._idle: list[Callable[[], None]] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is on its way."""
+        return not any(channel.lanes for channel in self._channels.values())
+
+    def offer(self, notification: Notification) -> None:
+        """Send a notification after those of its group; before `run` it waits."""
+        channel = self._channels.get(notification.receiver)
+        if channel is None:
+            error = DeliveryError(f"there is no channel {notification.receiver!r} any more", retryable=False)
+            self._outcomes.undelivered(notification, error)
+            return
+        lane = channel.lanes.get(notification.group_key)
+        if lane is not None:
+            lane.append(notification)
+            return
+        channel.lanes[notification.group_key] = deque([notification])
+        if self._tasks is not None:
+            self._tasks.start_soon(self._drain, channel, notification.group_key)
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                for channel in self._channels.values():
+                    for group_key in channel.lanes:
+                        tasks.start_soon(self._drain, channel, group_key)
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
+
+    async def drained(self) -> None:
+        """Wait until nothing waits and nothing is on its way."""
+        while not self.idle:
+            event = anyio.Event()
+            self._idle.append(event.set)
+            await event.wait()
+
+    async def _drain(self, channel: _Channel, group_key: str) -> None:
+        lane = channel.lanes[group_key]
+        while lane:
+            await self._deliver(channel, lane[0])
+            lane.popleft()
+        del channel.lanes[group_key]
+        if self.idle:
+            waiting, self._idle = self._idle, []
+            for wake in waiting:
+                wake()
+
+    async def _deliver(self, channel: _Channel, notification: Notification) -> None:
+        age = self._clock.time() - notification.at
+        retry = Retry(
+            1_000_000,  # the age decides
+            backoff=Exponential(1.0, cap=60.0),
+            on=_may_pass,
+            retry_rejections=True,
+            max_elapsed=max(1.0, self._give_up_after - age),
+            max_retry_after=3600.0,
+            clock=self._clock,
+        )
+        try:
+            await retry.call(channel.attempt, notification)
+        except Exception as error:  # noqa: BLE001  a notifier's fault ends this notification, not the channel
+            log(__name__).error("notification_given_up", channel=channel.name, key=notification.key)
+            self._outcomes.undelivered(notification, error)
+        else:
+            self._outcomes.delivered(notification)

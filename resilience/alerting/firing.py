@@ -1,0 +1,135 @@
+"""What fires, as receivers are to see it: rules and raised alerts, less what was closed by hand, flaps held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from resilience.alerting.codec import decode, dump_alert, encode, load_alert
+from resilience.alerting.flapping import FlapDetector
+from resilience.core.clock import Instant
+from resilience.core.ports import NotifiedAlert, Put
+from resilience.rules.state import Alert, AlertState
+
+__all__ = ["Changes", "Firing", "notified"]
+
+_TABLE = "alerting.firing"
+_CLOSED = "alerting.closed"
+
+
+def notified(alert: Alert, *, acknowledged_by: str | None = None, flapping: bool = False) -> NotifiedAlert:
+    """A firing alert as a notification shows it."""
+    annotations = {**alert.annotations, "flapping": "true"} if flapping else alert.annotations
+    began = alert.fired_at or alert.active_at
+    return NotifiedAlert(
+        alert.fingerprint,
+        "firing",
+        alert.labels,
+        annotations,
+        began.wall,
+        None,
+        alert.value if math.isfinite(alert.value) else None,
+        acknowledged_by,
+    )
+
+
+@dataclass
+class Changes:
+    """What a tick changed.
+
+    Args:
+        joined: alerts that fire and were not among those of the last tick; after a restart, all of them.
+        fired: those of them that nobody has heard of.
+        ended: alerts that no longer fire.
+        puts: what is to be stored of it.
+    """
+
+    joined: list[NotifiedAlert] = field(default_factory=list)
+    fired: list[NotifiedAlert] = field(default_factory=list)
+    ended: list[NotifiedAlert] = field(default_factory=list)
+    puts: list[Put] = field(default_factory=list)
+
+
+class Firing:
+    """The alerts that fire.
+
+    Args:
+        flaps: says which alerts flap; they are held until they no longer do.
+    """
+
+    table = _TABLE
+    closed_table = _CLOSED
+
+    def __init__(self, flaps: FlapDetector) -> None:
+        self.alerts: dict[str, Alert] = {}
+        self._flaps = flaps
+        self._seen: set[str] = set()
+        self._known: dict[str, NotifiedAlert] = {}
+        self._closed: set[str] = set()
+
+    def update(self, now: Instant, alerts: Iterable[Alert], raised: Mapping[str, Alert]) -> Changes:
+        """Take in the alerts of a tick."""
+        known = list(alerts)
+        current = {alert.fingerprint: alert for alert in known if alert.state is AlertState.FIRING}
+        over = {alert.fingerprint: alert for alert in known if alert.state is AlertState.RESOLVED}
+        current.update(raised)
+        changes = Changes()
+        if self._closed:
+            self._leave_out_closed(current, changes)
+        for fingerprint in current.keys() ^ self._seen:
+            self._flaps.changed(fingerprint, now.monotonic)
+        self._seen = set(current)
+        gone = self.alerts.keys() - current.keys() or self._known.keys() - current.keys()
+        if gone:
+            self._flaps.forget(now.monotonic)
+        for fingerprint in gone:
+            last = self.alerts.get(fingerprint)
+            if last is not None and self._flaps.flapping(fingerprint, now.monotonic):
+                current[fingerprint] = last
+            else:
+                self._end(fingerprint, last, over.get(fingerprint), now, changes)
+        self._join(current, changes)
+        self.alerts = current
+        return changes
+
+    def flapping(self, fingerprint: str, now: float) -> bool:
+        """Say whether an alert flaps at a monotonic time."""
+        return self._flaps.flapping(fingerprint, now)
+
+    def close(self, fingerprint: str) -> Put:
+        """Treat an alert as resolved until its rule no longer fires it; one that fires after that is new."""
+        self._closed.add(fingerprint)
+        return Put(_CLOSED, fingerprint, b"1")
+
+    def restore(self, known: Iterable[bytes], closed: Iterable[str]) -> None:
+        """Take back what was stored: what fires on is then no news."""
+        for row in known:
+            alert = load_alert(decode(row))
+            self._known[alert.fingerprint] = alert
+        self._closed.update(closed)
+
+    def _join(self, current: Mapping[str, Alert], changes: Changes) -> None:
+        for fingerprint in current.keys() - self.alerts.keys():
+            alert = notified(current[fingerprint])
+            changes.joined.append(alert)
+            if fingerprint not in self._known:
+                self._known[fingerprint] = alert
+                changes.fired.append(alert)
+                changes.puts.append(Put(_TABLE, fingerprint, encode(dump_alert(alert))))
+
+    def _leave_out_closed(self, current: dict[str, Alert], changes: Changes) -> None:
+        for fingerprint in list(self._closed):
+            if current.pop(fingerprint, None) is None:
+                self._closed.discard(fingerprint)
+                changes.puts.append(Put(_CLOSED, fingerprint, None))
+
+    def _end(
+        self, fingerprint: str, last: Alert | None, over: Alert | None, now: Instant, changes: Changes
+    ) -> None:
+        final = over or last
+        alert = self._known.pop(fingerprint) if final is None else notified(final)
+        self._known.pop(fingerprint, None)
+        at = over.resolved_at if over is not None else None
+        changes.ended.append(replace(alert, status="resolved", ended=now.wall if at is None else at.wall))
+        changes.puts.append(Put(_TABLE, fingerprint, None))

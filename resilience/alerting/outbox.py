@@ -1,0 +1,71 @@
+"""The outbox: what is to be sent is written down before it is sent, and struck out after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from resilience.alerting.codec import decode, dump_notification, encode, load_notification
+from resilience.core.ports import Notification, Put
+
+__all__ = ["Outbox"]
+
+_TABLE = "alerting.outbox"
+
+
+class Outbox:
+    """Notifications that were decided and have not arrived yet.
+
+    One is `add`ed at a tick's decision, stored with the tick, `release`d when the store has it, and `settle`d once it
+    has arrived or was given up. What a crash leaves unsettled is sent again with the same key: at least once.
+    """
+
+    table = _TABLE
+
+    def __init__(self) -> None:
+        self._staged: list[Notification] = []
+        self._unsettled: dict[str, Notification] = {}
+        self._waiting: Counter[tuple[str, str]] = Counter()
+        self._puts: list[Put] = []
+
+    def __len__(self) -> int:
+        return len(self._unsettled)
+
+    def add(self, notification: Notification) -> None:
+        """Take in a decision."""
+        self._note(notification)
+        self._puts.append(Put(_TABLE, notification.key, encode(dump_notification(notification))))
+
+    def waiting(self, receiver: str, group_key: str) -> bool:
+        """Say whether something of a group has not reached a receiver yet."""
+        return (receiver, group_key) in self._waiting
+
+    def release(self) -> list[Notification]:
+        """Return what may be sent now, in the order it was decided, each once."""
+        staged, self._staged = self._staged, []
+        return staged
+
+    def settle(self, notification: Notification) -> None:
+        """Strike out what has arrived or was given up."""
+        if self._unsettled.pop(notification.key, None) is not None:
+            place = (notification.receiver, notification.group_key)
+            self._waiting[place] -= 1
+            if not self._waiting[place]:
+                del self._waiting[place]
+            self._puts.append(Put(_TABLE, notification.key, None))
+
+    def puts(self) -> list[Put]:
+        """What is to be stored since the last call."""
+        puts, self._puts = self._puts, []
+        return puts
+
+    def restore(self, rows: Iterable[bytes]) -> None:
+        """Take back what was stored; it is to be sent again."""
+        found = [load_notification(decode(row)) for row in rows]
+        for notification in sorted(found, key=lambda each: each.at):
+            self._note(notification)
+
+    def _note(self, notification: Notification) -> None:
+        self._staged.append(notification)
+        self._unsettled[notification.key] = notification
+        self._waiting[notification.receiver, notification.group_key] += 1

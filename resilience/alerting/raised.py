@@ -1,0 +1,112 @@
+"""Alerts raised by hand or by code, beside those of the rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilience.alerting.codec import decode, encode
+from resilience.core.clock import Instant
+from resilience.core.ports import Put
+from resilience.core.validate import text
+from resilience.rules.state import Alert, AlertState, fingerprint
+
+__all__ = ["RaisedAlert", "RaisedAlerts"]
+
+_TABLE = "alerting.raised"
+
+
+@dataclass(frozen=True)
+class RaisedAlert:
+    """An alert that somebody raises; it fires until it is resolved.
+
+    Args:
+        name: the label `alertname`.
+        severity: the label `severity`; `warning` by default.
+        labels: further labels; alerts with the same labels are the same alert.
+        annotations: texts for people: `summary`, `description`, `runbook_url`.
+        value: a figure to show, if there is one.
+
+    Raises:
+        ConfigError: the name or the severity is empty.
+
+    Example:
+        >>> RaisedAlert("DiskFull", severity="critical", labels={"host": "a"}).identity
+        {'host': 'a', 'alertname': 'DiskFull', 'severity': 'critical'}
+    """
+
+    name: str
+    severity: str = "warning"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        text("name", self.name)
+        text("severity", self.severity)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """All its labels."""
+        return {**self.labels, "alertname": self.name, "severity": self.severity}
+
+
+class RaisedAlerts:
+    """The raised alerts that fire."""
+
+    table = _TABLE
+
+    def __init__(self) -> None:
+        self.firing: dict[str, Alert] = {}
+
+    def add(self, raised: RaisedAlert, labels: Mapping[str, str], now: Instant) -> tuple[Alert, Put]:
+        """Raise one, or renew the annotations of one that fires; returns it and what is to be stored."""
+        key = fingerprint(labels)
+        before = self.firing.get(key)
+        alert = Alert(
+            rule=raised.name,
+            group="raised",
+            labels=labels,
+            annotations=dict(raised.annotations),
+            state=AlertState.FIRING,
+            value=math.nan if raised.value is None else raised.value,
+            active_at=now if before is None else before.active_at,
+            fingerprint=key,
+            fired_at=now if before is None else before.fired_at,
+        )
+        self.firing[key] = alert
+        return alert, Put(_TABLE, key, encode(_dump(alert)))
+
+    def remove(self, key: str) -> Put | None:
+        """Resolve one; None where none of that fingerprint was raised."""
+        return None if self.firing.pop(key, None) is None else Put(_TABLE, key, None)
+
+    def restore(self, rows: Iterable[bytes], offset: float) -> None:
+        """Take back what was stored; `offset` leads from monotonic to Unix time."""
+        for row in rows:
+            found = decode(row)
+            at = Instant(found.pop("at") - offset, 0.0)
+            at = Instant(at.monotonic, at.monotonic + offset)
+            value = found.pop("value")
+            alert = Alert(
+                **found,
+                group="raised",
+                state=AlertState.FIRING,
+                value=math.nan if value is None else value,
+                active_at=at,
+                fired_at=at,
+            )
+            self.firing[alert.fingerprint] = alert
+
+
+def _dump(alert: Alert) -> dict[str, Any]:
+    return {
+        "rule": alert.rule,
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "value": None if math.isnan(alert.value) else alert.value,
+        "fingerprint": alert.fingerprint,
+        "at": alert.active_at.wall,
+    }

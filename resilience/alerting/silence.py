@@ -1,0 +1,158 @@
+"""Silences and maintenance windows: what may fire without telling anybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from resilience.alerting.intervals import TimeIntervals
+from resilience.alerting.matchers import Matchers
+from resilience.core.ports import Matcher, Put
+from resilience.core.validate import number, text
+from resilience.errors import ConfigError
+
+__all__ = ["MaintenanceWindow", "Silence", "Silences"]
+
+_TABLE = "alerting.silences"
+_KEPT = 5 * 86_400.0  # Alertmanager shows expired silences for 120 h too
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Mutes what matches for a while.
+
+    Args:
+        id: names it.
+        matchers: which alerts; at least one matcher.
+        start: Unix seconds from which it holds.
+        end: Unix seconds at which it no longer holds.
+        author: who made it.
+        comment: why.
+
+    Raises:
+        ConfigError: it matches everything, or ends before it starts.
+    """
+
+    id: str
+    matchers: Matchers
+    start: float
+    end: float
+    author: str
+    comment: str
+
+    def __post_init__(self) -> None:
+        text("author", self.author)
+        number("start", self.start)
+        number("end", self.end)
+        if not self.matchers:
+            message = "matchers of a silence must name at least one label, got none: it would mute everything"
+            raise ConfigError(message)
+        if self.end <= self.start:
+            message = f"end of a silence must be after its start {self.start:g}, got {self.end:g}"
+            raise ConfigError(message)
+
+    def mutes(self, labels: Mapping[str, str], wall: float) -> bool:
+        """Say whether an alert with these labels is muted at a moment of Unix time."""
+        return self.start <= wall < self.end and self.matchers.match(labels)
+
+
+@dataclass(frozen=True)
+class MaintenanceWindow:
+    """Mutes what matches at recurring times.
+
+    Args:
+        name: names it.
+        matchers: which alerts; none means all.
+        intervals: when.
+    """
+
+    name: str
+    matchers: Matchers
+    intervals: TimeIntervals
+
+    def mutes(self, labels: Mapping[str, str], wall: float) -> bool:
+        """Say whether an alert with these labels is muted at a moment of Unix time."""
+        return self.intervals.contains(wall) and self.matchers.match(labels)
+
+
+class Silences:
+    """The silences that people made, and the maintenance windows of the configuration.
+
+    Args:
+        windows: maintenance windows.
+    """
+
+    table = _TABLE
+
+    def __init__(self, windows: Sequence[MaintenanceWindow] = ()) -> None:
+        self._windows = tuple(windows)
+        self._silences: dict[str, Silence] = {}
+
+    def add(
+        self, matchers: Matchers, *, start: float, end: float, author: str, comment: str
+    ) -> tuple[Silence, Put]:
+        """Make a silence, and what is to be stored of it."""
+        silence = Silence(uuid4().hex, matchers, start, end, author, comment)
+        self._silences[silence.id] = silence
+        return silence, _put(silence)
+
+    def expire(self, silence_id: str, wall: float) -> Put:
+        """End a silence now; one that has not begun is forgotten.
+
+        Raises:
+            ConfigError: there is none of that id.
+        """
+        silence = self._silences.get(silence_id)
+        if silence is None:
+            message = f"silence must be the id of a silence, got {silence_id!r}"
+            raise ConfigError(message)
+        if wall <= silence.start:
+            del self._silences[silence_id]
+            return Put(_TABLE, silence_id, None)
+        ended = Silence(
+            silence.id,
+            silence.matchers,
+            silence.start,
+            min(wall, silence.end),
+            silence.author,
+            silence.comment,
+        )
+        self._silences[silence_id] = ended
+        return _put(ended)
+
+    def prune(self, wall: float) -> list[Put]:
+        """Forget what ended days ago."""
+        old = [each.id for each in self._silences.values() if each.end + _KEPT < wall]
+        for silence_id in old:
+            del self._silences[silence_id]
+        return [Put(_TABLE, silence_id, None) for silence_id in old]
+
+    def muting(self, labels: Mapping[str, str], wall: float) -> str | None:
+        """Return the id or name of what mutes an alert now, or None."""
+        for silence in self._silences.values():
+            if silence.mutes(labels, wall):
+                return silence.id
+        for window in self._windows:
+            if window.mutes(labels, wall):
+                return window.name
+        return None
+
+    def all(self) -> list[Silence]:
+        """Every silence that is remembered, the newest start first."""
+        return sorted(self._silences.values(), key=lambda silence: -silence.start)
+
+    def restore(self, rows: Iterable[bytes]) -> None:
+        """Take back what was stored."""
+        for row in rows:
+            found = json.loads(row)
+            found["matchers"] = Matchers([Matcher(*each) for each in found["matchers"]])
+            silence = Silence(**found)
+            self._silences[silence.id] = silence
+
+
+def _put(silence: Silence) -> Put:
+    matchers = [(each.label, each.op, each.value) for each in silence.matchers.matchers]
+    fields = {**vars(silence), "matchers": matchers}
+    return Put(_TABLE, silence.id, json.dumps(fields).encode())

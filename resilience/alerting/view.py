@@ -1,0 +1,55 @@
+"""What the groups see of the alerts during one tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.firing import Firing, notified
+from resilience.alerting.inhibition import Inhibitor
+from resilience.alerting.silence import Silences
+from resilience.core.clock import Instant
+from resilience.core.ports import NotifiedAlert
+
+__all__ = ["AlertView"]
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """The alerts that fire, with what mutes and who has taken them over; a `group.View`."""
+
+    firing: Firing
+    silences: Silences
+    inhibitor: Inhibitor
+    acknowledgements: Acknowledgements
+    now: Instant
+
+    def fires(self, fingerprint: str) -> bool:
+        """Whether an alert fires, in whatever group."""
+        return fingerprint in self.firing.alerts
+
+    def shown(self, fingerprint: str) -> NotifiedAlert:
+        """A firing alert as a notification shows it."""
+        acknowledgement = self.acknowledgements.get(fingerprint)
+        return notified(
+            self.firing.alerts[fingerprint],
+            acknowledged_by=None if acknowledgement is None else acknowledgement.by,
+            flapping=self.firing.flapping(fingerprint, self.now.monotonic),
+        )
+
+    def silenced_by(self, fingerprint: str) -> str | None:
+        """The silence or maintenance window that mutes a firing alert."""
+        return self.silences.muting(self.firing.alerts[fingerprint].labels, self.now.wall)
+
+    def inhibited_by(self, fingerprint: str) -> str | None:
+        """The alert that inhibits a firing alert."""
+        return self.inhibitor.inhibited_by(fingerprint, self.firing.alerts[fingerprint].labels)
+
+    def suppressed(self, fingerprint: str) -> bool:
+        """Whether a firing alert is silenced or inhibited."""
+        return self.silenced_by(fingerprint) is not None or self.inhibited_by(fingerprint) is not None
+
+    def acknowledged(self, fingerprint: str) -> float | None:
+        """The monotonic time of its acknowledgement, if it has one."""
+        found = self.acknowledgements.get(fingerprint)
+        return None if found is None else found.at

@@ -1,0 +1,53 @@
+"""Text that must not be seen: in no log, no error and no `repr`."""
+
+from __future__ import annotations
+
+from resilience.core.validate import text
+
+__all__ = ["Secret"]
+
+
+class Secret:
+    """A secret; what is printed, logged, formatted or pickled by mistake is `***`.
+
+    Args:
+        value: the secret itself, or another `Secret`.
+        option: the option's name, for the message.
+
+    Raises:
+        ConfigError: it is not a non-empty string; the message does not show it.
+
+    Example:
+        >>> token = Secret("s3cret")
+        >>> f"{token}", token, token.reveal()
+        ('***', Secret(***), 's3cret')
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | Secret, *, option: str = "secret") -> None:
+        if isinstance(value, Secret):
+            self._value: str = value.reveal()
+        else:
+            # What is not text is named by its type alone: its value may be half a secret.
+            self._value = text(option, value if isinstance(value, str) else type(value))
+
+    def reveal(self) -> str:
+        """Return the secret; call it where it is used and nowhere else."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __reduce__(self) -> str:
+        message = "a Secret is not pickled"
+        raise TypeError(message)

@@ -1,0 +1,46 @@
+"""Channels to people and to other systems: one file for each kind, imported when one of it is configured."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+
+from resilience.core.ports import Clock, Notifier
+from resilience.errors import ConfigError
+
+__all__ = ["from_config", "kinds"]
+
+
+def kinds() -> list[str]:
+    """Return the kinds of channel there are: the names of this folder's files."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:
+    """Make a channel of what a configuration says: `{slack: "https://..."}` or `{slack: {url: ..., ...}}`.
+
+    Args:
+        name: the channel's name.
+        setting: a mapping of one kind to its one main option or to a mapping of its options.
+        clock: where time comes from; the system's when None.
+
+    Raises:
+        ConfigError: the kind or an option is unknown or cannot be meant; no value of an option is shown, since it
+            may be a secret.
+        MissingExtra: the kind needs a package that is not installed.
+
+    Example:
+        >>> from_config("ops", {"log": {}}).name
+        'ops'
+    """
+    if not isinstance(setting, Mapping) or len(setting) != 1:
+        message = f"channel {name!r} must be a mapping of one kind to its options, such as {{slack: ${{SLACK_URL}}}}"
+        raise ConfigError(message)
+    [(kind, options)] = setting.items()
+    if kind not in kinds():
+        message = f"kind of channel {name!r} must be one of {', '.join(kinds())}, got {kind!r}"
+        raise ConfigError(message)
+    module = importlib.import_module(f"{__name__}.{kind}")
+    notifier: Notifier = module.from_config(name, options, clock=clock)
+    return notifier

@@ -1,0 +1,125 @@
+"""What the channels over HTTP have in common: a guarded client, and errors that tell no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+from yarl import URL
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Notification
+from resilience.core.secret import Secret
+from resilience.core.validate import number, text
+from resilience.errors import ConfigError, DeliveryError, Rejected, TimeoutExceeded
+from resilience.http.client import GuardedClient, Response
+from resilience.policies.retry_after import parse_retry_after
+
+__all__ = ["HttpChannel", "http_url"]
+
+_SHOWN = 200  # characters of an answer that an error shows
+_MAY_PASS = frozenset({408, 425, 429})
+
+
+def http_url(option: str, value: str | Secret) -> Secret:
+    """Return a URL as a secret (webhook URLs are passwords), or refuse it without showing it.
+
+    Raises:
+        ConfigError: it is not an absolute http or https URL.
+    """
+    secret = Secret(value, option=option)
+    try:
+        url = URL(secret.reveal())
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        message = (
+            f"{option} must be an http:// or https:// URL, got something else (not shown: it may be secret)"
+        )
+        raise ConfigError(message)
+    return secret
+
+
+class HttpChannel:
+    """Base of the channels over HTTP: a subclass defines `send`.
+
+    Args:
+        name: the channel's name.
+        url: where it posts to.
+        timeout: seconds for one attempt, above 0; 10 by default.
+        secrets: further secrets that an answer might repeat.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option is out of its range; the URL is not shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | Secret,
+        timeout: float = 10.0,
+        secrets: Sequence[Secret] = (),
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.name = text("name", name)
+        self._url = http_url("url", url)
+        self._secrets = (self._url, *secrets)
+        self._clock = clock
+        self._client = GuardedClient(timeout=number("timeout", timeout, above=0))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    async def send(self, notification: Notification) -> None:
+        """Deliver it; see `core.ports.Notifier`."""
+        raise NotImplementedError  # pragma: no cover  every subclass defines it
+
+    async def close(self) -> None:
+        """Close the connections; a later `send` opens them again."""
+        await self._client.close()
+
+    async def _post(
+        self,
+        payload: object = None,
+        *,
+        key: str,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        url: str | None = None,
+    ) -> Response:
+        """Post JSON (or `data` as it is); anything but a 2xx raises DeliveryError.
+
+        Every receiver recognises a repeat by `key` or shows it at worst twice, so the client may send it again.
+        """
+        try:
+            response = await self._client.post(
+                url or self._url.reveal(),
+                json=payload,
+                data=data,
+                headers={"Idempotency-Key": key, **(headers or {})},
+                params=params,
+                idempotent=True,
+            )
+        except Rejected as error:
+            message = f"{self.name}: {type(error).__name__}"
+            raise DeliveryError(message, retry_after=error.retry_after) from None
+        except (aiohttp.ClientError, TimeoutExceeded, TimeoutError, OSError) as error:
+            # `from None`: aiohttp's errors show the URL, and the URL is the secret.
+            message = f"{self.name}: {type(error).__name__}"
+            raise DeliveryError(message) from None
+        if 200 <= response.status < 300:  # noqa: PLR2004  2xx
+            return response
+        raise self._refused(response)
+
+    def _refused(self, response: Response) -> DeliveryError:
+        said = response.text[:_SHOWN]
+        for secret in self._secrets:
+            said = said.replace(secret.reveal(), "***")
+        return DeliveryError(
+            f"{self.name}: answered {response.status}: {said.strip()}",
+            retryable=response.status >= 500 or response.status in _MAY_PASS,  # noqa: PLR2004  5xx
+            retry_after=parse_retry_after(response.headers.get("Retry-After"), self._clock.time()),
+        )

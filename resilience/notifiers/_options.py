@@ -1,0 +1,74 @@
+"""What a configuration says of a channel, as keyword arguments of its class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from resilience.core.ports import Clock, Notifier
+from resilience.errors import ConfigError
+
+__all__ = ["build"]
+
+
+def build(
+    kind: Callable[..., Notifier],
+    name: str,
+    setting: object,
+    *,
+    main: str | None = None,
+    clock: Clock | None = None,
+) -> Notifier:
+    """Make a notifier of its settings; its constructor's keyword-only arguments are the options there are.
+
+    An option `x` may be written as `x_file` instead: the file's text, without white space around it, is its value.
+
+    Args:
+        kind: the notifier's class.
+        name: the channel's name.
+        setting: a mapping of options, or the value of `main` alone.
+        main: the option that may stand alone.
+        clock: passed on where the constructor takes one.
+
+    Raises:
+        ConfigError: an option is unknown, missing or cannot be meant. Values are not shown: they may be secret.
+    """
+    parameters = inspect.signature(kind).parameters
+    known = [key for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY and key != "clock"]
+    if main is not None and isinstance(setting, str):
+        setting = {main: setting}
+    if setting is None:
+        setting = {}
+    if not isinstance(setting, Mapping):
+        message = f"channel {name!r} must be a mapping of {', '.join(known) or 'no options'}, got a {type(setting).__name__}"
+        raise ConfigError(message)
+    options: dict[str, Any] = {}
+    for key, value in setting.items():
+        option = str(key)
+        if option not in known and option.removesuffix("_file") in known:
+            option, value = option.removesuffix("_file"), _content(name, option, value)  # noqa: PLW2901  what it stands for
+        if option not in known or option in options:
+            message = (
+                f"option of channel {name!r} must be one of {', '.join(known)} (each once), got {option!r}"
+            )
+            raise ConfigError(message)
+        options[option] = value
+    missing = [
+        key for key in known if parameters[key].default is inspect.Parameter.empty and key not in options
+    ]
+    if missing:
+        message = f"channel {name!r} needs {', '.join(missing)}"
+        raise ConfigError(message)
+    if clock is not None and "clock" in parameters:
+        options["clock"] = clock
+    return kind(name, **options)
+
+
+def _content(name: str, option: str, path: object) -> str:
+    try:
+        return Path(str(path)).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        message = f"{option} of channel {name!r} must be a readable file: {error}"
+        raise ConfigError(message) from None

@@ -1,0 +1,73 @@
+"""Notifications in words, cut to what a service takes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from resilience.core.ports import Notification, NotifiedAlert
+
+__all__ = ["cut", "cut_bytes", "describe", "moment", "subject", "title"]
+
+_MARK = "\u2026"
+
+
+def cut(text: str, limit: int) -> str:
+    """Cut a text to `limit` characters, the last one an ellipsis where something is missing.
+
+    Example:
+        >>> cut("abcdef", 4), cut("abc", 4)
+        ('abc…', 'abc')
+    """
+    return text if len(text) <= limit else text[: limit - 1] + _MARK
+
+
+def cut_bytes(text: str, limit: int) -> str:
+    """Cut a text to `limit` bytes of UTF-8, never within a character."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return text
+    return data[: limit - len(_MARK.encode())].decode("utf-8", "ignore") + _MARK
+
+
+def moment(wall: float) -> str:
+    """Unix time as RFC 3339 with milliseconds, as Prometheus writes it."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def subject(notification: Notification) -> str:
+    """What the group is called: its alert name, or its labels."""
+    group = dict(notification.group)
+    name = group.pop("alertname", "") or " ".join(
+        sorted({a.labels.get("alertname", "") for a in notification.alerts})
+    )
+    extra = " ".join(f"{key}={value}" for key, value in sorted(group.items()))
+    return f"{name} ({extra})" if extra else name
+
+
+def title(notification: Notification) -> str:
+    """One line: `[FIRING:2] HighErrorRate (service=shop)`, as Alertmanager's templates begin."""
+    firing = sum(alert.status == "firing" for alert in notification.alerts)
+    count = f":{firing}" if notification.status == "firing" else ""
+    return f"[{notification.status.upper()}{count}] {subject(notification)}"
+
+
+def describe(alert: NotifiedAlert) -> str:
+    """One alert in a line or two: what it says of itself, its labels, where to read on."""
+    notes = alert.annotations
+    said = (
+        notes.get("summary")
+        or notes.get("description")
+        or notes.get("message")
+        or alert.labels.get("alertname", "")
+    )
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(alert.labels.items()) if key != "alertname")
+    parts = [f"{alert.status}: {said}"]
+    if labels:
+        parts.append(labels)
+    if notes.get("summary") and notes.get("description"):
+        parts.append(notes["description"])
+    if notes.get("runbook_url"):
+        parts.append(notes["runbook_url"])
+    if alert.acknowledged_by is not None:
+        parts.append(f"acknowledged by {alert.acknowledged_by}")
+    return "\n".join(parts)

@@ -1,0 +1,127 @@
+"""A generic webhook: Alertmanager's payload, version 4, signed where there is a secret."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import reduce
+from typing import Any
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
+from resilience.core.secret import Secret
+from resilience.core.validate import integer
+from resilience.errors import ConfigError
+from resilience.notifiers._http import HttpChannel
+from resilience.notifiers._options import build
+from resilience.notifiers._text import moment
+
+__all__ = ["WebhookNotifier", "from_config", "payload"]
+
+_NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: an alert that has not ended
+
+
+class WebhookNotifier(HttpChannel):
+    """Posts what Alertmanager posts to its webhook receivers, so that whatever takes those takes these.
+
+    With a secret, requests carry `webhook-id`, `webhook-timestamp` and `webhook-signature` as the Standard Webhooks
+    specification says; the id is the notification's key, the same in every repeat.
+
+    Args:
+        name: the channel's name.
+        url: where it posts to.
+        secret: signing secret in base64, with or without `whsec_`; several, separated by spaces, while one replaces
+            another. None, the default, signs nothing.
+        max_alerts: alerts in one payload, 0 for all of them; what is over is counted in `truncatedAlerts`. 0 by default,
+            as Alertmanager.
+        timeout: seconds for one attempt, above 0; 10 by default.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant; neither URL nor secret is shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        url: str | Secret,
+        secret: str | Secret | None = None,
+        max_alerts: int = 0,
+        timeout: float = 10.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        keys = () if secret is None else tuple(map(Secret, Secret(secret, option="secret").reveal().split()))
+        super().__init__(name, url=url, timeout=timeout, secrets=keys, clock=clock)
+        self._keys = keys
+        self._max_alerts = integer("max_alerts", max_alerts, low=0)
+        self._sign("check", "")
+
+    async def send(self, notification: Notification) -> None:
+        """Post it; an acknowledgement, which the format does not know, is not posted."""
+        if notification.status == "acknowledged":
+            return
+        body = json.dumps(payload(notification, max_alerts=self._max_alerts), ensure_ascii=False)
+        headers = {"Content-Type": "application/json", **self._sign(notification.key, body)}
+        await self._post(data=body.encode("utf-8", "replace"), key=notification.key, headers=headers)
+
+    def _sign(self, key: str, body: str) -> dict[str, str]:
+        if not self._keys:
+            return {}
+        from standardwebhooks import Webhook  # noqa: PLC0415  pulls in attrs and httpx; only where a secret is set
+
+        now = datetime.fromtimestamp(self._clock.time(), UTC)
+        try:
+            signatures = [Webhook(secret.reveal()).sign(key, now, body) for secret in self._keys]
+        except (ValueError, RuntimeError):
+            message = "secret must be base64, with or without whsec_ before it"
+            raise ConfigError(message) from None
+        return {
+            "webhook-id": key,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+
+
+def payload(notification: Notification, *, max_alerts: int = 0) -> dict[str, Any]:
+    """Return a notification in Alertmanager's webhook format, version 4.
+
+    Args:
+        notification: what is to be told.
+        max_alerts: alerts in it, 0 for all.
+    """
+    alerts = list(notification.alerts)
+    kept = alerts[:max_alerts] if max_alerts else alerts
+    return {
+        "version": "4",
+        "groupKey": notification.group_key,
+        "truncatedAlerts": len(alerts) - len(kept),
+        "status": notification.status,
+        "receiver": notification.receiver,
+        "groupLabels": dict(notification.group),
+        "commonLabels": _common([dict(alert.labels) for alert in alerts]),
+        "commonAnnotations": _common([dict(alert.annotations) for alert in alerts]),
+        "externalURL": "",
+        "alerts": [_alert(alert) for alert in kept],
+    }
+
+
+def _common(mappings: list[dict[str, str]]) -> dict[str, str]:
+    return reduce(lambda left, right: dict(left.items() & right.items()), mappings) if mappings else {}
+
+
+def _alert(alert: NotifiedAlert) -> dict[str, Any]:
+    return {
+        "status": alert.status,
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "startsAt": moment(alert.started),
+        "endsAt": _NEVER if alert.ended is None else moment(alert.ended),
+        "generatorURL": "",
+        "fingerprint": alert.fingerprint,
+    }
+
+
+def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:
+    """Read `webhook: URL` or `webhook: {url: ..., secret: ..., max_alerts: ..., timeout: ...}`."""
+    return build(WebhookNotifier, name, setting, main="url", clock=clock)

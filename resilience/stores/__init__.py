@@ -1,0 +1,1 @@
+"""Where state is kept: in memory, in SQLite; one file per store, imported when it is used."""

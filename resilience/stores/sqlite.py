@@ -1,0 +1,167 @@
+"""State in one SQLite file: survives a restart, a kill and a power cut."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Put
+from resilience.core.validate import number, text
+from resilience.errors import MissingExtra, StoreError
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+__all__ = ["SQLiteStore"]
+
+T = TypeVar("T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (
+    "table" TEXT NOT NULL, "key" TEXT NOT NULL, "value" BLOB NOT NULL, PRIMARY KEY ("table", "key")
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL, token INTEGER NOT NULL);
+"""
+_UPSERT = (
+    'INSERT INTO state VALUES (?, ?, ?) ON CONFLICT ("table", "key") DO UPDATE SET "value" = excluded."value"'
+)
+_DELETE = 'DELETE FROM state WHERE "table" = ? AND "key" = ?'
+# The old token lives on, so that a late writer of an earlier lease is told apart for ever.
+_LEASE = """
+INSERT INTO leases VALUES (:name, :holder, :now + :ttl, 1)
+ON CONFLICT (name) DO UPDATE SET
+    token = token + (holder <> excluded.holder OR until <= :now), holder = excluded.holder, until = excluded.until
+WHERE holder = excluded.holder OR until <= :now
+RETURNING token
+"""
+
+
+class SQLiteStore:
+    """Keeps state in one SQLite file in WAL mode; needs the extra `sqlite`.
+
+    `synchronous=FULL`: what a `write` returned for is on the disk (the SQLite manual on WAL: NORMAL may lose the
+    last transactions in a power cut). Every statement runs in aiosqlite's own thread, never on the loop. The file
+    is opened at the first use and is readable by its owner alone, since alerts may say more than everybody should know.
+
+    Args:
+        path: the file; its folder has to exist.
+        clock: where the time of leases comes from; wall time, since processes share the file.
+
+    Example:
+        >>> async def main(path):
+        ...     store = SQLiteStore(path)
+        ...     await store.write([Put("alerts", "a", b"1")])
+        ...     await store.close()
+        ...     again = SQLiteStore(path)
+        ...     try:
+        ...         return await again.load("alerts")
+        ...     finally:
+        ...         await again.close()
+        >>> import asyncio, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     asyncio.run(main(f"{folder}/state.db"))
+        {'a': b'1'}
+    """
+
+    def __init__(self, path: str | Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.path = Path(text("path", str(path)))
+        self._clock = clock
+        self._connection: aiosqlite.Connection | None = None
+        # Statements of two callers must not meet in one transaction; made with the first use's loop.
+        self._turn = asyncio.Lock()
+
+    async def load(self, table: str) -> Mapping[str, bytes]:
+        """Return everything in a table.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+
+        async def rows(connection: aiosqlite.Connection) -> dict[str, bytes]:
+            query = 'SELECT "key", "value" FROM state WHERE "table" = ? ORDER BY "key"'
+            return {key: bytes(value) for key, value in await connection.execute_fetchall(query, (table,))}
+
+        return await self._run(rows)
+
+    async def write(self, batch: Sequence[Put]) -> None:
+        """Write all of a batch in one transaction.
+
+        Raises:
+            StoreError: nothing was written.
+        """
+        # Of several writes of one key the last counts: the order between puts and removals no longer matters.
+        last = {(put.table, put.key): put.value for put in batch}
+        puts = [(*place, value) for place, value in last.items() if value is not None]
+        removals = [place for place, value in last.items() if value is None]
+
+        async def transaction(connection: aiosqlite.Connection) -> None:
+            await connection.execute("BEGIN IMMEDIATE")
+            await connection.executemany(_DELETE, removals)
+            await connection.executemany(_UPSERT, puts)
+            await connection.commit()
+
+        if last:
+            await self._run(transaction)
+
+    async def lease(self, name: str, holder: str, ttl: float) -> int | None:
+        """Take or renew a lease of `ttl` seconds; see `core.ports.Store`.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        values = {
+            "name": text("name", name),
+            "holder": text("holder", holder),
+            "now": self._clock.time(),
+            "ttl": number("ttl", ttl, above=0),
+        }
+
+        async def take(connection: aiosqlite.Connection) -> int | None:
+            rows = list(await connection.execute_fetchall(_LEASE, values))
+            await connection.commit()
+            return int(rows[0][0]) if rows else None
+
+        return await self._run(take)
+
+    async def close(self) -> None:
+        """Close the file; a later use opens it again."""
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await connection.close()
+
+    async def _run(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        # A cancelled caller must not leave a transaction half done for the next one: the work goes on to its end.
+        return await asyncio.shield(self._work(work))
+
+    async def _work(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        async with self._turn:
+            try:
+                if self._connection is None:
+                    self._connection = await self._open()
+                return await work(self._connection)
+            except (sqlite3.Error, OSError, ValueError) as error:
+                if self._connection is not None and self._connection.in_transaction:
+                    await self._connection.rollback()
+                message = f"state file {str(self.path)!r}: {error}"
+                raise StoreError(message) from error
+
+    async def _open(self) -> aiosqlite.Connection:
+        try:
+            import aiosqlite  # noqa: PLC0415  optional
+        except ImportError:
+            raise MissingExtra("aiosqlite", "sqlite") from None
+        await asyncio.to_thread(self.path.touch, mode=0o600)
+        connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=5.0)
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute("PRAGMA synchronous = FULL")
+            await connection.executescript(_SCHEMA)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection

@@ -1,0 +1,75 @@
+"""SQLite: what a write returned for stays."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from resilience.core.ports import Put
+from resilience.errors import StoreError
+from resilience.stores.sqlite import SQLiteStore
+
+
+async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = SQLiteStore(tmp_path / "state.db")
+    await first.write([Put("a", "x", b"1")])
+    await first.close()
+    second = SQLiteStore(tmp_path / "state.db")
+    assert dict(await second.load("a")) == {"x": b"1"}
+    await second.close()
+
+
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db")
+    await store.write([Put("a", "x", b"1")])
+    await store.close()
+    assert stat.S_IMODE((tmp_path / "state.db").stat().st_mode) == 0o600
+
+
+async def test_it_writes_ahead(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db")
+    await store.write([Put("a", "x", b"1")])
+    assert (tmp_path / "state.db-wal").exists()
+    await store.close()
+
+
+async def test_a_batch_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db")
+    await store.write([Put("a", "x", b"1")])
+    with pytest.raises(StoreError, match="state file"):
+        await store.write([Put("a", "x", b"2"), Put("a", "y", object())])
+    assert dict(await store.load("a")) == {"x": b"1"}
+    await store.write([Put("a", "x", b"3")])
+    assert dict(await store.load("a")) == {"x": b"3"}
+    await store.close()
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "nowhere" / "state.db")
+    with pytest.raises(StoreError, match="nowhere"):
+        await store.load("a")
+    await store.close()
+
+
+async def test_writers_at_once_do_not_mix_their_batches(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db")
+    await asyncio.gather(*(store.write([Put("a", key, str(n).encode()) for key in "xy"]) for n in range(20)))
+    rows = await store.load("a")
+    assert rows["x"] == rows["y"]
+    await store.close()
+
+
+async def test_a_cancelled_writer_leaves_the_store_usable(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db")
+    await store.load("a")
+    writer = asyncio.create_task(store.write([Put("a", str(n), b"x" * 100) for n in range(1000)]))
+    await asyncio.sleep(0)
+    writer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+    await store.write([Put("a", "last", b"1")])
+    assert len(await store.load("a")) in {1, 1001}
+    await store.close()
