@@ -1,8 +1,9 @@
 """Instruments and their sliding windows: what the process knows about itself."""
 
 from resilience.signals.instruments import DEFAULT_BUCKETS, OVERFLOW, Counter, Gauge, Histogram, Info
+from resilience.signals.registry import Family, Registry
 from resilience.signals.retention import Resolution, Retention
-from resilience.signals.signals import Family, Signals
+from resilience.signals.signals import Signals
 from resilience.signals.sli import SliRecorder
 from resilience.signals.source import LiveSource
 
@@ -15,6 +16,7 @@ __all__ = [
     "Histogram",
     "Info",
     "LiveSource",
+    "Registry",
     "Resolution",
     "Retention",
     "Signals",

@@ -84,7 +84,18 @@ class Cell:
         self.series = ()
 
 
-class CounterSeries(Cell):
+class _Scalar(Cell):
+    """A cell of one figure."""
+
+    __slots__ = ()
+
+    @property
+    def current(self) -> float:
+        """The live figure, which the next tick will sample; 0 after it was dropped."""
+        return self.values[self.column] if self.series else 0.0
+
+
+class CounterSeries(_Scalar):
     """One series of a counter."""
 
     __slots__ = ()
@@ -100,7 +111,7 @@ class CounterSeries(Cell):
             self.instrument.refuse()
 
 
-class GaugeSeries(Cell):
+class GaugeSeries(_Scalar):
     """One series of a gauge."""
 
     __slots__ = ()

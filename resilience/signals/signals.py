@@ -1,389 +1,120 @@
-"""The signals of a process: its instruments, their windows, and the tick that samples them."""
+"""The signals of a process: instruments, and the ways to record that need no instrument of one's own."""
 
 from __future__ import annotations
 
-import math
-import re
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar, cast
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from resilience.core.clock import SYSTEM_CLOCK, Instant
-from resilience.core.log import log
-from resilience.core.ports import Clock, Labels, Matcher
-from resilience.core.validate import callback as checked_callback
-from resilience.core.validate import integer, number
-from resilience.errors import ConfigError
-from resilience.signals.instruments import (
-    DEFAULT_BUCKETS,
-    OVERFLOW,
-    Cell,
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-    Instrument,
-)
-from resilience.signals.retention import Retention
-from resilience.signals.selection import LiveSelection, SelectionIndex
-from resilience.signals.series import STALE, Series
-from resilience.signals.source import LiveSource
-from resilience.signals.table import Table
-from resilience.signals.written import WrittenSeries
+from resilience.core.verdict import Verdict
+from resilience.errors import ConfigError, Rejected
+from resilience.signals.registry import Registry
+from resilience.signals.sli import SliRecorder
 
-__all__ = ["Family", "Signals"]
-
-C = TypeVar("C", bound=Cell)
-N = TypeVar("N", bound=Instrument[Any])
-
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_SWEPT_PER_TICK = 100
+__all__ = ["Signals"]
 
 
-class Family(NamedTuple):
-    """One instrument as exporters show it: `samples` are (name, labels, value)."""
+class Signals(Registry):
+    """Instruments over sliding windows, and what services record with them.
 
-    name: str
-    kind: str
-    help: str
-    samples: Sequence[tuple[str, Labels, float]]
-
-
-class Signals:
-    """Instruments over sliding windows.
-
-    Args:
-        clock: where time comes from; only its monotonic reading at the start is used, the rest comes with ticks.
-        retention: how much of the past is kept.
-        max_label_sets: label sets per instrument, default 1,000; what is over goes to one `__overflow__` series.
-        prefix: put before the name of every instrument, so that an application's own metrics do not clash.
-        idle_after: seconds after which a counter or histogram series that has not moved is dropped, unless a
-            rule keeps it; at most what the rings reach back; default None, never.
-
-    Raises:
-        ConfigError: an option is out of range.
+    Args and errors are those of `Registry`.
 
     Example:
-        >>> from resilience.core.clock import ManualClock
-        >>> clock = ManualClock()
-        >>> signals = Signals(clock)
-        >>> orders = signals.counter("orders_total", "Orders taken.", labels=("kind",))
-        >>> orders.bind("book").inc(3)
-        >>> clock.shift(1); signals.tick(clock.now())
-        >>> books = signals.source.select([Matcher("__name__", "=", "orders_total")])
-        >>> signals.source.increase(books, clock.monotonic() - 60, clock.monotonic())
-        ([0], [3.0])
+        >>> signals = Signals()
+        >>> signals.record_request(service="shop", route="/orders", success=True, duration=0.02)
     """
 
-    def __init__(
+    def sli(self, service: str) -> SliRecorder:
+        """Return the recorder of a service; keep it where many requests are recorded.
+
+        Raises:
+            ConfigError: `service` is empty.
+        """
+        return self.once(f"sli {service}", lambda: SliRecorder(self, service))
+
+    def record_request(
         self,
-        clock: Clock = SYSTEM_CLOCK,
         *,
-        retention: Retention | None = None,
-        max_label_sets: int = 1000,
-        prefix: str = "",
-        idle_after: float | None = None,
+        service: str,
+        route: str,
+        success: bool,
+        duration: float,
+        method: str = "",
+        code: str = "",
+        tenant: str | None = None,
+        timestamp: float | None = None,
     ) -> None:
-        self.clock = clock
-        self.retention = retention or Retention()
-        self.max_label_sets = integer("max_label_sets", max_label_sets)
-        if prefix and not _NAME.fullmatch(prefix):
-            message = f"prefix must be the beginning of a metric name, got {prefix!r}"
-            raise ConfigError(message)
-        self.prefix = prefix
-        if idle_after is not None:
-            number("idle_after", idle_after, above=0, high=self.retention.reach)
-        self.idle_after = idle_after
-        started = clock.monotonic()
-        self._epoch = clock.time() - started
-        self._index = SelectionIndex()
-        self._table = Table(self.retention, started)
-        self._written = WrittenSeries(self._index, self.retention, started)
-        self.source = LiveSource(self._index, lambda: self._epoch)
-        self._instruments: dict[str, Instrument[Any]] = {}
-        self._callbacks: list[tuple[Gauge, Callable[[], float]]] = []
-        self._samplers: list[Callable[[Instant], object]] = []
-        self._failing: set[object] = set()
-        self._kept: list[LiveSelection] = []
-        self._warned: set[str] = set()
-        self._sweeper = self._sweep()
-        self._refused_sets = self.counter(
-            "resilience_label_sets_refused_total",
-            "Look-ups of label sets over the cap.",
-            labels=("instrument",),
-        )
-        self._refused_figures = self.counter(
-            "resilience_observations_refused_total",
-            "Figures that cannot be recorded: NaN, infinite, negative.",
-            labels=("instrument",),
-        )
-
-    # -- instruments --------------------------------------------------------------------------------------------
-
-    def counter(self, name: str, help_text: str = "", *, labels: Sequence[str] = ()) -> Counter:
-        """Declare a counter, or return the one that is declared so already.
+        """Count one request of a service that no adapter of this library sees.
 
         Args:
-            name: its name, by convention with the unit and `_total` at the end.
-            help_text: one line for people.
-            labels: names of its labels.
+            service: the service's name.
+            route: the route's template, never the raw path.
+            success: whether it was answered as it should.
+            duration: seconds it took.
+            method: the HTTP method, if it has one.
+            code: the status as text, if it has one.
+            tenant: for whom; counted in `tenant_requests_total`, whose label sets are capped apart.
+            timestamp: Unix seconds at which it ended; now when not given.
 
         Raises:
-            ConfigError: a name is not allowed, or taken by an instrument of another kind or with other labels.
+            ConfigError: `timestamp` is before the last tick: a window that has been judged is not changed any more.
         """
-        return self._declare(Counter(self, self.prefix + name, help_text, labels))
-
-    def gauge(
-        self,
-        name: str,
-        help_text: str = "",
-        *,
-        labels: Sequence[str] = (),
-        callback: Callable[[], float] | None = None,
-    ) -> Gauge:
-        """Declare a gauge, or return the one that is declared so already.
-
-        Args:
-            name: its name, with the unit at the end.
-            help_text: one line for people.
-            labels: names of its labels.
-            callback: asked for the value at each tick; only without labels. What it raises makes the series stale.
-
-        Raises:
-            ConfigError: as for `counter`; or a callback beside labels.
-        """
-        if callback is not None and labels:
-            message = f"callback must be None for a gauge with labels, got one for {name!r}"
-            raise ConfigError(message)
-        gauge = self._declare(Gauge(self, self.prefix + name, help_text, labels))
-        if callback is not None:
-            self._callbacks.append((gauge, checked_callback("callback", callback)))
-        return gauge
-
-    def info(self, name: str, help_text: str = "", *, labels: Sequence[str]) -> Info:
-        """Declare facts that are shown as labels, or return those that are declared so already.
-
-        Raises:
-            ConfigError: as for `counter`.
-        """
-        return self._declare(Info(self, self.prefix + name, help_text, labels))
-
-    def histogram(
-        self,
-        name: str,
-        help_text: str = "",
-        *,
-        labels: Sequence[str] = (),
-        buckets: Sequence[float] = DEFAULT_BUCKETS,
-    ) -> Histogram:
-        """Declare a histogram, or return the one that is declared so already.
-
-        Args:
-            name: its name, with the unit at the end.
-            help_text: one line for people.
-            labels: names of its labels.
-            buckets: upper bounds, growing, above zero; `+Inf` is added. Default: those of prometheus_client.
-
-        Raises:
-            ConfigError: as for `counter`; or bounds that do not grow.
-        """
-        bounds = tuple(number("buckets", bound, above=0) for bound in buckets if bound != math.inf)
-        if not bounds or any(a >= b for a, b in pairwise(bounds)):
-            message = f"buckets must be growing bounds above 0, got {buckets!r}"
-            raise ConfigError(message)
-        return self._declare(Histogram(self, self.prefix + name, help_text, labels, bounds))
-
-    def _declare(self, new: N) -> N:
-        if not _NAME.fullmatch(new.name):
-            message = f"name must be a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*), got {new.name!r}"
-            raise ConfigError(message)
-        if len(set(new.labels)) < len(new.labels) or not all(_LABEL.fullmatch(label) for label in new.labels):
-            message = f"labels must be different label names, without a leading __, got {new.labels!r}"
-            raise ConfigError(message)
-        known = self._instruments.get(new.name)
-        if known is None:
-            self._instruments[new.name] = new
-            if not new.labels:
-                new.bind()
-            return new
-        if known.signature != new.signature:
-            message = f"{new.name} is declared already, as {known.signature}; got {new.signature}"
-            raise ConfigError(message)
-        return cast("N", known)
-
-    # -- what instruments ask for -------------------------------------------------------------------------------
-
-    @property
-    def values(self) -> array[float]:
-        """The live figures."""
-        return self._table.values
-
-    def enter(self, instrument: Instrument[C], values: tuple[str, ...], cell: C | None = None) -> C:
-        """Find or make the cell of a label set; see `Instrument.bind`."""
-        with self._index.lock:
-            cells = instrument.cells
-            if values in cells:
-                return cells[values]
-            if len(values) != len(instrument.labels) or not all(isinstance(value, str) for value in values):
-                message = f"{instrument.name} needs a string for each of {instrument.labels}, got {values!r}"
-                raise ConfigError(message)
-            overflow = (OVERFLOW,) * len(values)
-            if values != overflow and len(cells) - (overflow in cells) >= self.max_label_sets:
-                self._refuse_set(instrument)
-                return self.enter(instrument, overflow)
-            cell = cell or instrument.make(values)
-            self._attach(instrument, cell)
-            cells[values] = cell
-            return cell
-
-    def leave(self, instrument: Instrument[C], values: tuple[str, ...]) -> None:
-        """Drop a label set; see `Instrument.remove`."""
-        with self._index.lock:
-            cell = instrument.cells.pop(values, None)
-            if cell is None:
-                return
-            column, series = cell.column, cell.series
-            cell.detach()
-            for one in series:
-                self._index.drop(self._table, one)
-            self._table.release(column, instrument.width)
-
-    def refuse(self, instrument: Instrument[C]) -> None:
-        """Count a figure that cannot be recorded."""
-        self._refused_figures[(instrument.name,)].inc()
-        if instrument.name not in self._warned:
-            self._warned.add(instrument.name)
-            log(__name__).warning("observation_refused", instrument=instrument.name)
-
-    def _refuse_set(self, instrument: Instrument[Any]) -> None:
-        first = (instrument.name,) not in self._refused_sets.cells
-        if instrument is not self._refused_sets:  # its own cap must not refuse the refusal
-            self._refused_sets[(instrument.name,)].inc()
-        if first:
-            log(__name__).warning("label_sets_over_cap", instrument=instrument.name, cap=self.max_label_sets)
-
-    def _attach(self, instrument: Instrument[Any], cell: Cell) -> None:
-        table = self._table
-        column = table.allocate(instrument.width)
-        base = tuple(zip(instrument.labels, cell.key, strict=True))
-        made = []
-        for suffix, more, first, stop in instrument.spans():
-            labels = tuple(sorted((("__name__", instrument.name + suffix), *base, *more)))
-            series = Series(
-                labels, column + first, column + stop, table.time, cumulative=instrument.cumulative
+        if timestamp is not None and not timestamp >= self.last_tick.wall:
+            message = (
+                f"timestamp must not be before the last tick ({self.last_tick.wall:.3f}), got {timestamp!r}:"
+                " what happened earlier can be judged by a backtest (`resilience backtest`)"
             )
-            self._index.add(table, series)
-            made.append(series)
-        cell.series = tuple(made)
-        cell.column = column
+            raise ConfigError(message)
+        recorder = self.sli(service)
+        verdict = Verdict.SUCCESS if success else Verdict.FAILURE
+        recorder.request(method, route, code, verdict, duration)
+        if tenant is not None:
+            recorder.tenant(tenant, verdict)
 
-    # -- the tick -----------------------------------------------------------------------------------------------
-
-    def on_tick(self, sampler: Callable[[Instant], object]) -> None:
-        """Have a function called at the start of each tick, to set gauges; what it raises is logged.
-
-        Args:
-            sampler: a function of the tick's instant; it must not block.
-        """
-        self._samplers.append(checked_callback("sampler", sampler))
-
-    def tick(self, now: Instant) -> None:
-        """Sample one row.
+    def record_error(self, service: str, error: BaseException | str, component: str) -> None:
+        """Count one error in `errors_total`.
 
         Args:
-            now: this moment on both clocks; one that is not after the last tick is ignored.
+            service: the service's name.
+            error: the exception, or a name for it; its message is no label.
+            component: the part of the service where it happened.
         """
-        if not self._table.time <= now.monotonic < math.inf:  # NaN too
-            log(__name__).warning("tick_ignored", monotonic=now.monotonic, last=self._table.time)
-            return
-        for sampler in self._samplers:
-            self._guarded(sampler, now)
-        for gauge, function in self._callbacks:
-            value = self._guarded(function)
-            gauge[()].set(STALE if value is None else float(value))
-        self._table.sample(now.monotonic)
-        if math.isfinite(now.wall):
-            self._epoch = now.wall - now.monotonic
-        if self.idle_after is not None:
-            next(self._sweeper)
+        self.sli(service).error(error, component)
 
-    def _guarded(self, function: Callable[..., Any], *args: object) -> Any:
-        """Call a function of the user; log what it raises, once until it works again."""
+    @asynccontextmanager
+    async def job(self, name: str) -> AsyncIterator[None]:
+        """Record one run of a background job: `job_runs_total`, `job_duration_seconds` and the last success.
+
+        Args:
+            name: the job's name.
+
+        Example:
+            >>> async def main():
+            ...     signals = Signals()
+            ...     async with signals.job("invoice"):
+            ...         pass
+            ...     return signals.counter("job_runs_total", labels=("job", "verdict"))["invoice", "success"].current
+            >>> asyncio.run(main())
+            1.0
+        """
+        runs = self.counter("job_runs_total", "Runs of background jobs.", labels=("job", "verdict"))
+        durations = self.histogram("job_duration_seconds", "How long runs took.", labels=("job",))
+        started = self.clock.monotonic()
+        verdict = Verdict.FAILURE
         try:
-            result = function(*args)
-        except Exception as error:  # noqa: BLE001  a user's callback never breaks a tick
-            if function not in self._failing:
-                self._failing.add(function)
-                log(__name__).error(
-                    "sampler_failed", sampler=repr(function), error=repr(error), exc_info=error
-                )
-            return None
-        self._failing.discard(function)
-        return result
-
-    def _sweep(self) -> Iterator[None]:
-        """Drop idle series, a few each tick."""
-        left = _SWEPT_PER_TICK
-        while True:
-            for instrument in list(self._instruments.values()):
-                if not (instrument.cumulative and instrument.labels):
-                    continue
-                for key, cell in list(instrument.cells.items()):
-                    if self._idle(cell, instrument.width):
-                        self.leave(instrument, key)
-                    left -= 1
-                    if not left:
-                        yield
-                        left = _SWEPT_PER_TICK
             yield
-            left = _SWEPT_PER_TICK
-
-    def _idle(self, cell: Cell, width: int) -> bool:
-        rings = self._table.rings
-        found = rings.latest(rings.newest_at - (self.idle_after or 0.0), math.inf, long=False)
-        series, column = cell.series, cell.column
-        if found is None or not series or any(one.position >= 0 for one in series):
-            return False
-        at, row, _ = found
-        stop = column + width
-        return series[0].birth < at and row[column:stop].tolist() == self.values[column:stop].tolist()
-
-    # -- readers and writers ------------------------------------------------------------------------------------
-
-    def write(self, owner: str, at: float, series: Sequence[tuple[Labels, float]]) -> None:
-        """Write the results of a rule; see `core.ports.SampleSink`."""
-        self._written.write(owner, at, series)
-
-    def retain(self, wanted: str | Sequence[Matcher], seconds: float) -> None:
-        """Keep series, and those to come that match, for windows of this length.
-
-        What was not kept before counts from now on.
-
-        Args:
-            wanted: the metric's name, or matchers.
-            seconds: length of the longest window; what the rings answer anyway costs nothing.
-
-        Raises:
-            ConfigError: longer than the cap.
-        """
-        rows = self.retention.long_rows(seconds)
-        if seconds <= self.retention.reach:
-            return
-        matchers = [Matcher("__name__", "=", wanted)] if isinstance(wanted, str) else wanted
-        selection = self._index.select(matchers)
-        if selection not in self._kept:
-            self._kept.append(selection)
-        self._index.keep(selection, rows)
-
-    def collect(self) -> Iterator[Family]:
-        """What every instrument shows now, for exporters; `samples` carry the labels without the name."""
-        for instrument in list(self._instruments.values()):
-            samples = []
-            for cell in list(instrument.cells.values()):
-                for series in cell.series:
-                    value = series.value(self.values)
-                    labels = tuple(pair for pair in series.labels if pair[0] != "__name__")
-                    samples.append((dict(series.labels)["__name__"], labels, value))
-            yield Family(instrument.name, instrument.kind, instrument.help, samples)
+            verdict = Verdict.SUCCESS
+        except asyncio.CancelledError:
+            verdict = Verdict.CANCELLED
+            raise
+        except Rejected:
+            verdict = Verdict.REJECTED
+            raise
+        finally:
+            runs[name, verdict.value].inc()
+            durations[(name,)].observe(max(0.0, self.clock.monotonic() - started))
+            if verdict is Verdict.SUCCESS:
+                last = self.gauge(
+                    "job_last_success_timestamp_seconds", "Unix time of the last success.", labels=("job",)
+                )
+                last[(name,)].set(self.clock.time())

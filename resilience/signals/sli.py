@@ -6,7 +6,7 @@ from resilience.core.ports import Recorder
 from resilience.core.validate import text
 from resilience.core.verdict import Verdict
 from resilience.signals.instruments import OVERFLOW, CounterSeries, HistogramSeries
-from resilience.signals.signals import Signals
+from resilience.signals.registry import Registry
 
 __all__ = ["CIRCUIT_STATES", "SliRecorder"]
 
@@ -38,11 +38,11 @@ class SliRecorder:
         ConfigError: `service` is empty.
 
     Example:
-        >>> sli = SliRecorder(Signals(), service="shop")
+        >>> sli = SliRecorder(Registry(), service="shop")
         >>> sli.request("GET", "/orders/{id}", "200", Verdict.SUCCESS, 0.012)
     """
 
-    def __init__(self, signals: Signals, service: str) -> None:
+    def __init__(self, signals: Registry, service: str) -> None:
         self.service = text("service", service)
         self._cap = 2 * signals.max_label_sets
         self._pairs: dict[tuple[str, str, str, str], _Pair] = {}
@@ -118,6 +118,11 @@ class SliRecorder:
     def request_finished(self) -> None:
         """One request less is in flight."""
         self._in_flight.dec()
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are in flight."""
+        return round(self._in_flight.current)
 
     def shed(self, criticality: str) -> None:
         """Count one request that was shed."""
