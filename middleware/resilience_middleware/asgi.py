@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resilience.core.verdict import Verdict
-from resilience.http.rules import known_method
+from resilience.http.rules import code_label, known_method
+from resilience.reliability import Reliability
 from resilience_middleware.exchange import Exchange
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.templates import RouteTemplates, path_of
-
-if TYPE_CHECKING:
-    from resilience.reliability import Reliability
 
 __all__ = ["ResilienceMiddleware"]
 
@@ -80,7 +77,9 @@ class ResilienceMiddleware:
         sli = self._sli
 
         def finished(code: int, verdict: Verdict, seconds: float) -> None:
-            sli.request(known_method(scope["method"]), templates.of(scope), code, verdict, seconds)
+            sli.request(
+                known_method(scope["method"]), templates.of(scope), code_label(code), verdict, seconds
+            )
             sli.request_finished()
 
         exchange = Exchange(receive, send, self._monotonic, finished)

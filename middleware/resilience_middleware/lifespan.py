@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.core.log import log
-
-if TYPE_CHECKING:
-    from resilience.reliability import Reliability
+from resilience.reliability import Reliability
 
 __all__ = ["Lifespan"]
 

@@ -50,7 +50,7 @@ def install(
             " app = ResilienceMiddleware(app, reliability=rel), and mount reliability_app(rel) in it"
         )
         raise ConfigError(message)
-    if any(ResilienceMiddleware is middleware.cls for middleware in app.user_middleware):
+    if ResilienceMiddleware in [getattr(middleware, "cls", None) for middleware in app.user_middleware]:
         raise ConfigError("install() was called for this application before")
     if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
         raise ConfigError(f"prefix must be empty or a path such as /ops, got {prefix!r}")

@@ -3,6 +3,7 @@
 from resilience.http.rules import (
     METHODS,
     RETRIED_STATUSES,
+    code_label,
     host_key,
     idempotent,
     known_method,
@@ -13,6 +14,7 @@ from resilience.http.rules import (
 __all__ = [
     "METHODS",
     "RETRIED_STATUSES",
+    "code_label",
     "host_key",
     "idempotent",
     "known_method",

@@ -5,15 +5,30 @@ from __future__ import annotations
 import json as _json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.deadline import timeout as deadline
+from resilience.core.ports import Clock
 from resilience.core.validate import integer, number
+from resilience.errors import TimeoutExceeded
+from resilience.http.calls import HttpCalls
+from resilience.http.rules import failed, host_key, says_later
+from resilience.http.rules import idempotent as may_repeat
+from resilience.policies.circuit_breaker import CircuitBreaker
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.retry import Retry
 
 __all__ = ["GuardedClient", "Response"]
+
+# Ours counts for the breaker and knows the caller's own deadline; two would only race.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +74,47 @@ class GuardedClient:
     Its session is made at the first call and closed by `close()` (or `async with`).
 
     Args:
-        timeout: seconds for one attempt, connecting included.
+        timeout: seconds for one attempt, from connecting to the last byte.
+        attempts: how often a call is made at most where it may be repeated.
         max_body: bytes of a response that are read; what follows is cut off.
         headers: sent with every request.
+        clock: where time comes from.
 
     Raises:
         ConfigError: an option is out of range.
     """
 
     def __init__(
-        self, *, timeout: float = 10.0, max_body: int = 1_048_576, headers: Mapping[str, str] | None = None
+        self,
+        *,
+        timeout: float = 10.0,
+        attempts: int = 3,
+        max_body: int = 1_048_576,
+        headers: Mapping[str, str] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.timeout = number("timeout", timeout, above=0)
-        self.max_body = integer("max_body", max_body, low=0)
+        self._timeout = number("timeout", timeout, above=0)
+        self._attempts = integer("attempts", attempts)
+        self._max_body = integer("max_body", max_body, low=0)
         self._headers = dict(headers or {})
+        self._clock = clock
+        self._calls: HttpCalls[Response] = HttpCalls(
+            self._guard, status=attrgetter("status"), release=_nothing_held, clock=clock
+        )
         self._session: aiohttp.ClientSession | None = None
+
+    def _guard(self, host: str) -> Pipeline:
+        return Pipeline(
+            Retry(
+                self._attempts,
+                on=(aiohttp.ClientError, TimeoutError),
+                on_result=says_later,
+                clock=self._clock,
+            ),
+            CircuitBreaker(name=host, failed_result=failed, ignore=aiohttp.InvalidURL, clock=self._clock),
+            name=f"http {host}",
+            clock=self._clock,
+        )
 
     async def request(
         self,
@@ -99,7 +140,7 @@ class GuardedClient:
             data: sent as it is, or as a form.
             timeout: seconds for one attempt instead of the client's.
             idempotent: whether it may be sent again; None lets the method and `Idempotency-Key` say.
-            redirects: whether to follow redirects; off, a 3xx is returned as it is.
+            redirects: whether to follow redirects, to whatever host; off, a 3xx is returned as it is.
 
         Returns:
             the answer, whatever its status; no status raises.
@@ -108,28 +149,45 @@ class GuardedClient:
             CircuitOpen: the host failed too often.
             TimeoutExceeded: no answer in time.
             aiohttp.ClientError: it could not be sent, or the connection broke.
+            ValueError: the URL cannot be meant.
         """
         session = self._session
         if session is None or session.closed:
             session = self._session = aiohttp.ClientSession(headers=self._headers, trust_env=True)
-        async with session.request(
-            method,
-            URL(url),
-            headers=headers,
-            params=params,
-            json=json,
-            data=data,
-            allow_redirects=redirects,
-            timeout=aiohttp.ClientTimeout(total=self.timeout if timeout is None else timeout),
-        ) as response:
-            body = await _read(response.content, self.max_body + 1)
+        sent = CIMultiDict({**self._headers, **(headers or {})})
+        target = URL(url)
+        seconds = self._timeout if timeout is None else number("timeout", timeout, above=0)
+
+        async def attempt() -> Response:
+            try:
+                async with (
+                    deadline(seconds, clock=self._clock),
+                    session.request(
+                        method,
+                        target,
+                        headers=sent,
+                        params=params,
+                        json=json,
+                        data=data,
+                        allow_redirects=redirects,
+                        timeout=_NO_TIMEOUT,
+                    ) as response,
+                ):
+                    body = await _read(response.content, self._max_body + 1)
+            except TimeoutError as error:
+                message = f"{method} {target.host}: no answer within {seconds:g} s"
+                raise TimeoutExceeded(message, policy="http", seconds=seconds) from error
+            kept = body[: self._max_body]
             return Response(
-                response.status,
-                response.headers,
-                body[: self.max_body],
-                len(body) > self.max_body,
-                str(response.url),
+                response.status, response.headers, kept, len(body) > self._max_body, str(response.url)
             )
+
+        return await self._calls.send(
+            attempt,
+            method=method,
+            host=host_key(target.scheme, target.raw_host or "", target.port),
+            repeatable=may_repeat(method, sent) if idempotent is None else idempotent,
+        )
 
     async def get(self, url: str, **options: Any) -> Response:
         """`request("GET", ...)`."""
@@ -152,6 +210,10 @@ class GuardedClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _nothing_held(response: Response) -> None:
+    """A response that was read whole holds no connection."""
 
 
 async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from resilience.core.verdict import Verdict
 
 __all__ = [
     "METHODS",
+    "HasStatus",
     "RETRIED_STATUSES",
+    "code_label",
+    "failed",
     "host_key",
     "idempotent",
     "known_method",
     "replayable",
+    "says_later",
     "verdict_of_status",
 ]
 
@@ -40,6 +44,19 @@ def known_method(method: str) -> str:
     return method if method in METHODS else "_OTHER"
 
 
+_CODES: Final = {code: str(code) for code in range(100, 600)}
+
+
+def code_label(status: int) -> str:
+    """Return a status as a label: itself, or `_OTHER` where it is no status of HTTP.
+
+    Example:
+        >>> code_label(404), code_label(71_000)
+        ('404', '_OTHER')
+    """
+    return _CODES.get(status, "_OTHER")
+
+
 def verdict_of_status(status: int) -> Verdict:
     """Judge the answering side by its status.
 
@@ -56,6 +73,24 @@ def verdict_of_status(status: int) -> Verdict:
     if status >= 500:  # noqa: PLR2004  the class of server errors
         return Verdict.FAILURE
     return Verdict.REJECTED if status == 429 else Verdict.SUCCESS  # noqa: PLR2004  Too Many Requests
+
+
+class HasStatus(Protocol):
+    """A response of any client, as far as the rules care."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+
+def failed(response: HasStatus) -> bool:
+    """Whether a breaker should count a response as a failure: a 5xx."""
+    return verdict_of_status(response.status) is Verdict.FAILURE
+
+
+def says_later(response: HasStatus) -> bool:
+    """Whether a response asks to be tried again: one of `RETRIED_STATUSES`."""
+    return response.status in RETRIED_STATUSES
 
 
 def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:

@@ -21,8 +21,8 @@ class NotedSli:
         self.in_flight = 0
         self.sheds: list[int] = []
 
-    def request(self, method: str, route: str, code: int, verdict: Verdict, seconds: float) -> None:
-        self.requests.append((method, route, code, verdict.value, round(seconds, 6)))
+    def request(self, method: str, route: str, code: str, verdict: Verdict, seconds: float) -> None:
+        self.requests.append((method, route, int(code), verdict.value, round(seconds, 6)))
 
     def request_started(self) -> None:
         self.in_flight += 1

@@ -1,0 +1,260 @@
+"""aiohttp: a session whose calls are guarded, host by host."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+import aiohttp
+from aiohttp import payload
+from aiohttp.typedefs import StrOrURL
+from multidict import CIMultiDict
+from yarl import URL
+
+from resilience.errors import ConfigError
+from resilience.http.calls import HttpCalls
+from resilience.http.preset import for_http
+from resilience.http.rules import host_key, idempotent, replayable
+from resilience.policies.presets import API_CALLS, Preset
+
+if TYPE_CHECKING:
+    from aiohttp.client import _RequestOptions
+
+    from resilience.reliability import Reliability
+
+__all__ = ["GuardedResponse", "ResilientSession"]
+
+
+class GuardedResponse:
+    """What `session.get(url)` returns: `await` it, or `async with` it, as with aiohttp's own."""
+
+    __slots__ = ("_call", "_response")
+
+    def __init__(self, call: Awaitable[aiohttp.ClientResponse]) -> None:
+        self._call = call
+        self._response: aiohttp.ClientResponse
+
+    def __await__(self) -> Generator[Any, Any, aiohttp.ClientResponse]:
+        return self._call.__await__()
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        self._response = await self._call
+        return await self._response.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._response.__aexit__(kind, error, trace)
+
+
+class ResilientSession:
+    """Guarded calls through an aiohttp session: `async with session.get(url) as response`.
+
+    Every call runs under the preset's policies, of which each host (scheme, name, port) has its own. A 5xx or 429 is a
+    failure to the breaker, a 4xx is not; connection errors and 429, 502, 503 and 504 are tried again where the
+    method is idempotent or an `Idempotency-Key` is sent, and the body can be sent a second time. What the last
+    attempt answered is returned, whatever its status; the responses before it were released.
+
+    Args:
+        rel: what names and records the policies.
+        session: the session to use, which stays open; without one, it is made here and closed with this.
+        preset: the policies of one host.
+        name: the client's label; sessions of one name share their policies.
+        options: of aiohttp's `ClientSession`, where it is made here.
+
+    Raises:
+        ConfigError: both a session and options for one were given.
+
+    Example:
+        >>> async def main(rel, url):
+        ...     async with ResilientSession(rel) as session:
+        ...         async with session.get(url) as response:
+        ...             return await response.json()
+    """
+
+    def __init__(
+        self,
+        rel: Reliability,
+        session: aiohttp.ClientSession | None = None,
+        *,
+        preset: Preset = API_CALLS,
+        name: str = "http",
+        **options: Any,
+    ) -> None:
+        if session is not None and options:
+            message = (
+                f"options of a session must be given where it is made, got {', '.join(options)} and a session"
+            )
+            raise ConfigError(message)
+        recipe = for_http(preset, transient=(aiohttp.ClientError, TimeoutError))
+        self._session = session
+        self._options = options
+        self._own = session is None
+        self._calls: HttpCalls[aiohttp.ClientResponse] = HttpCalls(
+            lambda host: rel.pipeline(f"{name} {host}", recipe),
+            status=_status,
+            release=_release,
+            clock=rel.clock,
+            name=name,
+            record=rel.sli.client,
+        )
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The aiohttp session below; made at first use, so that it belongs to the running loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(**self._options)
+        return self._session
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session below is closed."""
+        return self._session is not None and self._session.closed
+
+    async def close(self) -> None:
+        """Close the session, if it was made here."""
+        if self._own and self._session is not None:
+            await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def request(self, method: str, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a request; the options are those of aiohttp's `ClientSession.request`."""
+        return GuardedResponse(self._send(method.upper(), url, options))
+
+    def get(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a GET request."""
+        return self.request("GET", url, **options)
+
+    def options(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send an OPTIONS request."""
+        return self.request("OPTIONS", url, **options)
+
+    def head(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a HEAD request; redirects are not followed unless asked, as with aiohttp."""
+        options.setdefault("allow_redirects", False)
+        return self.request("HEAD", url, **options)
+
+    def post(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a POST request."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a PUT request."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a PATCH request."""
+        return self.request("PATCH", url, **options)
+
+    def delete(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
+        """Send a DELETE request."""
+        return self.request("DELETE", url, **options)
+
+    async def _send(self, method: str, url: StrOrURL, options: _RequestOptions) -> aiohttp.ClientResponse:
+        session = self.session
+        raise_for_status = options.pop("raise_for_status", None)
+        if raise_for_status is None:
+            raise_for_status = session.raise_for_status
+        options["raise_for_status"] = False  # an answer that is tried again must not be raised
+        data = options.get("data")
+        if isinstance(data, aiohttp.FormData):
+            # Made once: a form appends its parts again each time that it is asked for them.
+            options["data"] = data = data()
+        if file := _rewindable(data):
+            options["data"] = file
+
+        async def attempt() -> aiohttp.ClientResponse:
+            if file is not None:
+                file.rewind()
+            return await session.request(method, url, **options)
+
+        headers = CIMultiDict(session.headers)
+        headers.update(options.get("headers") or {})
+        response = await self._calls.send(
+            attempt,
+            method=method,
+            host=_host(session, url),
+            repeatable=idempotent(method, headers) and (file is not None or _replayable(data)),
+        )
+        if callable(raise_for_status):
+            await raise_for_status(response)
+        elif raise_for_status:
+            response.raise_for_status()
+        return response
+
+
+def _status(response: aiohttp.ClientResponse) -> int:
+    return response.status
+
+
+def _release(response: aiohttp.ClientResponse) -> None:
+    # Not read to its end, the connection is closed rather than kept: a pool of one goes on at once.
+    response.close() if not response.content.at_eof() else response.release()
+
+
+def _host(session: aiohttp.ClientSession, url: StrOrURL) -> str:
+    target = URL(url)
+    base: URL | None = getattr(session, "_base_url", None)
+    if base is not None and not target.is_absolute():
+        target = base.join(target)
+    return host_key(target.scheme, target.raw_host or "", target.port)
+
+
+class _RewoundFile(io.RawIOBase):
+    """A file that can be sent again: aiohttp closes what it has sent."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._start = file.tell()
+
+    def rewind(self) -> None:
+        self._file.seek(self._start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        content: bytes = self._file.read(size)
+        return content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        position: int = self._file.seek(offset, whence)
+        return position
+
+    def tell(self) -> int:
+        position: int = self._file.tell()
+        return position
+
+    def fileno(self) -> int:
+        number: int = self._file.fileno()
+        return number
+
+    def close(self) -> None:
+        """Leave the file to who opened it."""
+
+
+def _rewindable(data: object) -> _RewoundFile | None:
+    if isinstance(data, io.IOBase) and not isinstance(data, io.TextIOBase) and data.seekable():
+        return _RewoundFile(data)
+    return None
+
+
+def _replayable(data: object) -> bool:
+    """Whether aiohttp can send this again: what `rules.replayable` says, and forms of that."""
+    if isinstance(data, aiohttp.MultipartWriter):
+        return all(_replayable(part) for part, _, _ in data)
+    # A file in a form is closed with the form; a BytesIO is not.
+    kinds = payload.BytesPayload | payload.StringPayload | payload.BytesIOPayload
+    return replayable(data) or isinstance(data, kinds)

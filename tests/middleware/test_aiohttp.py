@@ -1,0 +1,264 @@
+"""The guarded session against real aiohttp servers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import pathlib
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.window import CountWindow
+from resilience.errors import CircuitOpen, ConfigError
+from resilience.policies.backoff import Exponential
+from resilience.policies.presets import API_CALLS
+from resilience_middleware.aiohttp import ResilientSession
+
+FAST = API_CALLS.changed(
+    retry={"backoff": Exponential(0.001)}, circuit_breaker={"window": CountWindow(10), "minimum_calls": 10}
+)
+
+
+class Rel:
+    """The Reliability's side that the session uses."""
+
+    def __init__(self):
+        self.clock = SYSTEM_CLOCK
+        self.sli = self
+        self.seen = []
+        self.pipelines = {}
+
+    def client(self, client, host, method, code, verdict, seconds):
+        self.seen.append((client, method, int(code or 0), verdict.value))
+
+    def pipeline(self, name, preset):
+        return self.pipelines.setdefault(name, preset.pipeline(name))
+
+
+class Upstream:
+    """Answers with the statuses it is told, one after the other, then with 200; keeps what it was sent."""
+
+    def __init__(self):
+        self.statuses = []
+        self.bodies = []
+        self.headers = {}
+        self.content = b"content"
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_route("*", "/{tail:.*}", self.answer)
+        self.server = TestServer(app)
+
+    async def answer(self, request):
+        self.bodies.append(await request.read())
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, body=self.content, headers=self.headers)
+
+    def url(self, path="/"):
+        return self.server.make_url(path)
+
+
+@pytest.fixture
+async def upstream():
+    upstream = Upstream()
+    await upstream.server.start_server()
+    yield upstream
+    await upstream.server.close()
+
+
+@pytest.fixture
+def real():
+    return Rel()
+
+
+@pytest.fixture
+async def session(real):
+    async with ResilientSession(real, preset=FAST) as session:
+        yield session
+
+
+async def test_the_third_example_of_day_one(session, upstream, real):
+    async with session.get(upstream.url()) as response:
+        assert await response.read() == b"content"
+    assert real.seen == [("http", "GET", 200, "success")]
+
+
+async def test_a_call_can_be_awaited_as_aiohttps_own(session, upstream):
+    response = await session.get(upstream.url(), params={"a": "b"})
+    assert response.url.query == {"a": "b"}
+    assert await response.text() == "content"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_statuses_that_say_later_are_tried_again(session, upstream, real, status):
+    upstream.statuses = [status, status]
+    async with session.get(upstream.url()) as response:
+        assert response.status == 200
+    assert [seen[2] for seen in real.seen] == [status, status, 200]
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 501])
+async def test_other_statuses_are_not(session, upstream, real, status):
+    upstream.statuses = [status]
+    async with session.get(upstream.url()) as response:
+        assert response.status == status
+    assert len(real.seen) == 1
+
+
+async def test_the_last_answer_is_returned_and_can_be_read(session, upstream):
+    upstream.statuses = [503] * 3
+    async with session.get(upstream.url()) as response:
+        assert (response.status, await response.read()) == (503, b"content")
+
+
+async def test_a_failed_answer_of_8_mib_does_not_hold_a_pool_of_one(real, upstream):
+    upstream.statuses, upstream.content = [503, 503], bytes(8 << 20)
+    async with (
+        asyncio.timeout(10),
+        ResilientSession(real, preset=FAST, connector=aiohttp.TCPConnector(limit=1)) as session,
+        session.get(upstream.url()) as response,
+    ):
+        assert response.status == 200
+        assert len(await response.read()) == 8 << 20
+
+
+async def test_a_post_is_not_repeated_but_with_a_key(session, upstream):
+    upstream.statuses = [503]
+    async with session.post(upstream.url(), data=b"x") as response:
+        assert response.status == 503
+    upstream.statuses = [503]
+    async with session.post(upstream.url(), data=b"x", headers={"idempotency-key": "k"}) as response:
+        assert response.status == 200
+    assert upstream.bodies == [b"x", b"x", b"x"]
+
+
+def form():
+    data = aiohttp.FormData()
+    data.add_field("file", io.BytesIO(b"in the form"), filename="a.txt")
+    return data
+
+
+@pytest.mark.parametrize("body", [b"bytes", "text", {"a": "b"}, io.BytesIO(b"file"), form])
+async def test_bodies_that_can_be_sent_again_are_sent_whole(session, upstream, body):
+    upstream.statuses = [503]
+    async with session.put(upstream.url(), data=body() if callable(body) else body) as response:
+        assert response.status == 200
+    first, second = upstream.bodies
+    assert first == second != b""
+
+
+async def test_a_file_is_sent_from_where_it_stood(session, upstream, tmp_path: pathlib.Path):
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    upstream.statuses = [503]
+    with path.open("rb") as file:
+        file.seek(5)
+        async with session.put(upstream.url(), data=file):
+            pass
+    assert upstream.bodies == [b"56789", b"56789"]
+
+
+async def test_json_is_sent_again(session, upstream):
+    upstream.statuses = [503]
+    async with session.put(upstream.url(), json={"a": 1}):
+        pass
+    assert upstream.bodies == [b'{"a": 1}'] * 2
+
+
+async def test_a_generator_is_never_sent_again_empty(session, upstream):
+    async def body():
+        yield b"once"
+
+    upstream.statuses = [503]
+    async with session.put(upstream.url(), data=body()) as response:
+        assert response.status == 503
+    assert upstream.bodies == [b"once"]
+
+
+async def test_a_refused_connection_is_tried_again_and_raised(session, real, unused_tcp_port):
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await session.get(f"http://127.0.0.1:{unused_tcp_port}/")
+    assert real.seen == [("http", "GET", 0, "failure")] * 3
+
+
+async def test_each_host_has_a_breaker_of_its_own(session, real, upstream):
+    other = Upstream()
+    await other.server.start_server()
+    upstream.statuses = [500] * 10
+    for _ in range(10):
+        async with session.get(upstream.url()):
+            pass
+    with pytest.raises(CircuitOpen):
+        await session.get(upstream.url())
+    async with session.get(other.url()) as response:
+        assert response.status == 200
+    assert len(real.pipelines) == 2
+    await other.server.close()
+
+
+async def test_the_callers_own_fault_does_not_open_the_breaker(session, upstream):
+    upstream.statuses = [404] * 50
+    for _ in range(50):
+        async with session.get(upstream.url()) as response:
+            assert response.status == 404
+
+
+async def test_a_cancelled_call_is_no_verdict(session, real, upstream):
+    gate = asyncio.Event()
+    app = web.Application()
+
+    async def hang(request):
+        gate.set()
+        await asyncio.Event().wait()
+
+    app.router.add_get("/", hang)
+    async with TestServer(app) as server:
+        task = asyncio.ensure_future(session.get(server.make_url("/")).__aenter__())
+        await gate.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert real.seen == [("http", "GET", 0, "cancelled")]
+
+
+async def test_raise_for_status_sessions_raise_after_the_last_attempt(real, upstream):
+    async with ResilientSession(real, preset=FAST, raise_for_status=True) as session:
+        upstream.statuses = [503]
+        assert (await session.get(upstream.url())).status == 200
+        upstream.statuses = [503] * 3
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            await session.get(upstream.url())
+        assert caught.value.status == 503
+        upstream.statuses = [404]
+        assert (await session.get(upstream.url(), raise_for_status=False)).status == 404
+
+
+async def test_raise_for_status_can_be_a_function(real, upstream):
+    async def check(response):
+        raise LookupError(response.status)
+
+    async with ResilientSession(real, preset=FAST, raise_for_status=check) as session:
+        with pytest.raises(LookupError):
+            await session.get(upstream.url())
+
+
+async def test_a_session_that_was_given_stays_open(real, upstream):
+    async with aiohttp.ClientSession(base_url=upstream.url()) as inner:
+        async with ResilientSession(real, inner) as session, session.get("/x") as response:
+            assert response.status == 200
+        assert not inner.closed
+    assert list(real.pipelines) == [f"http http://127.0.0.1:{upstream.server.port}"]
+
+
+async def test_a_session_and_options_for_one_is_refused(real):
+    async with aiohttp.ClientSession() as inner:
+        with pytest.raises(ConfigError, match="headers"):
+            ResilientSession(real, inner, headers={})
+
+
+async def test_a_head_request_follows_no_redirect(session, upstream):
+    upstream.statuses, upstream.headers = [302], {"Location": "/"}
+    async with session.head(upstream.url()) as response:
+        assert response.status == 302
