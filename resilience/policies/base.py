@@ -53,7 +53,7 @@ class WrappingPolicy:
     """
 
     kind: ClassVar[str] = "policy"
-    repeats: ClassVar[bool] = False
+    repeats: bool = False
 
     def __init__(self, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self.name = self.kind if name is None else text("name", name)
@@ -126,6 +126,16 @@ class GuardPolicy(WrappingPolicy, Generic[Token]):
         """
         refuse_sync(function, f"{type(self).__name__} {self.name!r}")
         enter, leave, monotonic = self.enter, self.leave, self.clock.monotonic
+
+        if not self.holds:
+
+            @functools.wraps(function)
+            async def admitted(*args: P.args, **kwargs: P.kwargs) -> T:
+                if enter(monotonic(), None) is None:
+                    await self.wait(None)
+                return await function(*args, **kwargs)
+
+            return admitted
 
         # `execute` once more, on the function itself: a coroutine and a partial less are a third of a guard's cost.
         @functools.wraps(function)

@@ -15,7 +15,7 @@ import math
 from asyncio import current_task
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, deadlines_here, here
 from resilience.core.deadline import capped, expired, innermost, live
@@ -78,10 +78,7 @@ def generate(
     names = _NAMES | source.names | {"monotonic": monotonic}
     exec(compile(text, file, "exec"), names)  # noqa: S102  our own text, of nothing but numbered names
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    execute, decorate = names["execute"], names["decorate"]
-    assert callable(execute)
-    assert callable(decorate)
-    return execute, decorate
+    return cast("tuple[Callable[..., Any], Callable[..., Any]]", (names["execute"], names["decorate"]))
 
 
 class _Source:

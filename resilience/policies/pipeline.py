@@ -18,7 +18,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
-from resilience.policies.generate import generate, is_guard
+from resilience.policies.generate import generate
 from resilience.policies.order import CompositionWarning, check_order
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
@@ -64,8 +64,8 @@ class Pipeline(WrappingPolicy):
     limiter, hedge, retry, circuit breaker, attempt timeout, fault injection. Another one raises a CompositionWarning.
 
     Args:
-        *policies: at least one; their names must differ (two timeouts name themselves `timeout` and `attempt_timeout`,
-            unless they were given names).
+        *policies: at least one; their names must differ (of two timeouts without names, the inner one is called
+            `attempt_timeout`; one that is named as the pipeline is called by its kind).
         name: what events, statistics and signals call it; `pipeline` by default.
         clock: where time comes from; by default the clock of the policies, which must all share one.
         recorder: counts each call with its verdict and duration, retries included.
@@ -99,7 +99,7 @@ class Pipeline(WrappingPolicy):
         super().__init__(name=name, clock=_common_clock(policies, clock))
         self.policies = policies
         self.repeats = any(getattr(policy, "repeats", False) for policy in policies)
-        self._by_name = dict(zip(_names(policies), policies, strict=True))
+        self._by_name = dict(zip(_names(policies, self.name), policies, strict=True))
         for complaint in check_order(policies):
             warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=2)
         self._recorder = recorder
@@ -254,11 +254,7 @@ class Pipeline(WrappingPolicy):
         undo: list[Callable[[], None]] = []
         try:
             for name, options in changes.items():
-                policy = self._by_name.get(name)
-                if policy is None:
-                    message = f"pipeline {self.name!r}: unknown policy {name!r}; there are: {', '.join(self._by_name)}"
-                    raise ConfigError(message)
-                undo.append(reconfigured(policy, options))
+                undo.append(reconfigured(self._known(name), options))
             check_order(self.policies)
         except ConfigError as error:
             for step in reversed(undo):
@@ -266,6 +262,13 @@ class Pipeline(WrappingPolicy):
             self.events.emit(ReloadFailed(self.name, error))
             raise
         self.events.emit(Reloaded(self.name, changes))
+
+    def _known(self, name: str) -> Policy | Guard[Any]:
+        if name not in self._by_name:
+            raise ConfigError(
+                f"pipeline {self.name!r}: unknown policy {name!r}; there are: {', '.join(self._by_name)}"
+            )
+        return self._by_name[name]
 
 
 def reconfigured(policy: object, options: Mapping[str, Any]) -> Callable[[], None]:
@@ -322,11 +325,14 @@ def _common_clock(policies: tuple[object, ...], clock: Clock | None) -> Clock:
     return cast("Clock", clocks[0]) if clocks else SYSTEM_CLOCK
 
 
-def _names(policies: tuple[Policy | Guard[Any], ...]) -> list[str]:
-    """Names that tell the policies apart; of two timeouts that were given none, the inner is `attempt_timeout`."""
+def _names(policies: tuple[Policy | Guard[Any], ...], pipeline: str) -> list[str]:
+    """What a pipeline calls its policies: what they are where they bear its own name, else their names.
+
+    Of two timeouts that were given no names the inner one is `attempt_timeout`.
+    """
     names: list[str] = []
     for policy in policies:
-        name = policy.name
+        name = getattr(policy, "kind", policy.name) if policy.name == pipeline else policy.name
         if name == "timeout" and name in names:
             name = "attempt_timeout"
         if name in names:

@@ -37,11 +37,11 @@ class Recording(GuardPolicy[bool]):
 
     def leave(  # noqa: D102  see core.ports.Guard
         self,
-        token: bool,
+        token: bool,  # noqa: ARG002, FBT001  Guard's signature
         result: object,
         error: BaseException | None,
         started: float,
-        now: float,  # noqa: FBT001
+        now: float,
     ) -> None:
         if error is not None:
             self._record(self._classifier.error(reason(error)), now - started)

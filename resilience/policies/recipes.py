@@ -1,0 +1,209 @@
+"""Pipelines as files write them: a mapping of options, read into a recipe."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from resilience.core.duration import parse_duration
+from resilience.core.window import CountWindow, TimeWindow
+from resilience.errors import ConfigError
+from resilience.policies import backoff, budget
+from resilience.policies.base import WrappingPolicy
+from resilience.policies.order import check_order
+from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Layer, Preset
+
+__all__ = ["PRESETS", "recipe"]
+
+PRESETS: Mapping[str, Preset] = {
+    "api_calls": API_CALLS,
+    "database": DATABASE,
+    "external_services": EXTERNAL_SERVICES,
+}
+"""The presets by the names that files use."""
+
+_BACKOFFS = {
+    kind.__name__.lower(): kind
+    for kind in (backoff.Constant, backoff.Linear, backoff.Exponential, backoff.Fibonacci)
+}
+_BUDGETS = {"token": budget.TokenBudget, "ratio": budget.RatioBudget}
+# Options that only Python can give, or that the pipeline gives itself.
+_NOT_IN_FILES = {"clock", "random"}
+
+
+def recipe(config: object, *, option: str = "pipeline") -> Preset:
+    """Read a pipeline as `reliability.yaml` writes it.
+
+    Names may be written `in_snake_case` or `inCamelCase`, durations as `30s` or as seconds, shares as 0.5 or `50%`.
+    Of a circuit breaker, `failureThreshold` is the share of calls that fail (or, as a whole number of at least 2, how
+    many in a row), `recoveryTimeout` how long it stays open, `monitoringPeriod` the window that is looked at, and
+    `minimumRequests` how many calls there must be in it.
+
+    Args:
+        config: a mapping with `preset` (the name of one) and the layers to change (`false` leaves one out), or
+            without `preset`, the layers alone: outermost first, options by the policy's kind, each also alone
+            (`timeout: 2s`, `retry: 3`).
+        option: what messages call it.
+
+    Returns:
+        the recipe; `.pipeline(name)` makes one.
+
+    Raises:
+        ConfigError: something is unknown, or a value cannot be meant; the message names the option.
+
+    Example:
+        >>> made = recipe({
+        ...     "timeout": "2s",
+        ...     "retry": {"attempts": 3},
+        ...     "circuitBreaker": {"failureThreshold": "50%", "recoveryTimeout": "30s"},
+        ... })
+        >>> made.pipeline("pay").names()
+        ('timeout', 'retry', 'circuit_breaker')
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{option} must be a mapping of policies, got {config!r}")
+    layers = dict(config)
+    named = layers.pop("preset", None)
+    base: dict[str, Layer] = {}
+    if named is not None:
+        if named not in PRESETS:
+            raise ConfigError(f"{option}.preset must be one of {', '.join(PRESETS)}, got {named!r}")
+        base = dict(PRESETS[named].layers)
+    for written, value in layers.items():
+        place = f"{option}.{written}"
+        name = _snake(written)
+        if value is False:
+            if name not in base:
+                raise ConfigError(f"{place}: there is no such layer to leave out")
+            del base[name]
+            continue
+        policy = base[name].policy if name in base else _kind(place, name)
+        options = _options(place, policy, value)
+        base[name] = Layer(policy, {**base[name].options, **options} if name in base else options)
+    made = Preset(base)
+    try:
+        # Once, to find what only the policies themselves can tell: ranges, and options that do not go together.
+        check_order(tuple(made.pipeline(option)))
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error.message}") from error
+    return made
+
+
+def _snake(name: object) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", str(name)).replace("-", "_").lower()
+
+
+def _kinds() -> dict[str, type[WrappingPolicy]]:
+    """Every policy that can be written by its kind: a file that defines one is all that is needed."""
+    found: dict[str, type[WrappingPolicy]] = {}
+    queue: list[type[WrappingPolicy]] = [WrappingPolicy]
+    for kind in queue:
+        queue.extend(kind.__subclasses__())
+        if kind.kind not in ("policy", "pipeline", "recording"):
+            found.setdefault(kind.kind, kind)
+    return found
+
+
+def _kind(place: str, name: str) -> type[WrappingPolicy]:
+    kinds = _kinds()
+    # A second timeout needs a key of its own.
+    kind = kinds.get("timeout" if name.endswith("_timeout") else name)
+    if kind is None:
+        raise ConfigError(f"{place} must be a policy: one of {', '.join(sorted(kinds))}")
+    return kind
+
+
+def _options(place: str, policy: Callable[..., Any], value: object) -> dict[str, Any]:
+    """Read the options of one policy; a value alone is its first option."""
+    parameters = inspect.signature(policy).parameters
+    if value is True or value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        first = next(iter(parameters.values()))
+        if first.kind is first.KEYWORD_ONLY:
+            raise ConfigError(f"{place} must be a mapping of options, got {value!r}")
+        return {first.name: _value(place, first, value)}
+    options: dict[str, Any] = {}
+    for written, given in value.items():
+        name = _snake(written)
+        if name in _BREAKER_WORDS and "failure_rate" in parameters:
+            options |= _BREAKER_WORDS[name](f"{place}.{written}", given)
+            continue
+        parameter = parameters.get(name)
+        if parameter is None or name in _NOT_IN_FILES:
+            known = (known for known in parameters if known not in _NOT_IN_FILES)
+            raise ConfigError(f"{place}: unknown option {written!r}; there are: {', '.join(known)}")
+        options[name] = _value(f"{place}.{written}", parameter, given)
+    return options
+
+
+def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
+    """Read one value by the type that the policy's constructor declares for it."""
+    declared = str(parameter.annotation)
+    if "Window" in declared:
+        return CountWindow(given) if isinstance(given, int) else TimeWindow(_seconds(place, given))
+    if "Backoff" in declared:
+        return _choice(place, _BACKOFFS, given)
+    if "Budget" in declared:
+        return functools.partial(_choice, place, _BUDGETS, given)
+    if "Callable" in declared or "ErrorFilter" in declared:
+        raise ConfigError(f"{place} is a function or a type, which only Python code can give")
+    return _scalar(place, given) if "float" in declared else given
+
+
+def _scalar(place: str, given: object) -> object:
+    if isinstance(given, str):
+        return _share(place, given) if given.endswith("%") else parse_duration(given, option=place)
+    return given
+
+
+def _seconds(place: str, given: object) -> Any:
+    return parse_duration(given, option=place) if isinstance(given, str) else given
+
+
+def _share(place: str, given: str) -> float:
+    try:
+        return float(given.removesuffix("%")) / 100
+    except ValueError:
+        raise ConfigError(f"{place} must be a share such as 50%, got {given!r}") from None
+
+
+def _choice(place: str, kinds: Mapping[str, Callable[..., Any]], given: object) -> Any:
+    """Make one of `kinds` of its name, or of a mapping of its name to its options."""
+    name: object = given
+    options: object = {}
+    if isinstance(given, Mapping) and len(given) == 1:
+        name, options = next(iter(given.items()))
+    kind = kinds.get(str(name))
+    if kind is None:
+        raise ConfigError(f"{place} must be one of {', '.join(kinds)}, got {given!r}")
+    return kind(**_options(f"{place}.{name}", kind, options))
+
+
+def _threshold(place: str, given: object) -> dict[str, Any]:
+    if isinstance(given, int) and not isinstance(given, bool) and given > 1:
+        return {"consecutive_failures": given, "failure_rate": None}
+    return {"failure_rate": _scalar(place, given)}
+
+
+def _only(option: str, read: Callable[[str, object], Any]) -> Callable[[str, object], dict[str, Any]]:
+    return lambda place, given: {option: read(place, given)}
+
+
+def _period(place: str, given: object) -> TimeWindow:
+    return TimeWindow(_seconds(place, given))
+
+
+def _as_it_is(_place: str, given: object) -> object:
+    return given
+
+
+_BREAKER_WORDS: Mapping[str, Callable[[str, object], dict[str, Any]]] = {
+    "failure_threshold": _threshold,
+    "recovery_timeout": _only("open_duration", _seconds),
+    "monitoring_period": _only("window", _period),
+    "minimum_requests": _only("minimum_calls", _as_it_is),
+}

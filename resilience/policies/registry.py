@@ -1,0 +1,213 @@
+"""Registry: the pipelines of a process by name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.events import Listener, Listeners
+from resilience.core.ports import Clock, Guard, Policy, Recorder
+from resilience.core.validate import text
+from resilience.errors import ConfigError
+from resilience.policies.pipeline import Pipeline, reconfigured
+from resilience.policies.presets import API_CALLS, Preset
+from resilience.policies.recipes import recipe
+
+__all__ = ["Registry"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Registry:
+    """Pipelines by name: made when first asked for, found by whoever reports on them, changed in one go.
+
+    Args:
+        preset: what a pipeline is made of that is asked for without saying; API_CALLS by default.
+        clock: where the pipelines' time comes from.
+        recorder: makes the recorder of a pipeline of its name; None for none.
+
+    Example:
+        >>> import asyncio
+        >>> registry = Registry()
+        >>> async def token():
+        ...     return "t0k3n"
+        >>> asyncio.run(registry.call("token-fetch", token)), list(registry)
+        ('t0k3n', ['token-fetch'])
+    """
+
+    def __init__(
+        self,
+        *,
+        preset: Preset = API_CALLS,
+        clock: Clock = SYSTEM_CLOCK,
+        recorder: Callable[[str], Recorder] | None = None,
+    ) -> None:
+        self.preset = preset
+        self.clock = clock
+        self.events: Listeners[object] = Listeners()
+        self._forwarding = False
+        self._recorder = recorder
+        self._pipelines: dict[str, Pipeline] = {}
+
+    @classmethod
+    def from_config(
+        cls,
+        config: object,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        recorder: Callable[[str], Recorder] | None = None,
+        option: str = "pipelines",
+    ) -> Registry:
+        """Make the pipelines of a file; see `recipes.recipe` for the form of each.
+
+        Args:
+            config: recipes by the pipeline's name.
+            clock: where time comes from.
+            recorder: makes the recorder of a pipeline of its name.
+            option: what messages call it.
+
+        Raises:
+            ConfigError: something is unknown, or a value cannot be meant; the message names the option.
+        """
+        if not isinstance(config, Mapping):
+            raise ConfigError(f"{option} must be a mapping of pipelines by name, got {config!r}")
+        recipes = {
+            text(f"{option} name", name): recipe(made, option=f"{option}.{name}")
+            for name, made in config.items()
+        }
+        registry = cls(clock=clock, recorder=recorder)
+        for name, made in recipes.items():
+            registry.pipeline(name, made)
+        return registry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._pipelines))
+
+    def __len__(self) -> int:
+        return len(self._pipelines)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._pipelines
+
+    def __getitem__(self, name: str) -> Pipeline:
+        """Return a pipeline.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        return self._pipelines[name]
+
+    def pipeline(self, name: str, preset: Preset | None = None) -> Pipeline:
+        """Return the pipeline `name`, made at first use.
+
+        Args:
+            name: its name.
+            preset: what it is made of; the registry's own preset by default. Without effect once it is made.
+        """
+        found = self._pipelines.get(name)
+        if found is None:
+            made = self.preset if preset is None else preset
+            recorder = None if self._recorder is None else self._recorder(name)
+            found = self.add(made.pipeline(text("name", name), clock=self.clock, recorder=recorder))
+        return found
+
+    def add(self, pipeline: Pipeline) -> Pipeline:
+        """Take in a pipeline that was made elsewhere.
+
+        Raises:
+            ConfigError: there is another one of this name.
+        """
+        if self._pipelines.setdefault(pipeline.name, pipeline) is not pipeline:
+            raise ConfigError(f"there is a pipeline {pipeline.name!r} already")
+        if self._forwarding:
+            self._forward(pipeline)
+        return pipeline
+
+    async def call(
+        self, name: str, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Call `function(*args, **kwargs)` under the pipeline `name`, made at first use."""
+        return await self.pipeline(name).call(function, *args, **kwargs)
+
+    def policies(self) -> Iterator[tuple[str, Policy | Guard[Any]]]:
+        """Every policy of every pipeline, by its path: `pay/circuit_breaker`."""
+        for name, pipeline in tuple(self._pipelines.items()):
+            for policy_name, policy in zip(pipeline.names(), pipeline, strict=True):
+                yield f"{name}/{policy_name}", policy
+
+    def find(self, path: str) -> Policy | Guard[Any]:
+        """Return a policy by its path, `pay/circuit_breaker`.
+
+        Raises:
+            KeyError: there is none.
+        """
+        name, _, policy = path.partition("/")
+        return self._pipelines[name][policy]
+
+    def subscribe(self, listener: Listener[object]) -> Callable[[], None]:
+        """Hear the events of all pipelines and policies, those included that are yet to be made.
+
+        Args:
+            listener: sync or async function of the event.
+
+        Returns:
+            a function that ends it.
+        """
+        if not self._forwarding:
+            # Not before somebody listens: policies make their events only then.
+            self._forwarding = True
+            for pipeline in self._pipelines.values():
+                self._forward(pipeline)
+        return self.events.subscribe(listener)
+
+    def _forward(self, pipeline: Pipeline) -> None:
+        for source in (pipeline, *pipeline):
+            events = getattr(source, "events", None)
+            if isinstance(events, Listeners):
+                events.subscribe(self.events.emit)
+
+    def apply(self, overrides: Mapping[str, Mapping[str, Any]]) -> Callable[[], None]:
+        """Change options of many policies until further notice: fewer retries while an error budget is short, say.
+
+        Args:
+            overrides: new options by path (`pay/retry`), by pipeline and kind alike, or by kind for all (`retry`). A
+                function makes the new value of the old one.
+
+        Returns:
+            a function that puts everything back.
+
+        Raises:
+            ConfigError: no policy is meant, or one refuses an option; nothing is changed then.
+
+        Example:
+            >>> registry = Registry()
+            >>> retry = registry.pipeline("pay").policies[2]
+            >>> undo = registry.apply({"retry": {"attempts": lambda attempts: attempts - 1}})
+            >>> retry.settings.attempts; undo(); retry.settings.attempts
+            2
+            3
+        """
+        undo: list[Callable[[], None]] = []
+        try:
+            for target, options in overrides.items():
+                meant = [
+                    policy
+                    for path, policy in self.policies()
+                    if target in (path, path.partition("/")[2], getattr(policy, "kind", None))
+                ]
+                if not meant:
+                    raise ConfigError(f"there is no policy {target!r}")  # noqa: TRY301  undone below like any other
+                for policy in meant:
+                    undo.append(reconfigured(policy, options))
+        except ConfigError:
+            _undo(undo)
+            raise
+        return lambda: _undo(undo)
+
+
+def _undo(steps: list[Callable[[], None]]) -> None:
+    """Take steps back in their reverse order, once."""
+    while steps:
+        steps.pop()()
