@@ -20,7 +20,7 @@ class BreakerSettings:
     """The options of a `CircuitBreaker`, which describes them; validated as a whole."""
 
     failure_rate: float | None = 0.5
-    window: Window = TimeWindow(60.0)  # noqa: RUF009  frozen, and only says what is meant
+    window: Window | float = 60.0
     minimum_calls: int = 20
     slow_call_duration: float | None = None
     slow_call_rate: float = 1.0
@@ -41,8 +41,7 @@ class BreakerSettings:
         if self.failure_rate is not None:
             number("failure_rate", self.failure_rate, above=0, high=1)
         if not isinstance(self.window, CountWindow | TimeWindow):
-            message = f"window must be a CountWindow or a TimeWindow, got {self.window!r}"
-            raise ConfigError(message)
+            number("window", self.window, above=0)
         integer("minimum_calls", self.minimum_calls)
         if self.slow_call_duration is not None:
             number("slow_call_duration", self.slow_call_duration, above=0)
@@ -62,6 +61,13 @@ class BreakerSettings:
         number("half_open_max_wait", self.half_open_max_wait, above=0)
         Classifier(on=self.on, ignore=self.ignore, failed_result=self.failed_result)
         is_observing(self.mode)
+
+    @property
+    def shape(self) -> Window:
+        """The window that `window` means; a number is seconds."""
+        if isinstance(self.window, CountWindow | TimeWindow):
+            return self.window
+        return TimeWindow(self.window)
 
     @property
     def needed(self) -> int:

@@ -14,7 +14,7 @@ from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback
 from resilience.core.verdict import Verdict
-from resilience.core.window import CountWindow, TimeWindow, Window
+from resilience.core.window import CountWindow, Window
 from resilience.errors import CircuitOpen
 from resilience.policies.base import GuardPolicy
 from resilience.policies.breaker_events import (
@@ -47,7 +47,7 @@ class CircuitBreaker(GuardPolicy[int]):
         name: what events, errors and statistics call it.
         failure_rate: share of failed calls at which it opens, in (0, 1]; None: not judged. Default 0.5, as
             resilience4j.
-        window: `CountWindow(calls)` or `TimeWindow(seconds)`. Default the last 60 s: failures of yesterday's quiet night
+        window: `CountWindow(calls)`, `TimeWindow(seconds)`, or just seconds. Default the last 60 s: failures of yesterday's quiet night
             say nothing about now, as a count window would have it.
         minimum_calls: calls the window must hold before its rates are judged (a count window smaller than that: its
             size). Default 20, as Hystrix; the 100 of resilience4j and Polly are seldom reached by one worker.
@@ -99,7 +99,7 @@ class CircuitBreaker(GuardPolicy[int]):
         *,
         name: str | None = None,
         failure_rate: float | None = 0.5,
-        window: Window = TimeWindow(60.0),  # noqa: B008  frozen, and only says what is meant
+        window: Window | float = 60.0,
         minimum_calls: int = 20,
         slow_call_duration: float | None = None,
         slow_call_rate: float = 1.0,
@@ -153,7 +153,7 @@ class CircuitBreaker(GuardPolicy[int]):
                 mode=mode,
             )
         )
-        self._counts = self.settings.window.start()
+        self._counts = self.settings.shape.start()
         self._passing = (
             self._generation
         )  # the token of calls that need no look; _UNCOUNTED when each needs one
@@ -334,7 +334,7 @@ class CircuitBreaker(GuardPolicy[int]):
         return max(settings.open_duration, min(self._wait * settings.open_factor, settings.open_cap))
 
     def _start_over(self) -> None:
-        self._counts = self.settings.window.start()
+        self._counts = self.settings.shape.start()
         self._consecutive = 0
         self._wait = 0.0
         self._told = False
@@ -412,6 +412,6 @@ class CircuitBreaker(GuardPolicy[int]):
             ConfigError: an option is unknown or outside its range; nothing was changed.
         """
         settings = changed(self.settings, options)
-        if settings.window != self.settings.window and self._passing:
-            self._counts = settings.window.start()
+        if settings.shape != self.settings.shape and self._passing:
+            self._counts = settings.shape.start()
         self._apply(settings)

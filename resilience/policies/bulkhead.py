@@ -1,0 +1,211 @@
+"""Bulkhead: at most so many calls at once, and a bounded queue before them."""
+
+# ruff: noqa: ARG002  a guard is told more of a call than this one needs
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import CallContext, Clock
+from resilience.core.validate import choice, integer, number
+from resilience.errors import BulkheadFull
+from resilience.policies.base import GuardPolicy
+from resilience.policies.events import CallRejected
+from resilience.policies.settings import Mode, changed, is_observing
+
+__all__ = ["Bulkhead", "BulkheadSettings", "BulkheadStatistics"]
+
+_PERMIT = 1  # all permits are alike
+
+
+@dataclass(frozen=True, slots=True)
+class BulkheadStatistics:
+    """What a bulkhead knows at one moment.
+
+    Args:
+        name: name of the bulkhead.
+        limit: calls allowed at once.
+        in_flight: calls inside; above `limit` after it was lowered, or in `observe` mode.
+        waiting: calls in the queue.
+        rejected: calls refused so far; in `observe` mode, that would have been refused or made to wait.
+    """
+
+    name: str
+    limit: int
+    in_flight: int
+    waiting: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkheadSettings:
+    """The options of a `Bulkhead`, which describes them; validated as a whole."""
+
+    limit: int = 25
+    queue: int = 0
+    max_wait: float | None = None
+    order: Literal["fifo", "lifo"] = "fifo"
+    mode: Mode = "normal"
+
+    def __post_init__(self) -> None:
+        integer("limit", self.limit)
+        integer("queue", self.queue, low=0)
+        if self.max_wait is not None:
+            number("max_wait", self.max_wait, above=0)
+        choice("order", self.order, ("fifo", "lifo"))
+        is_observing(self.mode)
+
+
+class Bulkhead(GuardPolicy[int]):
+    """Keeps one slow dependency from taking every task of the process: at most `limit` calls at once.
+
+    What comes beyond waits in a queue of at most `queue` calls, or is refused. A permit goes straight from the call that
+    ends to the next in the queue, so nobody overtakes; a cancelled call or waiter loses none. It belongs to one thread;
+    its callers may be on different event loops.
+
+    Args:
+        limit: calls at once, at least 1. Default 25, as resilience4j.
+        queue: calls that may wait, at least 0. Default 0, as Polly: a queue hides an overload until it is long.
+        max_wait: seconds a call waits at most, above 0; None (default): until its turn.
+        order: `fifo`, or `lifo`: newest first, since under overload the oldest have often been given up already
+            (as Netflix's blocking limiter). Default `fifo`.
+        name: what events, errors and statistics call it.
+        mode: `normal`, or `observe`: all the same, but nobody waits or is refused.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option is outside its range.
+
+    Example:
+        >>> async def main():
+        ...     bulkhead = Bulkhead(1, queue=1)
+        ...     async def work():
+        ...         await asyncio.sleep(0)
+        ...         return "done"
+        ...     return await asyncio.gather(*(bulkhead.call(work) for _ in range(3)), return_exceptions=True)
+        >>> asyncio.run(main())
+        ['done', 'done', BulkheadFull("bulkhead 'bulkhead' is full")]
+    """
+
+    kind = "bulkhead"
+
+    def __init__(
+        self,
+        limit: int = 25,
+        *,
+        queue: int = 0,
+        max_wait: float | None = None,
+        order: Literal["fifo", "lifo"] = "fifo",
+        name: str | None = None,
+        mode: Mode = "normal",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__(name=name, clock=clock)
+        self._in_flight = 0
+        self._rejected = 0
+        # An OrderedDict, since both ends and any waiter in between can be taken out at once.
+        self._waiters: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
+        self._apply(BulkheadSettings(limit=limit, queue=queue, max_wait=max_wait, order=order, mode=mode))
+
+    def _apply(self, settings: BulkheadSettings) -> None:
+        self.settings = settings
+        self._limit = settings.limit
+        self._observing = is_observing(settings.mode)
+
+    def enter(self, now: float, context: CallContext | None) -> int | None:
+        """Take a permit; None when the call has to wait for one.
+
+        Raises:
+            BulkheadFull: the queue is full too.
+        """
+        if self._in_flight < self._limit:
+            self._in_flight += 1
+            return _PERMIT
+        if not self._observing and len(self._waiters) < self.settings.queue:
+            return None
+        self._reject("full", now)
+        self._in_flight += 1  # observing: it goes on
+        return _PERMIT
+
+    def _reject(self, reason: str, now: float) -> None:
+        """Refuse, or when observing only say so."""
+        self._rejected += 1
+        if self.events:
+            self.events.emit(CallRejected(self.name, self.kind, reason, now, None, self._observing))
+        if not self._observing:
+            raise BulkheadFull(f"bulkhead {self.name!r} is full", policy=self.name)
+
+    async def wait(self, context: CallContext | None) -> int:
+        """Wait in the queue for a permit; cancelled, leave nothing behind.
+
+        Raises:
+            BulkheadFull: it took longer than `max_wait`.
+        """
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        max_wait = self.settings.max_wait
+        timer = (
+            None
+            if max_wait is None
+            else self.clock.call_at(self.clock.monotonic() + max_wait, lambda: self._give_up(waiter))
+        )
+        try:
+            admitted = await waiter
+        except BaseException:
+            self._waiters.pop(waiter, None)
+            if waiter.done() and not waiter.cancelled() and waiter.result():
+                self._release()  # the permit had come, but the task was cancelled before it could run
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if not admitted:
+            self._reject("waited", self.clock.monotonic())
+        return _PERMIT
+
+    def _give_up(self, waiter: asyncio.Future[bool]) -> None:
+        if not waiter.done():
+            del self._waiters[waiter]
+            waiter.set_result(False)
+
+    def leave(
+        self,
+        token: int,
+        result: object,
+        error: BaseException | None,
+        started: float,
+        now: float,
+    ) -> None:
+        """Give the permit to the next in the queue, or back."""
+        self._release()
+
+    def _release(self) -> None:
+        self._in_flight -= 1
+        if self._waiters:
+            self._admit_waiters()
+
+    def _admit_waiters(self) -> None:
+        newest_first = self.settings.order == "lifo"
+        while self._waiters and (self._in_flight < self._limit or self._observing):
+            waiter, _ = self._waiters.popitem(last=newest_first)
+            # A cancelled waiter has not run yet to take itself out; a closed loop will never run again.
+            if not waiter.done() and not waiter.get_loop().is_closed():
+                self._in_flight += 1
+                waiter.set_result(True)
+
+    def statistics(self) -> BulkheadStatistics:
+        """Say how it stands."""
+        return BulkheadStatistics(self.name, self._limit, self._in_flight, len(self._waiters), self._rejected)
+
+    def reconfigure(self, **options: Any) -> None:
+        """Change options while it works: calls in flight stay, and so do those that wait.
+
+        Raises:
+            ConfigError: an option is unknown or outside its range; nothing was changed.
+        """
+        self._apply(changed(self.settings, options))
+        self._admit_waiters()

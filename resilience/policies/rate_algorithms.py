@@ -1,0 +1,133 @@
+"""Token bucket, GCRA and sliding window: from when on may the next call go, or the one after so many others?
+
+Each says of a call the moment from which it may go, and `take` compares with that same figure. So a call that comes
+again exactly when it was told to is let through, and one that sleeps until then never wakes a rounding error too early.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Protocol
+
+__all__ = ["ALGORITHMS", "Gcra", "RateAlgorithm", "SlidingWindow", "TokenBucket"]
+
+# Sums of intervals and readings of the clock differ in their last bits; a call may be that many seconds early.
+_EARLY = 1e-9
+
+
+class RateAlgorithm(Protocol):
+    """The state of one rate limit: `burst` calls at once, `rate` in each `per` seconds."""
+
+    def __init__(self, rate: float, per: float, burst: int) -> None: ...
+
+    def take(self, now: float) -> bool:
+        """Let one call go at `now` and count it, or say no."""
+
+    def ready_at(self, position: int) -> float:
+        """The moment from which the `position`-th call from now may go, where 1 is the next and nobody is let by."""
+
+    def adjust(self, rate: float, per: float, burst: int) -> None:
+        """Go on with other figures; what was counted stays."""
+
+
+class TokenBucket:
+    """Tokens drip in evenly, up to `burst`; a call takes one."""
+
+    __slots__ = ("_at", "_burst", "_interval", "_tokens")
+
+    def __init__(self, rate: float, per: float, burst: int) -> None:
+        self._tokens = float(burst)
+        self._at = -math.inf
+        self.adjust(rate, per, burst)
+
+    def take(self, now: float) -> bool:
+        """Take a token, if there is a whole one."""
+        if now < self._at + (1.0 - self._tokens) * self._interval - _EARLY:
+            return False
+        tokens = self._tokens + (now - self._at) / self._interval
+        if tokens > self._burst:  # noqa: PLR1730  calling min() would cost as much as all the rest
+            tokens = self._burst
+        self._tokens = tokens - 1.0
+        self._at = now
+        return True
+
+    def ready_at(self, position: int) -> float:
+        """When so many tokens will have dripped in."""
+        return self._at + (position - self._tokens) * self._interval
+
+    def adjust(self, rate: float, per: float, burst: int) -> None:
+        """Change the drip and the size of the bucket."""
+        self._interval = per / rate
+        self._burst = float(burst)
+        self._tokens = min(self._tokens, self._burst)
+
+
+class Gcra:
+    """The generic cell rate algorithm (ITU-T I.371): one moment, at which an even stream would have its next call.
+
+    A call may come up to `burst - 1` intervals before it. What it lets by is what a token bucket lets by.
+    """
+
+    __slots__ = ("_due", "_interval", "_tolerance")
+
+    def __init__(self, rate: float, per: float, burst: int) -> None:
+        self._due = -math.inf
+        self.adjust(rate, per, burst)
+
+    def take(self, now: float) -> bool:
+        """Move the moment on by an interval, if the call is not too early."""
+        due = self._due
+        if now < due - self._tolerance - _EARLY:
+            return False
+        self._due = (due if due > now else now) + self._interval  # noqa: FURB136  as above
+        return True
+
+    def ready_at(self, position: int) -> float:
+        """When the even stream will be so many calls further."""
+        return self._due - self._tolerance + (position - 1) * self._interval
+
+    def adjust(self, rate: float, per: float, burst: int) -> None:
+        """Change the interval and how early a call may be."""
+        self._interval = per / rate
+        self._tolerance = (burst - 1) * self._interval
+
+
+class SlidingWindow:
+    """At most `burst` calls in any window of `burst * per / rate` seconds; it remembers when each of them went."""
+
+    __slots__ = ("_span", "_taken")
+
+    def __init__(self, rate: float, per: float, burst: int) -> None:
+        self._taken: deque[float] = deque()
+        self.adjust(rate, per, burst)
+
+    def take(self, now: float) -> bool:
+        """Let a call go, if the one that stands `burst` before it has left the window."""
+        taken = self._taken
+        if len(taken) == taken.maxlen and now < taken[0] + self._span - _EARLY:
+            return False
+        taken.append(now)
+        return True
+
+    def ready_at(self, position: int) -> float:
+        """When the call that stands `burst` before it leaves the window, which may itself be still to come."""
+        taken = self._taken
+        burst = taken.maxlen or 1
+        if len(taken) < burst:
+            return -math.inf
+        windows, place = divmod(position - 1, burst)
+        return taken[place] + (windows + 1) * self._span
+
+    def adjust(self, rate: float, per: float, burst: int) -> None:
+        """Change the window; the newest calls stay in it."""
+        self._span = burst * per / rate
+        self._taken = deque(self._taken, burst)
+
+
+ALGORITHMS: dict[str, type[RateAlgorithm]] = {
+    "token_bucket": TokenBucket,
+    "gcra": Gcra,
+    "sliding_window": SlidingWindow,
+}
+"""By the names that options use."""
