@@ -131,7 +131,8 @@ class Rings:
         place = bisect_right(times, when)
         after, after_at = (rows[place], times[place]) if place < len(times) else (newest, self.newest_at)
         if place == 0:
-            if after_at > self.first_at:  # older rows are gone: what is left begins here
+            complete = len(times) < ring.size if is_long else after_at <= self.first_at
+            if not complete:  # older rows are gone: what is left begins here
                 return _exact(after, after_at, long=is_long)
             return Edge(when, None, float("-inf"), after, after_at, is_long)
         before, before_at = rows[place - 1], times[place - 1]

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from operator import itemgetter
+from typing import NamedTuple
 
 from resilience.core.ports import Labels, Matcher
 from resilience.errors import QueryError
@@ -51,6 +52,14 @@ def _reader(series: Sequence[Series], *, long: bool) -> Reader:
     return read
 
 
+class Origins(NamedTuple):
+    """Where series begin: times, values at these, and the latest time of each and all before it."""
+
+    times: Sequence[float]
+    values: Sequence[float]
+    latest: Sequence[float]
+
+
 class Part:
     """The series of a selection that live in one table, in the order of their birth."""
 
@@ -61,7 +70,7 @@ class Part:
         self.cumulative = all(one.cumulative for one in self.series)
         self._kept = False
         self._kept_looked = 0
-        self._births: dict[bool, list[float]] = {}
+        self._origins: dict[bool, Origins] = {}
         self._readers: dict[tuple[int, bool], Reader] = {}
 
     @property
@@ -74,11 +83,17 @@ class Part:
 
     def older(self, when: float, *, long: bool) -> int:
         """How many of the series, from the first, were all there before `when`."""
-        births = self._births.get(long)
-        if births is None:
-            births = list(accumulate((one.since if long else one.birth for one in self.series), max))
-            self._births[long] = births
-        return len(births) if births[-1] < when else bisect_left(births, when)
+        latest = self.origins(long=long).latest
+        return len(latest) if latest[-1] < when else bisect_left(latest, when)
+
+    def origins(self, *, long: bool) -> Origins:
+        """Where the series begin, in the rings or in the long rows; only for those that are kept there."""
+        origins = self._origins.get(long)
+        if origins is None:
+            times = [one.since if long else one.birth for one in self.series]
+            values = [one.origin if long else 0.0 for one in self.series]
+            origins = self._origins[long] = Origins(times, values, list(accumulate(times, max)))
+        return origins
 
     def read(self, row: Row, count: int, *, long: bool) -> Sequence[float]:
         """The values of the first `count` series in a row that has them."""

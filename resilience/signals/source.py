@@ -146,15 +146,22 @@ def _values(part: Part, edge: Edge) -> Sequence[float]:
             share = (edge.at - edge.before_at) / (edge.after_at - edge.before_at)
             after = part.read(edge.after, count, long=long)
             known = [old + (new - old) * share for old, new in zip(values, after, strict=True)]
+            if count == size:
+                return known
         elif count == size:
             return values
         else:
             known = list(values)
-    for series in part.series[count:]:
-        since, origin = (series.since, series.origin) if long else (series.birth, 0.0)
+    times, origins, _ = part.origins(long=long)
+    if min(times[count:]) >= edge.at:
+        known.extend(origins[count:])
+        return known
+    for place in range(count, size):
+        since, origin = times[place], origins[place]
         if since >= edge.at or since >= edge.after_at:
             known.append(origin)
         else:
+            series = part.series[place]
             new = edge.after[series.position] if long else series.value(edge.after)
             known.append(origin + (new - origin) * (edge.at - since) / (edge.after_at - since))
     return known
