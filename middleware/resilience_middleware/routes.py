@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from resilience.reliability import Reliability
 from resilience_middleware.security import Access, may
-
-if TYPE_CHECKING:
-    from resilience.reliability import Reliability
 
 __all__ = ["ENDPOINTS", "Endpoint", "reliability_app", "routes"]
 
-Handler: TypeAlias = Callable[["Reliability", Request], Awaitable[Response]]
+Handler: TypeAlias = Callable[[Reliability, Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
 from resilience.core.log import log
 from resilience.errors import ConfigError
+from resilience.reliability import Reliability
 from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.problem import ProblemBody, render
 from resilience_middleware.routes import routes
-
-if TYPE_CHECKING:
-    from resilience.reliability import Reliability
 
 __all__ = ["install"]
 

@@ -1,0 +1,151 @@
+"""One guarded call: what is released, what is counted, what is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.verdict import Verdict
+from resilience.errors import CircuitOpen, ConfigError
+from resilience.http.calls import HttpCalls
+from resilience.http.rules import says_later
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.retry import Retry
+from resilience.policies.retry_switch import retries_without_waiting
+
+
+@dataclass(eq=False)
+class Answer:
+    status: int
+    released: bool = False
+
+
+def calls_of(guard, log=None, **options):
+    def release(answer):
+        assert not answer.released
+        answer.released = True
+
+    def record(*seen):
+        log.append(seen[:5])
+
+    return HttpCalls(
+        lambda host: guard,
+        status=lambda answer: answer.status,
+        release=release,
+        clock=SYSTEM_CLOCK,
+        record=None if log is None else record,
+        **options,
+    )
+
+
+def retrying():
+    return Pipeline(Retry(3, on_result=says_later))
+
+
+async def send(calls, attempt, *, repeatable=True):
+    with retries_without_waiting():
+        return await calls.send(attempt, method="GET", host="h", repeatable=repeatable)
+
+
+async def test_each_failed_answer_is_released_before_the_next_attempt():
+    answers = []
+
+    async def attempt():
+        assert all(answer.released for answer in answers)
+        answers.append(Answer(503))
+        return answers[-1]
+
+    last = await send(calls_of(retrying()), attempt)
+    assert last is answers[-1]
+    assert [answer.released for answer in answers] == [True, True, False]
+
+
+async def test_an_answer_is_released_when_a_later_attempt_raises():
+    first = Answer(503)
+    script = [first, OSError(), OSError()]
+
+    async def attempt():
+        outcome = script.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    with pytest.raises(OSError):
+        await send(calls_of(retrying()), attempt)
+    assert first.released
+
+
+async def test_a_call_that_is_not_repeatable_is_made_once():
+    made = []
+
+    async def attempt():
+        made.append(Answer(503))
+        return made[-1]
+
+    assert (await send(calls_of(retrying()), attempt, repeatable=False)).status == 503
+    assert len(made) == 1
+
+
+async def test_attempts_are_counted_one_by_one():
+    log = []
+    script = [Answer(503), OSError(), Answer(200)]
+
+    async def attempt():
+        outcome = script.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    await send(calls_of(retrying(), log, name="shop"), attempt)
+    assert log == [
+        ("shop", "h", "GET", "503", Verdict.FAILURE),
+        ("shop", "h", "GET", "", Verdict.FAILURE),
+        ("shop", "h", "GET", "200", Verdict.SUCCESS),
+    ]
+
+
+async def test_a_refusal_inside_an_attempt_is_rejected_and_a_cancellation_cancelled():
+    log = []
+
+    async def refused():
+        raise CircuitOpen("open")
+
+    async def hangs():
+        await asyncio.Event().wait()
+
+    calls = calls_of(retrying(), log)
+    with pytest.raises(CircuitOpen):
+        await send(calls, refused)
+    task = asyncio.create_task(send(calls, hangs))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [seen[4] for seen in log] == [Verdict.REJECTED, Verdict.CANCELLED]
+
+
+async def test_the_host_forgotten_first_is_the_one_not_called_for_longest():
+    made = []
+
+    def guard(host):
+        made.append(host)
+        return retrying()
+
+    async def attempt():
+        return Answer(200)
+
+    calls = HttpCalls(
+        guard, status=lambda answer: answer.status, release=lambda answer: None, clock=SYSTEM_CLOCK, hosts=2
+    )
+    for host in ("a", "b", "a", "c", "a", "b"):
+        await calls.send(attempt, method="GET", host=host, repeatable=True)
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_no_hosts_is_refused():
+    with pytest.raises(ConfigError, match="hosts"):
+        calls_of(retrying(), hosts=0)
