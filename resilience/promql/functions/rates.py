@@ -1,0 +1,102 @@
+"""How fast something changes: rates of counters, deltas of gauges, as Prometheus extrapolates them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from resilience.core.ports import Samples
+from resilience.promql.functions.registry import each_series, general, over_time
+from resilience.promql.nodes import Call, Range
+from resilience.promql.scope import Closure, Scope
+from resilience.promql.values import Picker, Vector, Window
+
+__all__: list[str] = []
+
+
+def _extrapolated(samples: Samples, window: Window, *, counter: bool, old: bool) -> float | None:
+    """The change over a whole window, from the samples in it (Prometheus' `extrapolatedRate`).
+
+    Args:
+        samples: those of one series.
+        window: the bounds to extrapolate to.
+        counter: whether a fall is a reset, and zero the least a counter can have been.
+        old: bound the beginning by zero before it is compared with the sampling interval, as 2.x does.
+    """
+    times, values = samples.times, samples.values
+    if len(times) < 2:  # noqa: PLR2004  a change needs two
+        return None
+    change = values[-1] - values[0]
+    if counter:
+        change += sum(before for before, after in pairwise(values) if after < before)
+    sampled = times[-1] - times[0]
+    average = sampled / (len(times) - 1)
+    threshold = average * 1.1
+    before, after = times[0] - window.start, window.end - times[-1]
+    to_zero = sampled * (values[0] / change) if counter and change > 0 and values[0] >= 0 else before
+    if old:
+        before = min(before, to_zero)
+    # The series is taken to begin, or end, half an interval away when the window's bound is farther than one.
+    if before >= threshold:
+        before = average / 2
+    if after >= threshold:
+        after = average / 2
+    if not old:
+        before = min(before, to_zero)
+    return change * ((sampled + before + after) / sampled)
+
+
+def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Closure]:
+    def build(scope: Scope, call: Call) -> Closure:
+        (argument,) = call.arguments
+        ranged = scope.compile(argument)
+        pick = Picker()
+
+        def scan(at: float) -> Vector:
+            window: Window = ranged(at)
+            indices, values = each_series(
+                window, lambda samples: _extrapolated(samples, window, counter=counter, old=scope.closed)
+            )
+            if per_second:
+                length = window.length
+                values = [value / length for value in values]
+            return Vector(pick(window.labels, indices), values, drop=True)
+
+        if not counter or not isinstance(argument, Range):
+            return scan
+        source, length = scope.source, argument.window
+        selection = source.select(argument.selector.matchers)
+        when = scope.when(argument.selector.anchor, argument.selector.offset)
+
+        def run(at: float) -> Vector:
+            end = when(at)
+            found = source.increase(selection, round(end - length, 6), end)
+            if found is None:
+                return scan(at)
+            indices, values = found
+            scope.spend(len(indices))
+            if per_second:
+                values = [value / length for value in values]
+            return Vector(pick(selection.labels, indices), values, drop=True)
+
+        return run
+
+    return build
+
+
+general("rate", "matrix")(_changing(counter=True, per_second=True))
+general("increase", "matrix")(_changing(counter=True, per_second=False))
+general("delta", "matrix")(_changing(counter=False, per_second=False))
+
+
+@over_time("irate")
+def _irate(samples: Samples, window: Window) -> float | None:  # noqa: ARG001  the family's signature
+    if len(samples.times) < 2:  # noqa: PLR2004  a change needs two
+        return None
+    (before, last), elapsed = samples.values[-2:], samples.times[-1] - samples.times[-2]
+    return (last if last < before else last - before) / elapsed
+
+
+@over_time("idelta")
+def _idelta(samples: Samples, window: Window) -> float | None:  # noqa: ARG001  the family's signature
+    return samples.values[-1] - samples.values[-2] if len(samples.values) > 1 else None

@@ -1,0 +1,129 @@
+"""Text -> tokens, each with its place."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, NoReturn
+
+from resilience.errors import QueryError
+
+__all__ = ["MAX_LENGTH", "Token", "fail", "tokens", "unquote"]
+
+MAX_LENGTH = 10_000
+"""Longest expression that is read, in characters."""
+
+
+class Token(NamedTuple):
+    """One token: `kind` is `number`, `duration`, `string`, `name`, `end`, or the operator itself."""
+
+    kind: str
+    text: str
+    position: int
+
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+|\#[^\n]*)
+  | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
+  | (?P<duration>(?:[0-9]+(?:ms|[smhdwy]))+)(?![0-9A-Za-z_.])
+  | (?P<number>0[xX][0-9a-fA-F_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)(?![0-9A-Za-z_.])
+  | (?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
+  | (?P<operator>==|!=|=~|!~|<=|>=|[-+*/%^<>=(){},@\[\]:])
+    """,
+    re.VERBOSE,
+)
+# Inside brackets a colon divides the range from the step; outside it is part of a metric's name.
+_IN_BRACKETS = re.compile(
+    _TOKEN.pattern.replace("[A-Za-z_:][A-Za-z0-9_:]*", "[A-Za-z_][A-Za-z0-9_]*"), re.VERBOSE
+)
+
+_ESCAPE = re.compile(
+    rb"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL
+)
+_SIMPLE = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"v": b"\v",
+    b"\\": b"\\",
+}
+
+
+def fail(message: str, text: str, position: int) -> NoReturn:
+    """Refuse `text` at a place.
+
+    Raises:
+        QueryError: always.
+    """
+    raise QueryError(message, text=text, position=position)
+
+
+def tokens(text: str) -> list[Token]:
+    """Divide an expression; the last token is of kind `end`.
+
+    Args:
+        text: at most `MAX_LENGTH` characters.
+
+    Returns:
+        the tokens without spaces and comments.
+
+    Raises:
+        QueryError: it is too long, or something in it is no token.
+
+    Example:
+        >>> [token.kind for token in tokens("foo[5m]")]
+        ['name', '[', 'duration', ']', 'end']
+    """
+    if len(text) > MAX_LENGTH:
+        fail(f"the expression has {len(text)} characters, at most {MAX_LENGTH} are allowed", text, MAX_LENGTH)
+    found: list[Token] = []
+    position, brackets = 0, 0
+    while position < len(text):
+        match = (_IN_BRACKETS if brackets else _TOKEN).match(text, position)
+        if match is None:
+            what = "string that is not closed" if text[position] in "\"'`" else "character"
+            fail(f"unexpected {what} {text[position : position + 1]!r}", text, position)
+        kind, word = str(match.lastgroup), match.group()
+        if kind == "operator":
+            kind = word
+            brackets += (word == "[") - (word == "]")
+        if kind != "space":
+            found.append(Token(kind, word, position))
+        position = match.end()
+    found.append(Token("end", "", len(text)))
+    return found
+
+
+def unquote(literal: str, text: str, position: int) -> str:
+    """What a string literal means, with Go's escapes; a back-quoted one is raw.
+
+    Args:
+        literal: the literal with its quotes.
+        text: the whole expression, for the message.
+        position: where the literal begins in it.
+
+    Raises:
+        QueryError: an escape is unknown, or the bytes are no UTF-8.
+    """
+    quote, body = literal[0], literal[1:-1]
+    if quote == "`" or "\\" not in body:
+        return body
+
+    def character(match: re.Match[bytes]) -> bytes:
+        byte, octal, short, long, other = match.groups()
+        if byte or octal:
+            code = int(byte, 16) if byte else int(octal, 8)
+            return bytes([code]) if code < 256 else fail("escape is no byte", text, position)  # noqa: PLR2004  # a byte
+        if short or long:
+            return chr(int(short or long, 16)).encode()
+        if other == quote.encode():
+            return quote.encode()
+        return _SIMPLE[other]
+
+    try:
+        return _ESCAPE.sub(character, body.encode()).decode()
+    except (KeyError, ValueError, OverflowError):
+        fail(f"string {literal} has an escape that is not known or is no UTF-8", text, position)

@@ -1,0 +1,101 @@
+"""What the closures of one compilation share: where samples come from, the rules of time, and what has been spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from resilience.core.ports import SampleSource
+from resilience.errors import QueryError
+from resilience.promql.nodes import Anchor, Node
+
+__all__ = ["MAX_SAMPLES", "MAX_STEPS", "Closure", "Scope"]
+
+MAX_SAMPLES = 50_000_000
+"""Most samples that one evaluation may load (Prometheus' `--query.max-samples`)."""
+
+MAX_STEPS = 11_000
+"""Most steps of a range that is evaluated (Prometheus' API has the same bound)."""
+
+MAX_SUBQUERY_STEPS = 1_000_000
+"""Most steps of all subqueries in one evaluation, each of which evaluates an expression."""
+
+Closure: TypeAlias = Callable[[float], Any]
+"""A compiled expression: of a time of the source, to a float, a str, a Vector or a Window."""
+
+
+class Scope:
+    """Shared by the closures of one compilation.
+
+    Args:
+        source: where samples come from.
+        lookback: seconds after which the newest sample of a series is too old.
+        semantics: 3 for left-open windows, 2 for those of Prometheus 2.x, which are closed.
+        interval: seconds between the steps of a subquery that names none.
+        compile_node: compiles an expression below.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        *,
+        lookback: float,
+        semantics: int,
+        interval: float,
+        compile_node: Callable[[Node], Closure],
+    ) -> None:
+        self.source = source
+        self.lookback = lookback
+        self.closed = semantics == 2  # noqa: PLR2004  the major version
+        self.interval = interval
+        self.compile = compile_node
+        self.start = 0.0
+        self.end = 0.0
+        self._samples = 0
+        self._steps = 0
+
+    def begin(self, start: float, end: float) -> None:
+        """Start an evaluation of `start` to `end`, which `@ start()` and `@ end()` mean."""
+        self.start, self.end = start, end
+        self._samples = self._steps = 0
+
+    def spend(self, samples: int) -> None:
+        """Count samples that were loaded.
+
+        Raises:
+            QueryError: they are too many.
+        """
+        self._samples += samples
+        if self._samples > MAX_SAMPLES:
+            raise QueryError(f"the query loads more than {MAX_SAMPLES} samples")
+
+    def spend_steps(self, steps: int) -> None:
+        """Count steps of a subquery.
+
+        Raises:
+            QueryError: they are too many.
+        """
+        self._steps += steps
+        if self._steps > MAX_SUBQUERY_STEPS:
+            raise QueryError(f"the query's subqueries have more than {MAX_SUBQUERY_STEPS} steps")
+
+    def when(self, anchor: Anchor, offset: float) -> Closure:
+        """Compile `@` and `offset`: from the time of evaluation to the one that is looked at.
+
+        Rounded to the microsecond: `2.3 - 0.3` must find the sample at 2.
+        """
+        if anchor is None:
+            if not offset:
+                return lambda at: at
+            return lambda at: round(at - offset, 6)
+        if anchor == "start":
+            return lambda _: round(self.start - offset, 6)
+        if anchor == "end":
+            return lambda _: round(self.end - offset, 6)
+        return lambda _: round(anchor - offset - self.source.epoch, 6)
+
+    def left(self, end: float, window: float) -> float:
+        """Where the window that ends at `end` begins; the source leaves out what is just there."""
+        start = round(end - window, 6)
+        return math.nextafter(start, -math.inf) if self.closed else start

@@ -1,0 +1,96 @@
+"""Instant selectors, ranges and subqueries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from resilience.core.ports import Labels, Samples
+from resilience.promql.nodes import Range, Selector, Subquery
+from resilience.promql.scope import Closure, Scope
+from resilience.promql.values import Drop, Picker, Vector, Window, drop_flags
+
+__all__ = ["instant", "newest", "ranged", "subquery"]
+
+Newest = tuple[Sequence[Labels], Sequence[int], Sequence[float], Sequence[float]]
+
+
+def newest(scope: Scope, node: Selector) -> Callable[[float], Newest]:
+    """Compile a selector to what a source's `at` answers, after the label sets that its indices mean."""
+    source = scope.source
+    selection = source.select(node.matchers)
+    when = scope.when(node.anchor, node.offset)
+
+    def look(at: float) -> Newest:
+        moment = when(at)
+        lookback = moment - scope.left(moment, scope.lookback) if scope.closed else scope.lookback
+        indices, values, times = source.at(selection, moment, lookback)
+        scope.spend(len(indices))
+        return selection.labels, indices, values, times
+
+    return look
+
+
+def instant(scope: Scope, node: Selector) -> Closure:
+    """Compile a selector to a vector."""
+    look = newest(scope, node)
+    pick = Picker()
+
+    def run(at: float) -> Vector:
+        labels, indices, values, _ = look(at)
+        return Vector(pick(labels, indices), values)
+
+    return run
+
+
+def ranged(scope: Scope, node: Range) -> Closure:
+    """Compile a range to a window of samples."""
+    source, length = scope.source, node.window
+    selection = source.select(node.selector.matchers)
+    when = scope.when(node.selector.anchor, node.selector.offset)
+
+    def run(at: float) -> Window:
+        end = when(at)
+        samples = source.samples(selection, scope.left(end, length), end)
+        scope.spend(sum(len(one.times) for one in samples))
+        return Window(selection.labels, samples, end, length, at)
+
+    return run
+
+
+def subquery(scope: Scope, node: Subquery) -> Closure:
+    """Compile a subquery: its steps are the multiples of its interval in Unix time, whatever the time it is asked at."""
+    source, length = scope.source, node.window
+    when = scope.when(node.anchor, node.offset)
+    inner = scope.compile(node.expression)
+    interval = node.step or scope.interval
+    # Steps are counted in Prometheus' milliseconds: sums of 0.1 s would drift off the samples.
+    step = max(1, round(interval * 1000))
+
+    def run(at: float) -> Window:
+        end = when(at)
+        epoch = source.epoch
+        last = round((end + epoch) * 1000)
+        bound = last - round(length * 1000)
+        first = math.ceil(bound / step) * step
+        if first == bound and not scope.closed:
+            first += step
+        steps = range(first, last + 1, step)
+        scope.spend_steps(len(steps))
+        found: dict[Labels, tuple[list[float], list[float], bool]] = {}
+        for moment in steps:
+            time = moment / 1000 - epoch
+            vector: Vector = inner(time)
+            flags = drop_flags(vector.drop, len(vector))
+            for labels, value, flag in zip(vector.labels, vector.values, flags, strict=True):
+                series = found.get(labels)
+                if series is None:
+                    series = found[labels] = ([], [], flag)
+                series[0].append(time)
+                series[1].append(value)
+        samples = [Samples(times, values) for times, values, _ in found.values()]
+        scope.spend(sum(len(one.times) for one in samples))
+        drop: Drop = [flag for _, _, flag in found.values()]
+        return Window(list(found), samples, end, length, at, drop)
+
+    return run
