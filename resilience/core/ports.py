@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -28,6 +28,7 @@ __all__ = [
     "Policy",
     "Put",
     "Recorder",
+    "Repeating",
     "SampleSink",
     "SampleSource",
     "Samples",
@@ -85,12 +86,14 @@ class CallContext:
         criticality: 0 sheddable, 1 degradable, 2 normal, 3 critical; what is shed goes from the lowest up.
         idempotent: whether it may be sent twice; None when nobody said.
         deadline: monotonic time by which an answer is of use, or None.
+        identity: what makes two calls the same one, for policies that share or keep results; None when nobody said.
     """
 
     key: object = None
     criticality: int = 2
     idempotent: bool | None = None
     deadline: float | None = None
+    identity: Hashable = None
 
 
 @runtime_checkable
@@ -300,6 +303,15 @@ class Notifier(Protocol):
         Raises:
             DeliveryError: it did not arrive; says whether and when to try again.
         """
+
+
+@runtime_checkable
+class Repeating(Protocol):
+    """A notifier to another system that wants to hear of what still fires more often than people do."""
+
+    @property
+    def repeat_interval(self) -> float:
+        """Seconds after which what still fires is sent again."""
 
 
 @runtime_checkable

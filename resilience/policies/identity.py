@@ -1,0 +1,73 @@
+"""What makes two calls the same one: for the policies that share a result, or keep it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from resilience.core.ports import Call, CallContext
+from resilience.errors import ConfigError
+
+__all__ = ["CallIdentity", "call_identity", "identify"]
+
+
+class CallIdentity(NamedTuple):
+    """A function and what it is called with; keyword arguments sorted by name."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+
+
+def call_identity(call: Call[Any]) -> CallIdentity | None:
+    """Take a call that was bound to its arguments apart again; None for a function that hides them.
+
+    Example:
+        >>> call_identity(functools.partial(max, 1, 2)).args
+        (1, 2)
+    """
+    if not isinstance(call, functools.partial):
+        return None
+    return CallIdentity(call.func, call.args, tuple(sorted(call.keywords.items())))
+
+
+def identify(
+    policy: str, key: Callable[..., Hashable] | None, call: Call[Any], context: CallContext | None
+) -> Hashable:
+    """Find what a call has in common with those that are the same.
+
+    Args:
+        policy: who asks, for the message.
+        key: a function of the call's arguments; None to compare all of them, and the function.
+        call: what was decorated or given to `call`, bound to its arguments.
+        context: what is known about the call; its `identity` comes first, if it has one.
+
+    Returns:
+        something hashable.
+
+    Raises:
+        ConfigError: nobody says what the call is, or its arguments cannot be hashed.
+
+    Example:
+        >>> def price(item, *, currency): ...
+        >>> identify("coalesce", lambda item, currency: item, functools.partial(price, 7, currency="EUR"), None)
+        7
+    """
+    found: Hashable = None if context is None else context.identity
+    if found is None:
+        found = call_identity(call)
+    if found is None:
+        raise ConfigError(
+            f"{policy} must know which calls are the same: decorate the function with it, use `call`,"
+            " or give a context with an identity"
+        )
+    if key is not None and isinstance(found, CallIdentity):
+        found = key(*found.args, **dict(found.kwargs))
+    try:
+        hash(found)
+    except TypeError:
+        raise ConfigError(
+            f"{policy} cannot tell calls apart by {found!r}, which has no hash: give key=, a function of the arguments"
+        ) from None
+    return found
