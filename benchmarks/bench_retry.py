@@ -57,7 +57,9 @@ def hyx() -> Batch:
     return decorated(retry(attempts=3))
 
 
-repeated = Group(reference="nopanic", scene="second try succeeds after a wait of 0", batches=10, suspending=False)
+repeated = Group(
+    reference="nopanic", scene="second try succeeds after a wait of 0", batches=10, suspending=False
+)
 
 
 def failing_first(decorator: Callable[[Function], Function]) -> Batch:

@@ -20,7 +20,9 @@ from typing import Any, cast
 from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, deadlines_here, here
 from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Guard, Policy
+from resilience.core.verdict import Verdict
 from resilience.policies.base import GuardPolicy
+from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
 
@@ -107,11 +109,11 @@ class _Source:
         self._call = call
         base, self._base = self._base, self._depth
         self.line("now = monotonic()")
-        self._layers(first, (), repeated=False)
+        self._layers(first, (), attempt="")
         self.line("return result")
         self._base = base
 
-    def _layers(self, index: int, limits: tuple[int, ...], *, repeated: bool) -> None:
+    def _layers(self, index: int, limits: tuple[int, ...], *, attempt: str) -> None:
         """Write the layers from `index` on, inside the deadlines `limits`; they leave `result` and `ended`."""
         if index == len(self.policies):
             self._armed(limits, f"result = await {self._call}")
@@ -122,10 +124,12 @@ class _Source:
             self._inside(index)
             self._armed(limits, f"result = await inside{index}()")
             self.line("ended = monotonic()")
+        elif isinstance(policy, Recording):
+            self._recording(index, policy, limits)
         elif is_guard(policy):
-            self._guard(index, policy, limits, repeated=repeated)
+            self._guard(index, policy, limits, attempt=attempt)
         elif type(policy) is Timeout and not policy.observing:
-            self._timeout(index, policy, limits, repeated=repeated)
+            self._timeout(index, policy, limits, attempt=attempt)
         elif type(policy) is Retry:
             self._retry(index, policy, limits)
         else:
@@ -139,7 +143,24 @@ class _Source:
         with self.block(f"async def inside{index}():"):
             self.function(index, self._call)
 
-    def _guard(self, index: int, guard: Any, limits: tuple[int, ...], *, repeated: bool) -> None:
+    def _look_at_the_clock(self, limits: tuple[int, ...]) -> None:
+        self.line("now = monotonic()")
+        if limits:
+            self.line("present = deadlines.time()")
+
+    def _recording(self, index: int, recording: Recording, limits: tuple[int, ...]) -> None:
+        name, record = f"recording{index}", f"record{index}"
+        self.names |= {name: recording, record: recording.record, "SUCCESS": Verdict.SUCCESS}
+        self.line(f"started{index} = now")
+        with self.block("try:"):
+            self._layers(index + 1, limits, attempt="")
+        with self.block("except BaseException as error:"):
+            self.line(f"{name}.failed(error, monotonic() - started{index})")
+            self.line("raise")
+        verdict = "SUCCESS" if recording.any_result_succeeds else f"{name}.verdict(result)"
+        self.line(f"{record}({verdict}, ended - started{index})")
+
+    def _guard(self, index: int, guard: Any, limits: tuple[int, ...], *, attempt: str) -> None:
         enter, wait, leave, token = f"enter{index}", f"wait{index}", f"leave{index}", f"token{index}"
         self.names |= {enter: guard.enter, leave: guard.leave}
         self.line(f"{token} = {enter}(now, context)")
@@ -147,13 +168,13 @@ class _Source:
             self.names[wait] = guard.wait
             with self.block(f"if {token} is None:"):
                 self._armed(limits, f"{token} = await {wait}(context)")
-                self.line("now = monotonic()")
+                self._look_at_the_clock(limits)
         if not guard.holds:
-            self._layers(index + 1, limits, repeated=repeated)
+            self._layers(index + 1, limits, attempt=attempt)
             return
         self.line(f"started{index} = now")
         with self.block("try:"):
-            self._layers(index + 1, limits, repeated=repeated)
+            self._layers(index + 1, limits, attempt=attempt)
         with self.block("except BaseException as error:"):
             self.line(f"{leave}({token}, None, error, started{index}, monotonic())")
             self.line("raise")
@@ -169,7 +190,7 @@ class _Source:
         self.line(f"{attempt}, {delay}, {begun} = 1, 0.0, now")
         with self.block("while True:"):
             with self.block("try:"):
-                self._layers(index + 1, limits, repeated=True)
+                self._layers(index + 1, limits, attempt=attempt)
             with self.block("except BaseException as error:"):
                 self.line(
                     f"{pause} = {name}.again({attempt}, {delay}, None, error, monotonic() - {begun}, context)"
@@ -186,9 +207,10 @@ class _Source:
                 with self.block(f"if {pause} is None:"):
                     self.line("break")
             self._armed(limits, f"await {name}.pause({pause})")
-            self.line(f"{attempt}, {delay}, now = {attempt} + 1, {pause}, monotonic()")
+            self.line(f"{attempt}, {delay} = {attempt} + 1, {pause}")
+            self._look_at_the_clock(limits)
 
-    def _timeout(self, index: int, timeout: Timeout, limits: tuple[int, ...], *, repeated: bool) -> None:
+    def _timeout(self, index: int, timeout: Timeout, limits: tuple[int, ...], *, attempt: str) -> None:
         name, limit, fired = f"timeout{index}", f"limit{index}", f"fired{index}"
         self.names[name] = timeout
         if not limits:
@@ -200,17 +222,19 @@ class _Source:
             self.line("outer = innermost.get()")
             with self.block("while outer is not None and outer[TASK] is None:"):
                 self.line("outer = outer[OUTER]")
-        if not limits or repeated:
+            self.line("present = now if deadlines.time is monotonic else deadlines.time()")
             self.line(f"before{index} = task.cancelling()")
+        elif attempt:
+            self.line(f"before{index} = before{limits[-1]} if {attempt} == 1 else task.cancelling()")
         else:
             self.line(f"before{index} = before{limits[-1]}")
-        self.line(f"{limit} = deadlines.time() + {name}.seconds")
+        self.line(f"{limit} = present + {name}.seconds")
         if not limits:
             with self.block("if outer is not None and outer[TASK] is not task:"):
                 self.line(f"{limit} = capped({limit}, outer, deadlines)")
         self.line(f"{fired} = None")
         with self.block("try:"):
-            self._layers(index + 1, (*limits, index), repeated=False)
+            self._layers(index + 1, (*limits, index), attempt="")
         with self.block("except BaseException as error:"):
             with self.block(f"if {fired} is not None:"):
                 self.line(f"{fired}[TASK] = None")

@@ -27,15 +27,15 @@ class Recording(GuardPolicy[bool]):
 
     def __init__(self, recorder: Recorder, classifier: Classifier, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(clock=clock)
-        self._record = recorder.record
+        self.record = recorder.record
         self._classifier = classifier
-        self._any_result_succeeds = classifier.failed_result is None
+        self.any_result_succeeds = classifier.failed_result is None
 
     def enter(self, now: float, context: CallContext | None) -> bool:  # noqa: ARG002  all calls count
         """Admit every call."""
         return True
 
-    def leave(  # noqa: D102  see core.ports.Guard
+    def leave(
         self,
         token: bool,  # noqa: ARG002, FBT001  Guard's signature
         result: object,
@@ -43,9 +43,16 @@ class Recording(GuardPolicy[bool]):
         started: float,
         now: float,
     ) -> None:
-        if error is not None:
-            self._record(self._classifier.error(reason(error)), now - started)
-        elif self._any_result_succeeds:
-            self._record(Verdict.SUCCESS, now - started)
+        """Count the call; see `core.ports.Guard`."""
+        if error is None:
+            self.record(self.verdict(result), now - started)
         else:
-            self._record(self._classifier.result(result), now - started)
+            self.failed(error, now - started)
+
+    def verdict(self, result: object) -> Verdict:
+        """Judge what a call returned."""
+        return Verdict.SUCCESS if self.any_result_succeeds else self._classifier.result(result)
+
+    def failed(self, error: BaseException, duration: float) -> None:
+        """Count a call that raised, after `duration` seconds."""
+        self.record(self._classifier.error(reason(error)), duration)

@@ -200,7 +200,7 @@ class Registry:
                 if not meant:
                     raise ConfigError(f"there is no policy {target!r}")  # noqa: TRY301  undone below like any other
                 for policy in meant:
-                    undo.append(reconfigured(policy, options))
+                    undo.append(reconfigured(policy, options))  # noqa: PERF401  kept also when the next one refuses
         except ConfigError:
             _undo(undo)
             raise
