@@ -26,7 +26,7 @@ def plain(value: object) -> Any:
 
     Example:
         >>> plain({"at": (1, float("nan")), "kinds": {"b"}})
-        {'at': [1, 'NaN'], 'kinds': ['b']}
+        {'at': [1, 'nan'], 'kinds': ['b']}
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
@@ -36,12 +36,11 @@ def plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        return str(value)
     if value is None or isinstance(value, str | int | float):
         return value
-    if isinstance(value, set | frozenset):
-        return sorted((plain(item) for item in value), key=str)
-    return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
+    items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+    return [plain(item) for item in items] if isinstance(items, Iterable) else str(value)
 
 
 def print_json(value: object) -> None:

@@ -202,13 +202,14 @@ class _Builder:
         value: Any
         if isinstance(event, ScalarEvent):
             value = self._scalar(event)
+        elif isinstance(event, MappingStartEvent):
+            self._plain_tag(event, "map")
+            value = self._mapping(events, path)
+        elif isinstance(event, SequenceStartEvent):
+            self._plain_tag(event, "seq")
+            value = self._sequence(events, path)
         else:
-            self._plain_tag(event)
-            value = (
-                self._mapping(events, path)
-                if isinstance(event, MappingStartEvent)
-                else self._sequence(events, path)
-            )
+            raise self._error("expected a value", event)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, self._nodes - before + 1)
         return value
@@ -221,8 +222,7 @@ class _Builder:
         self._count(nodes, event)
         return value
 
-    def _plain_tag(self, event: SequenceStartEvent | MappingStartEvent) -> None:
-        kind = "map" if isinstance(event, MappingStartEvent) else "seq"
+    def _plain_tag(self, event: SequenceStartEvent | MappingStartEvent, kind: str) -> None:
         if event.tag not in (None, "!", _PREFIX + kind):
             message = f"tag {event.tag} is not allowed"
             raise self._error(message, event)

@@ -88,7 +88,7 @@ class Evaluator:
     def __init__(
         self,
         groups: Iterable[RuleGroup],
-        source: SampleSource,
+        source: SampleSource[Any],
         sink: SampleSink | None = None,
         *,
         interval: float = 60.0,
@@ -122,6 +122,11 @@ class Evaluator:
     def resolved(self) -> list[Alert]:
         """The alerts that were resolved within the last 15 minutes."""
         return [alert for state in self._states() for alert in state.resolved]
+
+    def failures(self) -> list[tuple[str, str, str]]:
+        """The rules whose last evaluation failed: (group, rule, error)."""
+        failing = [dict(labels) for running in self._running for labels in running.failing.values()]
+        return [(labels["group"], labels["rule"], labels["error"]) for labels in failing]
 
     def _states(self) -> Iterator[RuleState]:
         for running in self._running:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from resilience import promql
 from resilience.core import validate, yaml
 from resilience.core.duration import format_duration, parse_duration
-from resilience.errors import ConfigError, QueryError
-from resilience.rules.model import AlertRule, NoData, RecordingRule, Rule, RuleGroup
+from resilience.errors import ConfigError
+from resilience.rules.model import AlertRule, NoData, RecordingRule, Rule, RuleGroup, check_texts
+from resilience.rules.reader import Reader
 
 __all__ = ["dump", "load", "loads", "write"]
 
@@ -78,7 +80,7 @@ def dump(groups: Iterable[RuleGroup]) -> str:
             for: 1m
     """
     emitter = YAML(typ="safe", pure=True)
-    emitter.default_flow_style = False
+    emitter.default_flow_style = False  # type: ignore[assignment]  # ruamel types its class attribute as None
     emitter.sort_base_mapping_type_on_output = False
     emitter.width = 1_000_000
     text = io.StringIO()
@@ -99,149 +101,74 @@ def write(file: str | Path, groups: Iterable[RuleGroup]) -> None:
     Path(file).write_text(dump(groups), encoding="utf-8")
 
 
-class _Reader:
-    """Turns one document into groups; every fault names its line."""
-
-    def __init__(self, document: yaml.Document) -> None:
-        self._document = document
+class _Reader(Reader):
+    """Turns one document into groups."""
 
     def groups(self) -> list[RuleGroup]:
-        data = self._document.data
-        if data is None:
+        if self.document.data is None:
             return []
-        self._keys(data, ("groups",), ())
+        self.keys(("groups",))
         groups: list[RuleGroup] = []
-        names: set[str] = set()
-        for index in range(len(self._list(data.get("groups"), "groups"))):
-            group = self._group("groups", index)
-            if group.name in names:
+        for path in self.items("groups"):
+            group = self._group(*path)
+            if group.name in {known.name for known in groups}:
                 message = f"group name {group.name!r} stands twice in this file"
-                raise self._document.error(message, "groups", index)
-            names.add(group.name)
+                raise self.document.error(message, *path)
             groups.append(group)
         return groups
 
     def _group(self, *path: str | int) -> RuleGroup:
-        data = self._at(path)
-        self._keys(data, _GROUP_KEYS, path)
-        shared = self._texts((*path, "labels"))
-        rules = tuple(
-            self._rule(shared, *path, "rules", index)
-            for index in range(len(self._list(data.get("rules"), *path, "rules")))
-        )
-        interval = self._duration((*path, "interval"))
-        with _Located(self._document, path):
-            limit = data.get("limit")
+        self.keys(_GROUP_KEYS, *path)
+        self._check_texts(*path, "labels")
+        shared = self.texts(*path, "labels")
+        rules = tuple(self._rule(shared, *rule) for rule in self.items(*path, "rules"))
+        limit = self.value(*path, "limit")
+        with self.locating(*path):
             return RuleGroup(
-                self._text((*path, "name")) or "",
+                self.text(*path, "name"),
                 rules,
-                interval=interval or None,
-                limit=0 if limit is None else validate.integer("limit", limit, low=0),
-                query_offset=self._duration((*path, "query_offset")),
-                file=self._document.file,
-                line=self._document.line(*path),
+                interval=self.duration(*path, "interval") or None,
+                limit=0 if limit is None else limit,
+                query_offset=self.duration(*path, "query_offset"),
+                file=self.document.file,
+                line=self.document.line(*path),
             )
 
     def _rule(self, shared: Mapping[str, str], *path: str | int) -> Rule:
-        data = self._at(path)
+        data = self.value(*path)
         if not isinstance(data, dict) or ("record" in data) == ("alert" in data):
-            raise self._document.error("a rule needs exactly one of record and alert", *path)
+            raise self.document.error("a rule needs exactly one of record and alert", *path)
         alerting = "alert" in data
-        self._keys(data, _ALERT_KEYS if alerting else _RECORD_KEYS, path)
-        expr = self._text((*path, "expr"))
-        if not expr or not expr.strip():
-            raise self._document.error("a rule needs an expr", *path)
-        labels = {**shared, **self._texts((*path, "labels"))}
-        line = self._document.line(*path)
+        self.keys(_ALERT_KEYS if alerting else _RECORD_KEYS, *path)
+        expr = self.text(*path, "expr")
+        if not expr.strip():
+            raise self.document.error("a rule needs an expr", *path)
+        with self.locating(*path, "expr"):
+            promql.parse(expr)
         for key in ("labels", "annotations"):
-            self._check_texts((*path, key))
-        for_, keep = self._duration((*path, "for")), self._duration((*path, "keep_firing_for"))
-        with _Located(self._document, path):
+            self._check_texts(*path, key)
+        labels = dict(sorted({**shared, **self.texts(*path, "labels")}.items()))
+        line = self.document.line(*path)
+        with self.locating(*path):
             if not alerting:
-                return RecordingRule(self._text((*path, "record")) or "", expr, labels, line)
-            annotations = self._texts((*path, "annotations"))
+                return RecordingRule(self.text(*path, "record"), expr, labels, line)
+            annotations = self.texts(*path, "annotations")
             return AlertRule(
-                self._text((*path, "alert")) or "",
+                self.text(*path, "alert"),
                 expr,
-                for_=for_,
-                keep_firing_for=keep,
+                for_=self.duration(*path, "for"),
+                keep_firing_for=self.duration(*path, "keep_firing_for"),
                 labels=labels,
                 annotations=annotations,
                 line=line,
                 **_settings(annotations),
             )
 
-    def _at(self, path: Sequence[str | int]) -> Any:
-        value = self._document.data
-        for step in path:
-            value = value[step]
-        return value
-
-    def _keys(self, data: object, allowed: Sequence[str], path: Sequence[str | int]) -> None:
-        if not isinstance(data, dict):
-            message = f"expected a mapping with {', '.join(allowed)}"
-            raise self._document.error(message, *path)
-        for key in data:
-            if key not in allowed:
-                message = f"unknown key {key!r}; allowed are {', '.join(allowed)}"
-                raise self._document.error(message, *path, key)
-
-    def _list(self, value: object, *path: str | int) -> list[Any]:
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self._document.error(f"{path[-1]} must be a list", *path)
-        return value
-
-    def _text(self, path: Sequence[str | int]) -> str | None:
-        """Return a scalar as written, as Prometheus does: `1.10` in a label is that text."""
-        parent = self._at(path[:-1])
-        value = parent.get(path[-1]) if isinstance(parent, dict) else None
-        if isinstance(value, list | dict):
-            raise self._document.error(f"{path[-1]} must be a string", *path)
-        if value is None or isinstance(value, str):
-            return value
-        return self._document.text(*path) or str(value)
-
-    def _texts(self, path: Sequence[str | int]) -> dict[str, str]:
-        value = self._at(path[:-1]).get(path[-1])
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self._document.error(f"{path[-1]} must be a mapping of names to strings", *path)
-        return {name: self._text((*path, name)) or "" for name in value}
-
-    def _check_texts(self, path: Sequence[str | int]) -> None:
+    def _check_texts(self, *path: str | int) -> None:
         """Check each label or annotation by itself, so that its own line is named."""
-        for name, text in self._texts(path).items():
-            with _Located(self._document, (*path, name)):
-                option = {"labels" if path[-1] == "labels" else "annotations": {name: text}}
-                AlertRule("check", condition=bool, **option)  # type: ignore[arg-type]  # the two mappings
-
-    def _duration(self, path: Sequence[str | int]) -> float:
-        text = self._text(path)
-        if not text:
-            return 0.0
-        with _Located(self._document, path):
-            return parse_duration(text, option=str(path[-1]))
-
-
-class _Located:
-    """Gives the errors of what is made inside the place in the file."""
-
-    def __init__(self, document: yaml.Document, path: Sequence[str | int]) -> None:
-        self._document = document
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ConfigError) and error.line is None:
-            raise self._document.error(error.message, *self._path) from error
-        if isinstance(error, QueryError):
-            path = (*self._path, "expr")
-            raise self._document.error(f"expr: {error}", *path, position=error.position) from error
+        for name, text in self.texts(*path).items():
+            with self.locating(*path, name):
+                check_texts(str(path[-1]), {name: text})
 
 
 def _settings(annotations: Mapping[str, str]) -> dict[str, Any]:

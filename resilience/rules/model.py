@@ -21,6 +21,7 @@ __all__ = [
     "RecordingRule",
     "Rule",
     "RuleGroup",
+    "check_texts",
     "label_name",
     "metric_name",
 ]
@@ -71,8 +72,19 @@ def label_name(option: str, value: object) -> str:
     raise ConfigError(message)
 
 
-def _texts(option: str, given: object) -> dict[str, str]:
-    """Check names and values of labels or annotations; sorted by name, as Prometheus keeps them."""
+def check_texts(option: str, given: object) -> dict[str, str]:
+    """Check names, values and templates of labels or annotations.
+
+    Args:
+        option: `labels` or `annotations`, for messages.
+        given: names and values.
+
+    Returns:
+        them sorted by name, as Prometheus keeps them.
+
+    Raises:
+        ConfigError: a name is not valid, a value is no string, or no template.
+    """
     if not isinstance(given, Mapping):
         message = f"{option} must be a mapping of names to strings, got {given!r}"
         raise ConfigError(message)
@@ -81,6 +93,11 @@ def _texts(option: str, given: object) -> dict[str, str]:
         if not isinstance(value, str):
             message = f"{option}: {name} must be a string, got {value!r}"
             raise ConfigError(message)
+        try:
+            Template(value)
+        except ConfigError as error:
+            message = f"{name}: {error.message}"
+            raise ConfigError(message) from error
     return dict(sorted(given.items()))
 
 
@@ -107,7 +124,7 @@ class RecordingRule:
 
     def __post_init__(self) -> None:
         metric_name("record", self.name)
-        object.__setattr__(self, "labels", _texts("labels", self.labels))
+        object.__setattr__(self, "labels", check_texts("labels", self.labels))
         object.__setattr__(self, "expression", _parse(self.expr))
 
 
@@ -161,14 +178,12 @@ class AlertRule:
             raise ConfigError(message)
         if self.condition is not None:
             validate.callback("condition", self.condition)
-        labels, annotations = _texts("labels", self.labels), _texts("annotations", self.annotations)
+        labels, annotations = check_texts("labels", self.labels), check_texts("annotations", self.annotations)
         if self.severity is not None:
             labels = dict(sorted({**labels, "severity": validate.text("severity", self.severity)}.items()))
         if self.runbook_url is not None:
             url = validate.text("runbook_url", self.runbook_url)
             annotations = dict(sorted({**annotations, "runbook_url": url}.items()))
-        for name, text in (*labels.items(), *annotations.items()):
-            _template(name, text)
         no_data = self.no_data
         if not isinstance(no_data, NoData):
             no_data = NoData(validate.choice("no_data", no_data, [mode.value for mode in NoData]))
@@ -236,11 +251,3 @@ class RuleGroup:
 
 def _parse(expr: object) -> promql.Expression:
     return promql.parse(validate.text("expr", expr))
-
-
-def _template(name: str, text: str) -> None:
-    try:
-        Template(text)
-    except ConfigError as error:
-        message = f"{name}: {error.message}"
-        raise ConfigError(message) from error

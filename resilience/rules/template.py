@@ -76,6 +76,11 @@ class Template:
         """Whether it renders to the same text whatever it is about."""
         return all(isinstance(node, syntax.Text) for node in self._nodes)
 
+    @property
+    def reads_value(self) -> bool:
+        """Whether it shows the value of what alerts, or that of a query."""
+        return any(_is_value(term) for term in syntax.terms(self._nodes))
+
     def render(self, data: TemplateData) -> str:
         """Expand it.
 
@@ -205,10 +210,10 @@ class _Run:
             case syntax.Variable(name):
                 return self._dot if not name else self._variable(name)
             case syntax.Chain(inner, fields):
-                value = self._value(inner)
+                found = self._value(inner)
                 for name in fields:
-                    value = _field(value, name)
-                return value
+                    found = _field(found, name)
+                return found
             case syntax.Call(function, arguments):
                 return self._call(function, [self._value(argument) for argument in arguments])
             case syntax.Pipeline(commands):
@@ -234,6 +239,15 @@ class _Run:
             return function.call(self._data, *arguments)
         except Failed as error:
             raise Failed(f"error calling {name}: {error}") from error
+
+
+def _is_value(term: syntax.Term) -> bool:
+    match term:
+        case syntax.Variable("value") | syntax.Call("value"):
+            return True
+        case syntax.Chain(_, fields):
+            return fields[-1] == "Value"
+    return False
 
 
 def _field(value: object, name: str) -> object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -26,6 +26,7 @@ __all__ = [
     "Text",
     "Variable",
     "parse",
+    "terms",
 ]
 
 _MAX_LENGTH = 100_000
@@ -146,6 +147,26 @@ def parse(text: str, functions: Collection[str], variables: Collection[str]) -> 
         message = f"a template has at most {_MAX_LENGTH} characters, got {len(text)}"
         raise ConfigError(message)
     return _Parser(_tokens(text), text, functions, variables).document()
+
+
+def terms(nodes: Iterable[Node]) -> Iterator[Term]:
+    """All terms of a template, outer ones first."""
+    for node in nodes:
+        if isinstance(node, Text):
+            continue
+        yield from _within(node.value)
+        if isinstance(node, Branch):
+            yield from terms((*node.body, *node.otherwise))
+
+
+def _within(term: Term) -> Iterator[Term]:
+    yield term
+    match term:
+        case Chain(inner):
+            yield from _within(inner)
+        case Call(_, parts) | Pipeline(parts):
+            for part in parts:
+                yield from _within(part)
 
 
 def _error(message: str, text: str, position: int) -> ConfigError:

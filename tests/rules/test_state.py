@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from resilience.core.clock import Instant
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.model import AlertRule
-from resilience.rules.state import AlertState, RuleState, fingerprint
+from resilience.rules.state import AlertState, AlertTransition, RuleState, fingerprint
 
 A = ((("job", "a"),), 1.0)
 B = ((("job", "b"),), 2.0)
@@ -20,15 +22,15 @@ def at(seconds: float) -> Instant:
     return Instant(1_000 + seconds, 1_700_000_000 + seconds)
 
 
-def rule(**options) -> AlertRule:
+def rule(**options: Any) -> AlertRule:
     return AlertRule("Down", condition=bool, **{"no_data": "resolve", **options})
 
 
-def changes(transitions) -> list[tuple[str, str]]:
+def changes(transitions: Sequence[AlertTransition]) -> list[tuple[str, str]]:
     return [(t.previous.value, t.state.value) for t in transitions]
 
 
-def test_fires_at_the_first_evaluation_at_which_for_has_passed():
+def test_fires_at_the_first_evaluation_at_which_for_has_passed() -> None:
     state = RuleState(rule(for_=60))
     assert changes(state.evaluate([A], at(0))) == [("inactive", "pending")]
     assert changes(state.evaluate([A], at(59.9))) == []
@@ -37,25 +39,25 @@ def test_fires_at_the_first_evaluation_at_which_for_has_passed():
     assert (alert.active_at, alert.fired_at) == (at(0), at(60))
 
 
-def test_for_is_met_even_where_clock_readings_round_below_it():
+def test_for_is_met_even_where_clock_readings_round_below_it() -> None:
     state = RuleState(rule(for_=300))
     state.evaluate([A], Instant(1000.3, 0))
     assert Instant(1300.3 - 1e-9, 0).monotonic - 1000.3 < 300
     assert changes(state.evaluate([A], Instant(1300.3 - 1e-9, 300))) == [("pending", "firing")]
 
 
-def test_without_for_an_alert_fires_at_once_in_one_transition():
+def test_without_for_an_alert_fires_at_once_in_one_transition() -> None:
     assert changes(RuleState(rule()).evaluate([A], at(0))) == [("inactive", "firing")]
 
 
-def test_a_pending_alert_that_ends_was_never_an_alert():
+def test_a_pending_alert_that_ends_was_never_an_alert() -> None:
     state = RuleState(rule(for_=60, keep_firing_for=600))
     state.evaluate([A], at(0))
     assert changes(state.evaluate([], at(30))) == [("pending", "inactive")]
     assert state.alerts == state.resolved == []
 
 
-def test_keep_firing_for_counts_from_the_first_false_evaluation_and_restarts_with_each_true_one():
+def test_keep_firing_for_counts_from_the_first_false_evaluation_and_restarts_with_each_true_one() -> None:
     state = RuleState(rule(keep_firing_for=60))
     state.evaluate([A], at(0))
     assert changes(state.evaluate([], at(100))) == []
@@ -66,7 +68,7 @@ def test_keep_firing_for_counts_from_the_first_false_evaluation_and_restarts_wit
     assert changes(state.evaluate([], at(230))) == [("firing", "resolved")]
 
 
-def test_each_label_set_lives_its_own_life():
+def test_each_label_set_lives_its_own_life() -> None:
     state = RuleState(rule(for_=60))
     state.evaluate([A], at(0))
     state.evaluate([A, B], at(60))
@@ -76,7 +78,7 @@ def test_each_label_set_lives_its_own_life():
     }
 
 
-def test_resolved_alerts_are_remembered_for_fifteen_minutes():
+def test_resolved_alerts_are_remembered_for_fifteen_minutes() -> None:
     state = RuleState(rule())
     state.evaluate([A], at(0))
     state.evaluate([], at(10))
@@ -86,7 +88,7 @@ def test_resolved_alerts_are_remembered_for_fifteen_minutes():
     assert state.resolved == []
 
 
-def test_an_alert_that_comes_back_is_a_new_one():
+def test_an_alert_that_comes_back_is_a_new_one() -> None:
     state = RuleState(rule())
     state.evaluate([A], at(0))
     state.evaluate([], at(10))
@@ -95,13 +97,13 @@ def test_an_alert_that_comes_back_is_a_new_one():
     assert state.alerts[0].resolved_at is None
 
 
-def test_a_value_in_a_label_makes_a_new_alert_each_time():
+def test_a_value_in_a_label_makes_a_new_alert_each_time() -> None:
     state = RuleState(rule(labels={"value": "{{ $value }}"}))
     state.evaluate([A], at(0))
     assert changes(state.evaluate([(A[0], 1.5)], at(10))) == [("inactive", "firing"), ("firing", "resolved")]
 
 
-def test_annotations_follow_the_value():
+def test_annotations_follow_the_value() -> None:
     state = RuleState(rule(annotations={"summary": "{{ $labels.job }}: {{ $value | humanizePercentage }}"}))
     state.evaluate([(A[0], 0.25)], at(0))
     assert state.alerts[0].annotations == {"summary": "a: 25%"}
@@ -110,13 +112,13 @@ def test_annotations_follow_the_value():
     assert state.alerts[0].value == 0.5
 
 
-def test_labels_are_the_elements_and_the_rules_and_the_name():
+def test_labels_are_the_elements_and_the_rules_and_the_name() -> None:
     state = RuleState(rule(severity="critical", labels={"job": "", "team": "{{ $labels.job }}-team"}))
     state.evaluate([((("__name__", "up"), ("job", "a"), ("alertname", "x")), 0.0)], at(0))
     assert state.alerts[0].labels == {"alertname": "Down", "severity": "critical", "team": "a-team"}
 
 
-def test_two_elements_of_one_label_set_are_an_error_that_changes_nothing():
+def test_two_elements_of_one_label_set_are_an_error_that_changes_nothing() -> None:
     state = RuleState(rule(labels={"job": "all"}))
     state.evaluate([A], at(0))
     with pytest.raises(QueryError, match="same labelset"):
@@ -124,7 +126,7 @@ def test_two_elements_of_one_label_set_are_an_error_that_changes_nothing():
     assert [alert.active_at for alert in state.alerts] == [at(0)]
 
 
-def test_more_alerts_than_the_limit_are_an_error_that_changes_nothing():
+def test_more_alerts_than_the_limit_are_an_error_that_changes_nothing() -> None:
     state = RuleState(rule())
     state.evaluate([A], at(0), limit=1)
     with pytest.raises(QueryError, match="exceeded limit of 1 with 2 alerts"):
@@ -132,7 +134,7 @@ def test_more_alerts_than_the_limit_are_an_error_that_changes_nothing():
     assert [alert.labels["job"] for alert in state.alerts] == ["a"]
 
 
-def test_series_are_those_that_prometheus_writes():
+def test_series_are_those_that_prometheus_writes() -> None:
     state = RuleState(rule(for_=60))
     state.evaluate([A], Instant(0, 1_700_000_000.9))
     assert state.series() == [
@@ -148,20 +150,20 @@ def silence(state: RuleState, seconds: float) -> list[tuple[str, str]]:
     return changes(state.evaluate([], at(seconds), data=False))
 
 
-def test_no_data_resolves_like_a_false_evaluation_where_prometheus_would():
+def test_no_data_resolves_like_a_false_evaluation_where_prometheus_would() -> None:
     state = RuleState(rule(keep_firing_for=60))
     state.evaluate([A], at(0))
     assert silence(state, 10) == []
     assert silence(state, 70) == [("firing", "resolved")]
 
 
-def test_no_data_that_is_ok_resolves_at_once():
+def test_no_data_that_is_ok_resolves_at_once() -> None:
     state = RuleState(rule(no_data="ok", keep_firing_for=60))
     state.evaluate([A], at(0))
     assert silence(state, 10) == [("firing", "resolved")]
 
 
-def test_no_data_keeps_alerts_as_they_are_within_the_grace():
+def test_no_data_keeps_alerts_as_they_are_within_the_grace() -> None:
     state = RuleState(rule(no_data="keep", no_data_grace=300, for_=60))
     state.evaluate([A], at(0))
     assert silence(state, 100) == []
@@ -172,13 +174,13 @@ def test_no_data_keeps_alerts_as_they_are_within_the_grace():
     assert silence(state, 420) == [("firing", "resolved")]
 
 
-def test_a_false_evaluation_with_data_resolves_whatever_no_data_says():
+def test_a_false_evaluation_with_data_resolves_whatever_no_data_says() -> None:
     state = RuleState(rule(no_data="keep"))
     state.evaluate([A], at(0))
     assert changes(state.evaluate([], at(10), data=True)) == [("firing", "resolved")]
 
 
-def test_no_data_alerts_after_for_and_resolves_when_data_is_back():
+def test_no_data_alerts_after_for_and_resolves_when_data_is_back() -> None:
     state = RuleState(rule(no_data="alert", for_=60))
     assert silence(state, 0) == [("inactive", "pending")]
     assert silence(state, 60) == [("pending", "firing")]
@@ -190,13 +192,13 @@ def test_no_data_alerts_after_for_and_resolves_when_data_is_back():
 # -- restarts
 
 
-def restarted(state: RuleState, saved_at: float, now: Instant, **options) -> RuleState:
+def restarted(state: RuleState, saved_at: float, now: Instant, **options: Any) -> RuleState:
     other = RuleState(state.rule)
     other.restore(json.loads(json.dumps(state.snapshot(at(saved_at)))), now, **options)
     return other
 
 
-def test_downtime_does_not_count_towards_for():
+def test_downtime_does_not_count_towards_for() -> None:
     state = RuleState(rule(for_=60))
     state.evaluate([A], at(0))
     state = restarted(state, 30, Instant(7, at(530).wall))
@@ -205,7 +207,7 @@ def test_downtime_does_not_count_towards_for():
     assert state.alerts[0].active_at == Instant(-23, at(500).wall)
 
 
-def test_a_hold_survives_a_restart():
+def test_a_hold_survives_a_restart() -> None:
     state = RuleState(rule(keep_firing_for=60))
     state.evaluate([A], at(0))
     state.evaluate([], at(10))
@@ -214,7 +216,7 @@ def test_a_hold_survives_a_restart():
     assert changes(state.evaluate([], Instant(37, 0))) == [("firing", "resolved")]
 
 
-def test_nothing_resolves_after_a_restart_until_windows_have_filled_up():
+def test_nothing_resolves_after_a_restart_until_windows_have_filled_up() -> None:
     state = RuleState(rule())
     state.evaluate([A], at(0))
     state = restarted(state, 10, Instant(7, at(500).wall), settle=300, silence=400)
@@ -225,12 +227,12 @@ def test_nothing_resolves_after_a_restart_until_windows_have_filled_up():
 
 
 @pytest.mark.parametrize("saved", [[{}], [{"labels": 1}], [{"labels": {}, "state": "odd"}], [None]])
-def test_saved_state_that_is_none_is_refused(saved):
+def test_saved_state_that_is_none_is_refused(saved: Any) -> None:
     with pytest.raises(ConfigError, match="saved state of alert rule 'Down' cannot be read"):
         RuleState(rule()).restore(saved, at(0))
 
 
-def test_the_fingerprint_is_alertmanagers():
+def test_the_fingerprint_is_alertmanagers() -> None:
     # The offset basis of FNV-1a, for the empty set; labels in any order give one hash.
     assert fingerprint({}) == "cbf29ce484222325"
     assert (
@@ -270,7 +272,9 @@ def model(history: list[bool], step: float, for_: float, keep: float) -> list[st
     keep=st.sampled_from([0, 1, 5, 29, 30]),
     restart=st.integers(0, 25),
 )
-def test_any_history_gives_what_the_model_gives_with_or_without_a_restart(history, step, for_, keep, restart):
+def test_any_history_gives_what_the_model_gives_with_or_without_a_restart(
+    history: list[bool], step: int, for_: int, keep: int, restart: int
+) -> None:
     state = RuleState(rule(for_=for_, keep_firing_for=keep))
     seen = []
     for index, active in enumerate(history):

@@ -1,0 +1,139 @@
+"""The series notation of promtool's unit tests: `up{job="shop"}` with the values `0+10x3 _ stale`.
+
+Source: Prometheus' documentation, "Unit testing for rules".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from resilience.core.ports import Labels
+from resilience.errors import ConfigError
+
+__all__ = ["STALE", "Value", "expand_values", "parse_series", "show_series"]
+
+STALE: Literal["stale"] = "stale"
+"""Where a series ends."""
+
+Value: TypeAlias = float | Literal["stale"] | None
+"""A sample, the end of a series, or None where nothing is scraped."""
+
+_MAX_VALUES = 1_000_000
+_NUMBER = r"(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF]|[nN][aA][nN])"
+_ITEM = re.compile(rf"(?P<blank>_)|(?P<first>[+-]?{_NUMBER})(?P<step>[+-]{_NUMBER})?")
+_TIMES = re.compile(r"x(\d{1,9})")
+_STRING = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
+_PAIR = re.compile(rf"\s*([a-zA-Z_]\w*)\s*=\s*({_STRING})\s*(,|$)")
+_SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+def parse_series(text: str) -> Labels:
+    """Read the description of one series.
+
+    Args:
+        text: a metric's name, labels in braces, or both.
+
+    Returns:
+        its label set, the name as `__name__`.
+
+    Raises:
+        ConfigError: it is not such a description.
+
+    Example:
+        >>> parse_series('up{job="shop"}')
+        (('__name__', 'up'), ('job', 'shop'))
+    """
+    match = _SERIES.fullmatch(text)
+    labels: dict[str, str] = {}
+    if match is not None:
+        if match[1]:
+            labels["__name__"] = match[1]
+        inner, position = (match[2] or "").strip(), 0
+        while position < len(inner) and (pair := _PAIR.match(inner, position)):
+            labels[pair[1]] = _unquoted(pair[2])
+            position = pair.end()
+        if position >= len(inner):
+            return tuple(sorted((name, value) for name, value in labels.items() if value))
+    message = f'expected a series such as up{{job="shop"}}, got {text!r}'
+    raise ConfigError(message)
+
+
+def show_series(labels: Labels) -> str:
+    """Write a label set as PromQL has it.
+
+    Example:
+        >>> show_series((("__name__", "up"), ("job", "shop")))
+        'up{job="shop"}'
+    """
+    name = dict(labels).get("__name__", "")
+    inner = ", ".join(f'{key}="{_quoted(value)}"' for key, value in labels if key != "__name__")
+    return f"{name}{{{inner}}}" if inner or not name else name
+
+
+def expand_values(text: str) -> list[Value]:
+    """Read the values of one series.
+
+    Args:
+        text: items between spaces: a number; `_` for none; `stale`; `axn` for a and n more of it; `a+bxn` or
+            `a-bxn` for a and n more, each b above or below the one before; `_xn` for n times none.
+
+    Raises:
+        ConfigError: it is not such a list, or has more than a million values.
+
+    Example:
+        >>> expand_values("0+10x3 _ 5 stale 1x1")
+        [0.0, 10.0, 20.0, 30.0, None, 5.0, 'stale', 1.0, 1.0]
+    """
+    values: list[Value] = []
+    for item in text.split():
+        if item == "stale":
+            values.append(STALE)
+        else:
+            values.extend(_item(item, _MAX_VALUES - len(values)))
+        if len(values) > _MAX_VALUES:
+            raise _too_many()
+    return values
+
+
+def _item(item: str, left: int) -> list[Value]:
+    match = _ITEM.match(item)
+    rest = item[match.end() :] if match else item
+    times = _TIMES.fullmatch(rest)
+    if match is None or (rest and times is None) or (match["step"] and times is None):
+        hint = "; native histograms are not supported" if "{{" in item else ""
+        message = f"{item!r} is no value of a series{hint}"
+        raise ConfigError(message)
+    count = int(times[1]) if times else 0
+    if count > left:
+        raise _too_many()
+    if match["blank"]:
+        return [None] * (count if times else 1)
+    value, step = _float(match["first"]), _float(match["step"] or "0")
+    values: list[Value] = [value]
+    for _ in range(count):
+        value += step  # one by one, as promtool does: the rounding is the same then
+        values.append(value)
+    return values
+
+
+def _too_many() -> ConfigError:
+    message = f"a series of a test has at most {_MAX_VALUES} values"
+    return ConfigError(message)
+
+
+def _float(text: str) -> float:
+    unsigned = text.lstrip("+-")
+    value = float(int(unsigned, 16)) if unsigned[:2].lower() == "0x" else float(unsigned)
+    return -value if text.startswith("-") else value
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _unquoted(text: str) -> str:
+    if text.startswith("`"):
+        return text[1:-1]
+    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text[1:-1])
