@@ -7,10 +7,9 @@ import random as _random
 from collections.abc import Callable
 from typing import Any
 
-from resilience.core.classify import Classifier, ErrorFilter
+from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import reason
-from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback
 from resilience.core.verdict import Verdict
@@ -25,6 +24,7 @@ from resilience.policies.breaker_events import (
 )
 from resilience.policies.breaker_settings import BreakerSettings
 from resilience.policies.events import CallRejected
+from resilience.policies.judge import Judge
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["CircuitBreaker"]
@@ -160,8 +160,8 @@ class CircuitBreaker(GuardPolicy[int]):
 
     def _apply(self, settings: BreakerSettings) -> None:
         self.settings = settings
-        self._classifier = Classifier(
-            on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result
+        self._verdict = Judge(
+            self.name, on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result
         )
         self._any_result_succeeds = settings.failed_result is None
         self._slow_after = math.inf if settings.slow_call_duration is None else settings.slow_call_duration
@@ -218,6 +218,8 @@ class CircuitBreaker(GuardPolicy[int]):
             verdict = self._verdict(result, error)
             if verdict is Verdict.FAILURE:
                 failed = True
+                if error is not None:
+                    self._last_failure = reason(error)
             elif verdict is not Verdict.SUCCESS:
                 if self._state is HALF_OPEN:
                     self._admitted -= 1
@@ -231,19 +233,6 @@ class CircuitBreaker(GuardPolicy[int]):
             self._judge_probes(now)
         elif counts.failures or counts.slow_calls:
             self._judge(now)
-
-    def _verdict(self, result: object, error: BaseException | None) -> Verdict:
-        try:
-            if error is None:
-                return self._classifier.result(result)
-            error = reason(error)
-            verdict = self._classifier.error(error)
-        except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
-            log(__name__).error("predicate_failed", breaker=self.name, error=repr(broken), exc_info=broken)
-            verdict = Verdict.SUCCESS if error is None else Verdict.FAILURE
-        if verdict is Verdict.FAILURE:
-            self._last_failure = error
-        return verdict
 
     def _return_probe(self) -> None:
         self._probes -= 1

@@ -1,0 +1,55 @@
+"""What a call came to, in the eyes of a guard that judges what it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from resilience.core.classify import Classifier, ErrorFilter
+from resilience.core.deadline import reason
+from resilience.core.log import log
+from resilience.core.verdict import Verdict
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """A `Classifier` that takes a timeout around the call for a failure, and that no predicate of the user can break.
+
+    Args:
+        owner: name of the guard, for the log.
+        on: what counts as a failure.
+        ignore: what counts as nothing.
+        failed_result: says of a returned value that it is a failure.
+
+    Raises:
+        ConfigError: a filter is neither types nor a function.
+
+    Example:
+        >>> judge = Judge("payments", on=OSError, failed_result=lambda status: status >= 500)
+        >>> judge(503, None).value, judge(None, ConnectionError()).value
+        ('failure', 'failure')
+    """
+
+    __slots__ = ("_classifier", "_owner")
+
+    def __init__(
+        self,
+        owner: str,
+        *,
+        on: ErrorFilter,
+        ignore: ErrorFilter = (),
+        failed_result: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self._owner = owner
+        self._classifier = Classifier(on=on, ignore=ignore, failed_result=failed_result)
+
+    def __call__(self, result: object, error: BaseException | None) -> Verdict:
+        """Judge a call; where a predicate raises, an exception is a failure and a result a success."""
+        try:
+            if error is None:
+                return self._classifier.result(result)
+            return self._classifier.error(reason(error))
+        except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
+            log(__name__).error("predicate_failed", guard=self._owner, error=repr(broken), exc_info=broken)
+            return Verdict.SUCCESS if error is None else Verdict.FAILURE

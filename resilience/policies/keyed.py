@@ -1,0 +1,178 @@
+"""One guard for each key: a breaker per host, a rate limit per tenant, in bounded memory."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import CallContext, Clock
+from resilience.core.validate import callback, integer
+from resilience.policies.base import GuardPolicy, refuse_sync
+
+__all__ = ["Keyed"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+G = TypeVar("G", bound=GuardPolicy[Any])
+
+
+class _Entry(Generic[G]):
+    """The guard of one key, and how many calls it holds or lets wait."""
+
+    __slots__ = ("calls", "guard", "key")
+
+    def __init__(self, key: object, guard: G) -> None:
+        self.key = key
+        self.guard = guard
+        self.calls = 0
+
+
+class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
+    """Sends each call to the guard of its key, which is made when the key is first seen.
+
+    The key is that of the call's context, or what `key` makes of the arguments of a decorated function. When there are more
+    than `max_keys`, the guard that was idle for longest is forgotten, never one that has a call.
+
+    Args:
+        factory: a function of a key that makes its guard. Its events reach the listeners of this one.
+        max_keys: guards kept, at least 1; only calls in flight on more keys than that can exceed it. Default 1000.
+        key: for decorated functions: a function of the call's arguments that gives the key.
+        name: what statistics call it.
+        clock: where time comes from; the guards that the factory makes should have the same.
+
+    Raises:
+        ConfigError: an option is outside its range.
+
+    Example:
+        >>> import asyncio
+        >>> from resilience.policies.bulkhead import Bulkhead
+        >>> hosts = Keyed(lambda host: Bulkhead(2, name=f"host {host}"), key=lambda host: host)
+        >>> @hosts
+        ... async def fetch(host):
+        ...     return hosts.get(host).statistics().in_flight
+        >>> asyncio.run(fetch("a.example")), list(hosts.statistics())
+        (1, ['a.example'])
+    """
+
+    kind = "keyed"
+
+    def __init__(
+        self,
+        factory: Callable[[Any], G],
+        *,
+        max_keys: int = 1000,
+        key: Callable[..., object] | None = None,
+        name: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__(name=name, clock=clock)
+        self._factory = callback("factory", factory)
+        self._key = None if key is None else callback("key", key)
+        self.max_keys = integer("max_keys", max_keys)
+        self._busy: dict[object, _Entry[G]] = {}
+        self._idle: OrderedDict[object, _Entry[G]] = OrderedDict()  # longest idle first
+
+    def enter(self, now: float, context: CallContext | None) -> tuple[_Entry[G], Any] | None:
+        """Enter the guard of the call's key; None when the call has to wait there.
+
+        Raises:
+            Rejected: that guard refuses it.
+        """
+        entry = self._entry(None if context is None else context.key)
+        token = entry.guard.enter(now, context)
+        if token is None:
+            return None
+        self._hold(entry)
+        return entry, token
+
+    async def wait(self, context: CallContext | None) -> tuple[_Entry[G], Any]:
+        """Wait for admission by the guard of the call's key."""
+        entry = self._entry(None if context is None else context.key)
+        self._hold(entry)
+        try:
+            return entry, await entry.guard.wait(context)
+        except BaseException:
+            self._let_go(entry)
+            raise
+
+    def leave(
+        self,
+        token: tuple[_Entry[G], Any],
+        result: object,
+        error: BaseException | None,
+        started: float,
+        now: float,
+    ) -> None:
+        """Give the token back to its guard."""
+        entry, inner = token
+        try:
+            if entry.guard.holds:
+                entry.guard.leave(inner, result, error, started, now)
+        finally:
+            self._let_go(entry)
+
+    def _entry(self, key: object) -> _Entry[G]:
+        entry = self._busy.get(key) or self._idle.get(key)
+        if entry is None:
+            guard = self._factory(key)
+            guard.events = self.events
+            entry = self._idle[key] = _Entry(key, guard)
+            self._forget()
+        elif not entry.calls:
+            self._idle.move_to_end(key)
+        return entry
+
+    def _hold(self, entry: _Entry[G]) -> None:
+        entry.calls += 1
+        if entry.calls == 1:
+            self._busy[entry.key] = self._idle.pop(entry.key)
+
+    def _let_go(self, entry: _Entry[G]) -> None:
+        entry.calls -= 1
+        if not entry.calls:
+            self._idle[entry.key] = self._busy.pop(entry.key)
+            self._forget()
+
+    def _forget(self) -> None:
+        # Never the one used last: it may be about to be entered.
+        while len(self._idle) > 1 and len(self._idle) + len(self._busy) > self.max_keys:
+            self._idle.popitem(last=False)
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Decorate a coroutine function; its signature stays.
+
+        Raises:
+            ConfigError: it is a plain `def`.
+        """
+        key = self._key
+        if key is None:
+            return super().__call__(function)
+        refuse_sync(function, f"{type(self).__name__} {self.name!r}")
+
+        @functools.wraps(function)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            context = CallContext(key=key(*args, **kwargs))
+            return await self.execute(functools.partial(function, *args, **kwargs), context)
+
+        return guarded
+
+    def get(self, key: object) -> G:
+        """Return the guard of a key, to look at it, to steer it, or to use it by itself."""
+        return self._entry(key).guard
+
+    def statistics(self) -> dict[object, Any]:
+        """Return the statistics of all guards by key; looking makes no key more recently used."""
+        entries = {**self._idle, **self._busy}
+        return {key: entry.guard.statistics() for key, entry in entries.items()}  # type: ignore[attr-defined]  # each has its own
+
+    def reconfigure(self, *, max_keys: int) -> None:
+        """Change how many guards are kept.
+
+        Raises:
+            ConfigError: it is outside its range; nothing was changed.
+        """
+        self.max_keys = integer("max_keys", max_keys)
+        self._forget()
