@@ -7,7 +7,6 @@ from compare import Batch, Function, Group
 from resilience.core.verdict import Verdict
 from resilience.signals import Signals, SliRecorder
 
-REQUEST = ("GET", "/orders/{id}", "200")
 COUNTED = ("service", "method", "route", "code", "verdict")
 TIMED = ("service", "method", "route")
 
@@ -23,7 +22,7 @@ def recorder() -> Batch:
 
     async def batch(function: Function, calls: int) -> None:
         for _ in range(calls):
-            request(*REQUEST, success, 0.012)
+            request("GET", "/orders/{id}", "200", success, 0.012)
             await function()
 
     return batch
@@ -38,7 +37,7 @@ def instruments() -> Batch:
 
     async def batch(function: Function, calls: int) -> None:
         for _ in range(calls):
-            requests["shop", *REQUEST, "success"].inc()
+            requests["shop", "GET", "/orders/{id}", "200", "success"].inc()
             durations["shop", "GET", "/orders/{id}"].observe(0.012)
             await function()
 
@@ -55,7 +54,7 @@ def prometheus() -> Batch:
 
     async def batch(function: Function, calls: int) -> None:
         for _ in range(calls):
-            requests.labels("shop", *REQUEST, "success").inc()
+            requests.labels("shop", "GET", "/orders/{id}", "200", "success").inc()
             durations.labels("shop", "GET", "/orders/{id}").observe(0.012)
             await function()
 

@@ -49,7 +49,7 @@ def active() -> Batch:
         moved[column] += 1
 
     async def batch(function: Function, calls: int) -> None:
-        for call in range(calls):
+        for _ in range(calls):
             values[:], moved[:] = moved[:], values[:]
             clock.shift(1)
             signals.tick(clock.now())

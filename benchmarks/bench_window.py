@@ -65,8 +65,10 @@ def birth() -> Batch:
     kept = []
     for rule in range(1000):
         by_service = Matcher("service", "=", f"s{rule}")
-        for name in ("requests_total", "duration_seconds_bucket"):
-            kept.append(signals.source.select([Matcher("__name__", "=", name), by_service]))
+        kept += [
+            signals.source.select([Matcher("__name__", "=", name), by_service])
+            for name in ("requests_total", "duration_seconds_bucket")
+        ]
         signals.retain([Matcher("__name__", "=", "requests_total"), by_service], 30 * DAY)
     born = iter(range(1_000_000))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -49,7 +48,7 @@ class Home(Protocol):
     """What instruments need of the signals that they belong to."""
 
     @property
-    def values(self) -> array[float]:
+    def values(self) -> list[float]:
         """The live figures."""
 
     def enter(self, instrument: Instrument[C], values: tuple[str, ...], cell: C | None = None) -> C:
@@ -71,7 +70,7 @@ class Cell:
 
     __slots__ = ("column", "instrument", "key", "series", "values")
 
-    def __init__(self, instrument: Any, key: tuple[str, ...], values: array[float]) -> None:
+    def __init__(self, instrument: Any, key: tuple[str, ...], values: list[float]) -> None:
         self.instrument = instrument
         self.key = key
         self.values = values
@@ -119,7 +118,7 @@ class GaugeSeries(_Scalar):
     def set(self, value: float) -> None:
         """Set it."""
         try:
-            self.values[self.column] = value
+            self.values[self.column] = float(value)
         except IndexError:
             self.instrument.settle(self).set(value)
 
@@ -140,7 +139,7 @@ class HistogramSeries(Cell):
 
     __slots__ = ("_bounds",)
 
-    def __init__(self, instrument: Histogram, key: tuple[str, ...], values: array[float]) -> None:
+    def __init__(self, instrument: Histogram, key: tuple[str, ...], values: list[float]) -> None:
         super().__init__(instrument, key, values)
         self._bounds = instrument.buckets
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -110,6 +110,7 @@ class Registry:
         self._kept: list[LiveSelection] = []
         self._warned: set[tuple[str, str]] = set()
         self._made: dict[str, Any] = {}
+        self._on_drop: list[Callable[[], object]] = []
         self._sweeper = self._sweep()
         self._refused_sets = self.counter(
             "resilience_label_sets_refused_total",
@@ -218,7 +219,7 @@ class Registry:
     # -- what instruments ask for -------------------------------------------------------------------------------
 
     @property
-    def values(self) -> array[float]:
+    def values(self) -> list[float]:
         """The live figures."""
         return self._table.values
 
@@ -246,6 +247,8 @@ class Registry:
             cell = instrument.cells.pop(values, None)
             if cell is None:
                 return
+            for forget in self._on_drop:
+                forget()
             column, series = cell.column, cell.series
             cell.detach()
             for one in series:
@@ -281,6 +284,15 @@ class Registry:
             made.append(series)
         cell.series = tuple(made)
         cell.column = column
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held while series are born and dropped."""
+        return self._index.lock
+
+    def on_drop(self, forget: Callable[[], object]) -> None:
+        """Have a function called before columns are given back, by who remembers columns."""
+        self._on_drop.append(forget)
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """Return what `make` made at the first call with this key."""
@@ -363,7 +375,7 @@ class Registry:
             return False
         at, row, _ = found
         stop = column + width
-        return series[0].birth < at and row[column:stop].tolist() == self.values[column:stop].tolist()
+        return series[0].birth < at and row[column:stop].tolist() == self.values[column:stop]
 
     # -- readers and writers ------------------------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ from resilience.signals.series import Row
 __all__ = ["Edge", "Ring", "Rings"]
 
 
+_EDGES = 256
+
+
 class Ring:
     """The newest `size` rows, at most one in each `step` seconds; bisected by time, so that gaps do no harm."""
 
@@ -73,12 +76,14 @@ class Rings:
         self.first_at = float("inf")
         self._rings = tuple(Ring(step, size) for step, size in retention.rings)
         self.long = Ring(retention.long_step, 0)
+        self._edges: dict[tuple[float, bool, bool], Edge] = {}
 
     def push(self, at: float, row: Row) -> None:
         """Take a new row; at the time of the newest it replaces that."""
         self.newest = row
         self.newest_at = at
         self.first_at = min(self.first_at, at)
+        self._edges.clear()
         for ring in self._rings:
             if ring.wants(at):
                 ring.put(at, row)
@@ -124,6 +129,16 @@ class Rings:
         newest = self.newest
         if newest is None:
             return None
+        key = (when, left, long)
+        edge = self._edges.get(key)
+        if edge is None:
+            # Rules ask for the same few moments between two ticks.
+            if len(self._edges) >= _EDGES:
+                self._edges.clear()
+            edge = self._edges[key] = self._found(newest, when, left=left, long=long)
+        return edge
+
+    def _found(self, newest: Row, when: float, *, left: bool, long: bool) -> Edge:
         if when >= self.newest_at:
             return _exact(newest, self.newest_at)
         ring = self.covering(when, long=long)

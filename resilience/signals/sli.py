@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+
 from resilience.core.ports import Recorder
 from resilience.core.validate import text
 from resilience.core.verdict import Verdict
-from resilience.signals.instruments import OVERFLOW, CounterSeries, HistogramSeries
+from resilience.signals.instruments import OVERFLOW, CounterSeries
 from resilience.signals.registry import Registry
 
 __all__ = ["CIRCUIT_STATES", "SliRecorder"]
 
 CIRCUIT_STATES = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
-_Pair = tuple[CounterSeries, HistogramSeries]
+_INFINITY = math.inf
 
 
 class _CallRecorder:
@@ -44,9 +47,10 @@ class SliRecorder:
 
     def __init__(self, signals: Registry, service: str) -> None:
         self.service = text("service", service)
-        self._cap = 2 * signals.max_label_sets
-        self._pairs: dict[tuple[str, str, str, str], _Pair] = {}
-        self._client_pairs: dict[tuple[str, str, str, str], _Pair] = {}
+        self._columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+        self._values = signals.values
+        self._lock = signals.lock
+        signals.on_drop(self._columns.clear)
         self._requests = signals.counter(
             "http_requests_total",
             "Requests answered.",
@@ -57,6 +61,7 @@ class SliRecorder:
             "How long requests took.",
             labels=("service", "method", "route"),
         )
+        self._bounds = self._durations.buckets
         self._in_flight = signals.gauge(
             "http_requests_in_flight", "Requests being answered.", labels=("service",)
         ).bind(service)
@@ -104,12 +109,29 @@ class SliRecorder:
             verdict: what it came to.
             seconds: how long it took; NaN or less than zero counts as 0.
         """
+        if not 0 <= seconds < _INFINITY:
+            seconds = 0.0
+        bucket = bisect_left(self._bounds, seconds) + 1
         try:
-            count, duration = self._pairs[method, route, code, verdict._value_]
+            count, duration = self._columns[method, route, code, verdict._value_]
         except KeyError:
-            count, duration = self._pair(method, route, code, verdict._value_)
-        count.inc()
-        duration.observe(seconds if seconds >= 0 else 0.0)
+            self._request(method, route, code, verdict._value_, seconds)
+            return
+        # No call from the look-up to here, so no other thread comes between: see `Cell`.
+        values = self._values
+        values[count] += 1.0
+        values[duration] += seconds
+        values[duration + bucket] += 1.0
+
+    def _request(self, method: str, route: str, code: str, verdict: str, seconds: float) -> None:
+        """Count a request the long way, and remember its columns, but not for what is over the cap."""
+        with self._lock:
+            count = self._requests[self.service, method, route, code, verdict]
+            duration = self._durations[self.service, method, route]
+            count.inc()
+            duration.observe(seconds)
+            if OVERFLOW not in count.key:
+                self._columns[method, route, code, verdict] = (count.column, duration.column)
 
     def request_started(self) -> None:
         """One more request is in flight."""
@@ -157,13 +179,8 @@ class SliRecorder:
             verdict: what it came to.
             seconds: how long it took; NaN or less than zero counts as 0.
         """
-        key = (client, host, method, code or verdict._value_)
-        try:
-            count, duration = self._client_pairs[key]
-        except KeyError:
-            count, duration = self._client_pair(key)
-        count.inc()
-        duration.observe(seconds if seconds >= 0 else 0.0)
+        self._client_requests[client, host, method, code or verdict._value_].inc()
+        self._client_durations[client, host, method].observe(seconds if seconds >= 0 else 0.0)
 
     # -- policies -----------------------------------------------------------------------------------------------
 
@@ -194,28 +211,3 @@ class SliRecorder:
     def retry_attempt(self, policy: str) -> None:
         """Count one attempt after the first."""
         self._attempts[(policy,)].inc()
-
-    # -- look-ups -----------------------------------------------------------------------------------------------
-
-    def _pair(self, method: str, route: str, code: str, verdict: str) -> _Pair:
-        count = self._requests[self.service, method, route, code, verdict]
-        duration = self._durations[self.service, method, route]
-        return self._remember(self._pairs, (method, route, code, verdict), (count, duration))
-
-    def _client_pair(self, key: tuple[str, str, str, str]) -> _Pair:
-        client, host, method, _ = key
-        return self._remember(
-            self._client_pairs,
-            key,
-            (self._client_requests[key], self._client_durations[client, host, method]),
-        )
-
-    def _remember(
-        self, pairs: dict[tuple[str, str, str, str], _Pair], key: tuple[str, str, str, str], pair: _Pair
-    ) -> _Pair:
-        """Keep a pair for the next request, but nothing that is over the cap."""
-        if OVERFLOW not in pair[0].key:
-            if len(pairs) >= self._cap:  # series that were dropped meanwhile
-                pairs.clear()
-            pairs[key] = pair
-        return pair
