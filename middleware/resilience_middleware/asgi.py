@@ -52,7 +52,8 @@ class ResilienceMiddleware:
         self._patterns = patterns
         self._problem = problem
         self._lifespan = Lifespan(reliability)
-        self._templates: RouteTemplates | None = None
+        self._templates = RouteTemplates(app, patterns)
+        self._routed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any type."""
@@ -70,20 +71,12 @@ class ResilienceMiddleware:
         if self._exclude and path_of(scope) in self._exclude:
             await self.app(scope, receive, send)
             return
-        templates = self._templates
-        if templates is None:
-            # Starlette builds its middleware before its last routes; the application itself is in the scope.
-            templates = self._templates = RouteTemplates(scope.get("app", self.app), self._patterns)
-        sli = self._sli
-
-        def finished(code: int, verdict: Verdict, seconds: float) -> None:
-            sli.request(
-                known_method(scope["method"]), templates.of(scope), code_label(code), verdict, seconds
-            )
-            sli.request_finished()
-
-        exchange = Exchange(receive, send, self._monotonic, finished)
-        sli.request_started()
+        if not self._routed and "app" in scope:
+            # Behind further middleware of Starlette the application with the routes is found nowhere else.
+            self._templates = RouteTemplates(scope["app"], self._patterns)
+            self._routed = True
+        exchange = Exchange(scope, receive, send, self._monotonic, self._finished)
+        self._sli.request_started()
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
@@ -93,3 +86,8 @@ class ResilienceMiddleware:
                 raise
             await send_problem(problem, self._problem, scope, exchange.send)
         exchange.end()
+
+    def _finished(self, scope: Scope, code: int, verdict: Verdict, seconds: float) -> None:
+        route = self._templates.of(scope)
+        self._sli.request(known_method(scope["method"]), route, code_label(code), verdict, seconds)
+        self._sli.request_finished()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from resilience.core.verdict import Verdict
 from resilience.http.rules import verdict_of_status
 
-__all__ = ["CLIENT_CLOSED", "Exchange"]
+__all__ = ["CLIENT_CLOSED", "Exchange", "Finished"]
 
 CLIENT_CLOSED: Final = 499
 """The code of a client that left before its answer was whole; nginx' number, there is no official one."""
@@ -20,45 +20,40 @@ CLIENT_CLOSED: Final = 499
 _PATIENCE: Final = 0.1
 
 
+class Finished(Protocol):
+    """Who is told how a request ended."""
+
+    def __call__(self, scope: Scope, code: int, verdict: Verdict, seconds: float, /) -> None:
+        """Take note; called once, when the last byte was sent: not after background tasks that may follow it."""
+
+
 class Exchange:
     """Watches the messages of one request and changes none of them.
 
     Args:
+        scope: the request's, which is handed on to `finished`.
         receive: the server's.
         send: the server's.
         monotonic: where time comes from.
-        finished: called once with code, verdict and seconds, when the last byte has been sent: not after the
-            background tasks that may follow it.
+        finished: who is told how it ended.
     """
 
-    __slots__ = (
-        "_ahead",
-        "_code",
-        "_complete",
-        "_finished",
-        "_left",
-        "_monotonic",
-        "_receive",
-        "_send",
-        "_started",
-        "_trailers",
-        "_waiting",
-    )
+    # Of the class until they change: setting all of them for each request costs as much as recording it.
+    _ahead: list[Message] | None = None  # what was received before the application asked
+    _code = 0
+    _complete = False
+    _left = False
+    _trailers = False
+    _waiting = False
 
     def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        monotonic: Callable[[], float],
-        finished: Callable[[int, Verdict, float], None],
+        self, scope: Scope, receive: Receive, send: Send, monotonic: Callable[[], float], finished: Finished
     ) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._monotonic = monotonic
         self._finished = finished
-        self._ahead: list[Message] | None = None  # what was received before the application asked
-        self._code = 0
-        self._complete = self._left = self._trailers = self._waiting = False
         self._started = monotonic()
 
     @property
@@ -84,7 +79,7 @@ class Exchange:
         """Hand the server the next message of the application."""
         kind = message["type"]
         begins = kind == "http.response.start"
-        if begins and not self._waiting and self._monotonic() - self._started > _PATIENCE:
+        if begins and self._monotonic() - self._started > _PATIENCE and not self._waiting:
             await self._look_for_client()
         try:
             await self._send(message)
@@ -93,9 +88,15 @@ class Exchange:
             raise
         if begins:
             self._code = self._code or message["status"]
-            self._trailers = message.get("trailers", False)
-        elif self._code and not self._complete and self._is_last(kind, message):
-            self._finish(verdict_of_status(self._code))
+            if "trailers" in message:
+                self._trailers = message["trailers"]
+        elif self._code and not self._complete:
+            if kind == "http.response.body":
+                last = not ("more_body" in message and message["more_body"]) and not self._trailers
+            else:
+                last = self._is_last(kind, message)
+            if last:
+                self._finish(verdict_of_status(self._code))
 
     def end(self, error: BaseException | None = None) -> None:
         """Take note that the application is done, by an exception or by itself; what it left unfinished is a failure."""
@@ -103,9 +104,8 @@ class Exchange:
             self._left = self._left or isinstance(error, asyncio.CancelledError)
             self._finish(Verdict.FAILURE)
 
-    def _is_last(self, kind: str, message: Message) -> bool:
-        if kind == "http.response.body":
-            return not (self._trailers or message.get("more_body", False))
+    @staticmethod
+    def _is_last(kind: str, message: Message) -> bool:
         if kind == "http.response.trailers":
             return not message.get("more_trailers", False)
         return kind == "http.response.pathsend"
@@ -114,10 +114,10 @@ class Exchange:
         self._complete = True
         seconds = self._monotonic() - self._started
         if self._left:
-            self._finished(CLIENT_CLOSED, Verdict.CANCELLED, seconds)
+            self._finished(self._scope, CLIENT_CLOSED, Verdict.CANCELLED, seconds)
         else:
             # Without any answer the server sends a 500, or closes the connection.
-            self._finished(self._code or 500, verdict, seconds)
+            self._finished(self._scope, self._code or 500, verdict, seconds)
 
     async def _look_for_client(self) -> None:
         """Ask whether the client is still there: servers say so only to who receives."""

@@ -106,6 +106,14 @@ class RouteTemplates:
             the full template from the application's root, or `UNMATCHED`.
         """
         route = scope.get("route")
+        if "fastapi" not in scope:
+            template = self._single.get(id(route))
+            if template is not None:
+                return template
+        return self._resolve(route, scope)
+
+    def _resolve(self, route: object, scope: Mapping[str, Any]) -> str:
+        """What `of` means, for all that routers do."""
         fastapi = scope.get("fastapi")
         if fastapi and (context := fastapi.get("effective_route_context")) is not None:
             if route is None or route is context.original_route:
@@ -145,7 +153,7 @@ class RouteTemplates:
                     # Not among the application's routes: remembered, so that it costs one walk only.
                     self._kept.append(key)
                     self._single[id(key)] = UNMATCHED
-                return self.of(scope)
+                return self._resolve(key, scope)
             return UNMATCHED
         return self._first(places, path_of(scope))
 

@@ -45,6 +45,7 @@ def known_method(method: str) -> str:
 
 
 _CODES: Final = {code: str(code) for code in range(100, 600)}
+_VERDICTS: Final = dict.fromkeys(range(100, 500), Verdict.SUCCESS) | {429: Verdict.REJECTED}
 
 
 def code_label(status: int) -> str:
@@ -64,15 +65,14 @@ def verdict_of_status(status: int) -> Verdict:
         status: the status code.
 
     Returns:
-        failure for 5xx, rejected for 429, success for anything else: a 4xx is the caller's own fault.
+        failure for 5xx (and for what is no status at all), rejected for 429, success for anything else: a 4xx is
+        the caller's own fault.
 
     Example:
         >>> [verdict_of_status(status).value for status in (200, 404, 429, 503)]
         ['success', 'success', 'rejected', 'failure']
     """
-    if status >= 500:  # noqa: PLR2004  the class of server errors
-        return Verdict.FAILURE
-    return Verdict.REJECTED if status == 429 else Verdict.SUCCESS  # noqa: PLR2004  Too Many Requests
+    return _VERDICTS.get(status, Verdict.FAILURE)
 
 
 class HasStatus(Protocol):
