@@ -27,8 +27,8 @@ class RateAlgorithm(Protocol):
     def ready_at(self, position: int) -> float:
         """The moment from which the `position`-th call from now may go, where 1 is the next and nobody is let by."""
 
-    def adjust(self, rate: float, per: float, burst: int) -> None:
-        """Go on with other figures; what was counted stays."""
+    def adjust(self, rate: float, per: float, burst: int, now: float) -> None:
+        """Go on with other figures from `now` on; what was counted stays."""
 
 
 class TokenBucket:
@@ -37,9 +37,10 @@ class TokenBucket:
     __slots__ = ("_at", "_burst", "_interval", "_tokens")
 
     def __init__(self, rate: float, per: float, burst: int) -> None:
-        self._tokens = float(burst)
+        self._interval = per / rate
+        self._burst = float(burst)
+        self._tokens = self._burst
         self._at = -math.inf
-        self.adjust(rate, per, burst)
 
     def take(self, now: float) -> bool:
         """Take a token, if there is a whole one."""
@@ -56,11 +57,12 @@ class TokenBucket:
         """When so many tokens will have dripped in."""
         return self._at + (position - self._tokens) * self._interval
 
-    def adjust(self, rate: float, per: float, burst: int) -> None:
-        """Change the drip and the size of the bucket."""
+    def adjust(self, rate: float, per: float, burst: int, now: float) -> None:
+        """Change the drip and the size of the bucket; what has dripped in by now is kept."""
+        self._tokens = min(self._tokens + (now - self._at) / self._interval, self._burst, burst)
+        self._at = now
         self._interval = per / rate
         self._burst = float(burst)
-        self._tokens = min(self._tokens, self._burst)
 
 
 class Gcra:
@@ -72,8 +74,9 @@ class Gcra:
     __slots__ = ("_due", "_interval", "_tolerance")
 
     def __init__(self, rate: float, per: float, burst: int) -> None:
+        self._interval = per / rate
+        self._tolerance = (burst - 1) * self._interval
         self._due = -math.inf
-        self.adjust(rate, per, burst)
 
     def take(self, now: float) -> bool:
         """Move the moment on by an interval, if the call is not too early."""
@@ -87,9 +90,11 @@ class Gcra:
         """When the even stream will be so many calls further."""
         return self._due - self._tolerance + (position - 1) * self._interval
 
-    def adjust(self, rate: float, per: float, burst: int) -> None:
-        """Change the interval and how early a call may be."""
+    def adjust(self, rate: float, per: float, burst: int, now: float) -> None:
+        """Change the interval and how early a call may be; as many calls are ahead of the stream as before."""
+        ahead = max(0.0, self._due - now) / self._interval
         self._interval = per / rate
+        self._due = now + ahead * self._interval
         self._tolerance = (burst - 1) * self._interval
 
 
@@ -99,8 +104,8 @@ class SlidingWindow:
     __slots__ = ("_span", "_taken")
 
     def __init__(self, rate: float, per: float, burst: int) -> None:
-        self._taken: deque[float] = deque()
-        self.adjust(rate, per, burst)
+        self._span = burst * per / rate
+        self._taken: deque[float] = deque(maxlen=burst)
 
     def take(self, now: float) -> bool:
         """Let a call go, if the one that stands `burst` before it has left the window."""
@@ -119,7 +124,7 @@ class SlidingWindow:
         windows, place = divmod(position - 1, burst)
         return taken[place] + (windows + 1) * self._span
 
-    def adjust(self, rate: float, per: float, burst: int) -> None:
+    def adjust(self, rate: float, per: float, burst: int, now: float) -> None:  # noqa: ARG002  RateAlgorithm
         """Change the window; the newest calls stay in it."""
         self._span = burst * per / rate
         self._taken = deque(self._taken, burst)

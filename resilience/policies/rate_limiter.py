@@ -215,7 +215,7 @@ class RateLimiter(GuardPolicy[int]):
         """
         settings = changed(self.settings, options)
         if settings.algorithm == self.settings.algorithm:
-            self._algorithm.adjust(*settings.figures)
+            self._algorithm.adjust(*settings.figures, self.clock.monotonic())
         else:
             self._algorithm = ALGORITHMS[settings.algorithm](*settings.figures)
         self._apply(settings)
