@@ -138,7 +138,7 @@ _MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 def _thresholds(rule: Rule) -> Found:
     if rule.expression is None:
         return
-    for node in _walk(rule.expression.tree):
+    for node in _walk(rule.expression.node):
         if not isinstance(node, nodes.Binary) or node.operator not in _MIRRORED:
             continue
         left, right = _constant(node.left), _constant(node.right)

@@ -102,11 +102,12 @@ class Evaluator:
         self._sink = sink
         self._interval = validate.number("interval", interval, above=0)
         self._lookback = validate.number("lookback", lookback, above=0)
-        self._engine = promql.Engine(source, lookback=lookback, semantics=semantics)
+        self._semantics = semantics
         self._external = (dict(external_labels or {}), external_url)
         self._retain = retain
         self._failed = self._new_state(_FAILED, "resilience")
-        self._running = self._prepare(groups, {})
+        self._engine, self._running = self._prepare(groups, {})
+        self._read = _read(self._running)
 
     # -- what there is
 
@@ -163,6 +164,7 @@ class Evaluator:
         return transitions
 
     def _steps(self, now: Instant, transitions: list[AlertTransition]) -> Iterator[None]:
+        self._engine.forget()
         for running in self._running:
             if running.due is not None and now.monotonic < running.due - _EPSILON:
                 continue
@@ -183,7 +185,7 @@ class Evaluator:
         rule = unit.rule
         found, data = self._ask(unit, at, now)
         if isinstance(rule, RecordingRule) or unit.state is None:
-            self._write(unit.owner, at, _recorded(rule, found, group.limit))
+            self._write(unit.owner, at, _recorded(rule, found, group.limit), rule.name)
             return []
         transitions = unit.state.evaluate(
             found, now, data=data, limit=group.limit, query=lambda text: self._answer(text, at)
@@ -213,11 +215,26 @@ class Evaluator:
         return False
 
     def _answer(self, text: str, at: float) -> Sequence[tuple[Labels, float]]:
-        return _pairs(self._engine.compile(promql.parse(text))(at))
+        # Apart from the engine, which would keep each text for ever; labels may be part of it.
+        result = promql.evaluate(
+            text,
+            self._source,
+            at,
+            lookback=self._lookback,
+            semantics=self._semantics,
+            interval=self._interval,
+        )
+        return _pairs(result)
 
-    def _write(self, owner: str, at: float, series: Sequence[tuple[Labels, float]]) -> None:
-        if self._sink is not None:
-            self._sink.write(owner, at, series)
+    def _write(
+        self, owner: str, at: float, series: Sequence[tuple[Labels, float]], name: str = "ALERTS"
+    ) -> None:
+        if self._sink is None:
+            return
+        self._sink.write(owner, at, series)
+        # What the engine remembers of this moment is old where another rule reads what was written.
+        if name in self._read or None in self._read:
+            self._engine.forget()
 
     @staticmethod
     def _complain(unit: _Unit, group: RuleGroup, error: Exception) -> Labels:
@@ -252,7 +269,7 @@ class Evaluator:
             QueryError: an expression is not supported; nothing has changed then.
         """
         known = {unit.owner: (running, unit) for running in self._running for unit in running.units}
-        running = self._prepare(groups, known)
+        engine, running = self._prepare(groups, known)
         kept = {unit.owner for each in running for unit in each.units}
         transitions: list[AlertTransition] = []
         for owner, (_, unit) in known.items():
@@ -261,13 +278,17 @@ class Evaluator:
             if unit.state is not None:
                 transitions += unit.state.withdraw(now)
             self._write(owner, now.monotonic, ())
-        self._running = running
+        self._engine, self._running = engine, running
+        self._read = _read(running)
         return transitions
 
     def _prepare(
         self, groups: Iterable[RuleGroup], known: Mapping[str, tuple[_Running, _Unit]]
-    ) -> list[_Running]:
+    ) -> tuple[promql.Engine, list[_Running]]:
         """Compile everything before anything changes."""
+        engine = promql.Engine(
+            self._source, lookback=self._lookback, semantics=self._semantics, interval=self._interval
+        )
         prepared: list[_Running] = []
         names: set[tuple[str | None, str]] = set()
         for group in groups:
@@ -282,31 +303,36 @@ class Evaluator:
                 seen[owner] += 1
                 owner = f"{owner}#{seen[owner]}"
                 before = known.get(owner)
-                running.units.append(self._unit(rule, owner, group, before[1] if before else None))
+                query = self._compile(engine, rule, group)
+                state = self._state(rule, group.name, before[1] if before else None)
+                running.units.append(_Unit(rule, owner, query, state))
                 if before is not None and before[0].interval == running.interval:
                     running.due = before[0].due
             prepared.append(running)
-        return prepared
+        return engine, prepared
 
-    def _unit(self, rule: Rule, owner: str, group: RuleGroup, before: _Unit | None) -> _Unit:
-        if before is not None and before.rule == rule:
-            return _Unit(rule, owner, before.query, before.state)
-        query = None
-        if rule.expression is not None:
-            try:
-                query = self._engine.compile(rule.expression)
-                for use in rule.expression.selectors if self._retain is not None else ():
-                    self._retain(use.matchers, use.window or self._lookback)  # type: ignore[misc]  # not None here
-            except QueryError as error:
-                if group.file is None:
-                    raise
-                raise ConfigError(f"expr: {error}", file=group.file, line=rule.line) from error
-        state = None
-        if isinstance(rule, AlertRule):
-            state = self._new_state(rule, group.name)
-            if before is not None and before.state is not None:
-                state.take_over(before.state)
-        return _Unit(rule, owner, query, state)
+    def _compile(self, engine: promql.Engine, rule: Rule, group: RuleGroup) -> promql.Query | None:
+        if rule.expression is None:
+            return None
+        try:
+            query = engine.compile(rule.expression)
+            if self._retain is not None:
+                for use in rule.expression.selectors:
+                    self._retain(use.matchers, use.window or self._lookback)
+        except (QueryError, ConfigError) as error:
+            if group.file is None:
+                raise
+            message = f"expr: {error}"
+            raise ConfigError(message, file=group.file, line=rule.line) from error
+        return query
+
+    def _state(self, rule: Rule, group: str, before: _Unit | None) -> RuleState | None:
+        if not isinstance(rule, AlertRule):
+            return None
+        state = self._new_state(rule, group)
+        if before is not None and before.state is not None:
+            state.take_over(before.state)
+        return state
 
     def _new_state(self, rule: AlertRule, group: str) -> RuleState:
         labels, url = self._external
@@ -359,11 +385,18 @@ def _owner(group: RuleGroup, rule: Rule) -> str:
     return f"{group.file or ''}/{group.name}/{type(rule).__name__}/{rule.name}{{{labels}}}"
 
 
-def _pairs(result: promql.Scalar | promql.Vector) -> Sequence[tuple[Labels, float]]:
+def _read(running: Iterable[_Running]) -> frozenset[str | None]:
+    """Names of the metrics that rules read; None among them where a selector names none."""
+    uses = (use for each in running for unit in each.units for use in _selectors(unit.rule))
+    names = frozenset(use.name for use in uses)
+    return names | {"ALERTS"} if "ALERTS_FOR_STATE" in names else names
+
+
+def _pairs(result: promql.Value) -> Sequence[tuple[Labels, float]]:
+    if isinstance(result, promql.Vector):
+        return list(result)
     if isinstance(result, promql.Scalar):
         return [((), result.value)]
-    if isinstance(result, promql.Vector):
-        return list(zip(result.labels, result.values, strict=True))
     raise QueryError("rule result is not a vector or scalar")
 
 

@@ -80,8 +80,8 @@ def dump(groups: Iterable[RuleGroup]) -> str:
             for: 1m
     """
     emitter = YAML(typ="safe", pure=True)
-    emitter.default_flow_style = False  # type: ignore[assignment]  # ruamel types its class attribute as None
-    emitter.sort_base_mapping_type_on_output = False
+    emitter.default_flow_style = False
+    emitter.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it as None
     emitter.width = 1_000_000
     text = io.StringIO()
     emitter.dump({"groups": [_group_data(group) for group in groups]}, text)

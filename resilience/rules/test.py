@@ -231,7 +231,7 @@ class _Run:
         self._suite = suite
         self._test = test
         self._source = promql.MemorySource()
-        self._engine = promql.Engine(self._source, semantics=semantics)
+        self._semantics = semantics
         self._evaluator = Evaluator(
             suite.groups,
             self._source,
@@ -278,9 +278,9 @@ class _Run:
 
     def _add(self, labels: Labels, at: float, value: Value) -> None:
         if value == STALE:
-            self._source.mark_stale(labels, at)
+            self._source.add(labels, [(at, promql.STALE)])
         elif value is not None:
-            self._source.add(labels, [(at, float(value))])
+            self._source.add(labels, [(at, value)])
 
     def _check_alerts(self, case: _AlertCase) -> Iterator[Failure]:
         got = [
@@ -296,15 +296,19 @@ class _Run:
     def _check_expression(self, case: _ExprCase) -> Iterator[Failure]:
         what = f"expr {case.expr!r} at {format_duration(case.at)}"
         try:
-            result = self._engine.compile(promql.parse(case.expr))(case.at)
+            result = promql.evaluate(
+                case.expr, self._source, case.at, semantics=self._semantics, interval=self._suite.interval
+            )
         except QueryError as error:
             yield Failure(case.line, what, error=str(error))
             return
         if isinstance(result, promql.Scalar):
             got: list[tuple[Labels, float]] = [((), result.value)]
+        elif isinstance(result, promql.Vector):
+            got = sorted(result)
         else:
-            got = list(zip(result.labels, result.values, strict=True))
-        got.sort()
+            yield Failure(case.line, what, error="the result is not a vector or scalar")
+            return
         expected = sorted(case.expected)
         same = [labels for labels, _ in expected] == [labels for labels, _ in got] and all(
             self._equal(wanted, value) for (_, wanted), (_, value) in zip(expected, got, strict=True)
