@@ -91,11 +91,11 @@ class Gcra:
         return self._due - self._tolerance + (position - 1) * self._interval
 
     def adjust(self, rate: float, per: float, burst: int, now: float) -> None:
-        """Change the interval and how early a call may be; as many calls are ahead of the stream as before."""
-        ahead = max(0.0, self._due - now) / self._interval
+        """Change the interval and how early a call may be; as many calls as before may come at once now."""
+        at_once = min(1 + (self._tolerance - max(0.0, self._due - now)) / self._interval, burst)
         self._interval = per / rate
-        self._due = now + ahead * self._interval
         self._tolerance = (burst - 1) * self._interval
+        self._due = now + (burst - at_once) * self._interval
 
 
 class SlidingWindow:
