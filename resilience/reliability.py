@@ -1,0 +1,391 @@
+"""The composition root: one object for a service that wires the parts together and owns the tick.
+
+This is the only module that knows alerting, notifiers, stores, exporters and SLOs at once; they meet through the
+protocols of `core/ports.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from resilience.alerting import AlertManager, Route
+from resilience.core.clock import SYSTEM_CLOCK, Instant
+from resilience.core.events import Listeners
+from resilience.core.log import log
+from resilience.core.ports import Clock, Guard, Notifier, Policy, Put, Recorder, Store
+from resilience.core.validate import number, text
+from resilience.errors import ConfigError
+from resilience.notifiers.log import LogNotifier
+from resilience.policies import Pipeline, Preset, Registry
+from resilience.policies.breaker_events import BreakerTransition
+from resilience.policies.retry_settings import BeforeSleep
+from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
+from resilience.rules import load as load_rules
+from resilience.signals import Retention, Signals, SliRecorder
+from resilience.signals.process import ProcessFigures
+from resilience.slo import SLO, SLOManager
+from resilience.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+__all__ = ["Reliability", "RuleSource", "default"]
+
+RuleSource: TypeAlias = str | Path | RuleGroup | AlertRule
+"""A rule file, a group, or a rule made in Python."""
+
+_STATE_TABLE = "rules"
+
+
+class Reliability:
+    """Guards, records, judges and tells, for one service.
+
+    Use it as an async context manager, or let the ASGI middleware start and stop it along with the application.
+
+    Args:
+        service: the service's name, which its signals carry.
+        rules: rule files in Prometheus' format, groups, or rules made in Python.
+        slos: objectives.
+        notifiers: channels that alerts go to; the log when there is none.
+        route: which alerts go to which channel; all to all when not given.
+        store: where state is kept over restarts; in memory when not given.
+        token: what a caller must present for everything beyond health and metrics; without one, only loopback may.
+        interval: seconds between ticks, 0.05 to 60; 1 by default.
+        evaluation_interval: seconds between evaluations of rule groups that do not say; 15 by default.
+        shutdown_timeout: seconds that `stop()` may take for draining, and again for the last notifications.
+        retention: how much of the past the windows hold.
+        prefix: put before the names of all signals.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option or a rule cannot be meant; nothing is half made.
+
+    Example:
+        >>> async def main():
+        ...     async with Reliability(service="shop") as rel:
+        ...         return rel.ready
+        >>> asyncio.run(main())
+        True
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        rules: Iterable[RuleSource] = (),
+        slos: Iterable[SLO] = (),
+        notifiers: Iterable[Notifier] = (),
+        route: Route | None = None,
+        store: Store | None = None,
+        token: str | None = None,
+        interval: float = 1.0,
+        evaluation_interval: float = 15.0,
+        shutdown_timeout: float = 10.0,
+        retention: Retention | None = None,
+        prefix: str = "",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.service: str = text("service", service)
+        self.token: str | None = None if token is None else text("token", token)
+        self.interval: float = number("interval", interval, low=0.05, high=60)
+        self.clock: Clock = clock
+        self.ready: bool = False
+        self._shutdown_timeout = number("shutdown_timeout", shutdown_timeout, low=0)
+
+        self.signals: Signals = Signals(clock, retention=retention, prefix=prefix)
+        self.sli: SliRecorder = SliRecorder(self.signals, service)
+        self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
+        self.registry.subscribe(self._on_policy_event)
+        self.rules: Evaluator = Evaluator(
+            _groups(rules),
+            self.signals.source,
+            self.signals,
+            interval=evaluation_interval,
+            external_labels={"service": service},
+            retain=self.signals.retain,
+        )
+        self.slos: SLOManager = SLOManager(self.signals.source, self.signals)
+        for slo in slos:
+            self.slos.register(slo)
+            self.signals.retain("http_requests_total", slo.window)
+        channels = _by_name(notifiers) or {"log": LogNotifier()}
+        self._alerts_only_logged = set(channels) == {"log"}
+        self._store = store or MemoryStore()
+        self.alerts: AlertManager = AlertManager(
+            channels, store=self._store, route=route, register_rules=self.register_rules, clock=clock
+        )
+        self.transitions: Listeners[AlertTransition] = Listeners()
+        self._ticks = self.signals.counter("resilience_tick_failures_total", "Ticks that failed.").bind()
+        self._stored_rules = b""
+        self._running: asyncio.Task[None] | None = None
+        self._process: ProcessFigures | None = None  # a simulation has none
+
+    @classmethod
+    def from_file(cls, file: str | Path, **options: object) -> Reliability:
+        """Make one from `reliability.yaml`.
+
+        Args:
+            file: its path.
+            options: keyword arguments of the constructor, which go before what the file says.
+
+        Raises:
+            ConfigError: names file and line of what is wrong; nothing is half made.
+        """
+        from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
+
+        return cls(**{**read(file).arguments(), **options})  # type: ignore[arg-type]  # checked by the constructor
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._running is not None
+
+    async def start(self) -> None:
+        """Take back what was stored, and tick from now on; starting twice is starting once."""
+        if self._running is not None:
+            return
+        started = asyncio.get_running_loop().create_future()
+        self._running = asyncio.create_task(self._run(started), name=f"resilience {self.service}")
+        try:
+            await started
+        except BaseException:
+            self._running.cancel()
+            self._running = None
+            raise
+        self.ready = True
+        log(__name__).info("reliability_started", **self.describe())
+
+    async def stop(self) -> None:
+        """Stop in order: readiness down, drain, final tick, flush the outbox, close; stopping twice is stopping once."""
+        running, self._running = self._running, None
+        self.ready = False
+        if running is None:
+            return
+        await self._drain()
+        try:
+            await self.tick()
+            if not await self.alerts.flush(self._shutdown_timeout):
+                log(__name__).warning("notifications_left", service=self.service)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            await self.alerts.close()
+            await self._store.close()
+            log(__name__).info("reliability_stopped", service=self.service)
+
+    async def _drain(self) -> None:
+        """Wait until the requests in flight have been answered, but not for ever."""
+        deadline = self.clock.monotonic() + self._shutdown_timeout
+        while self.sli.in_flight and self.clock.monotonic() < deadline:
+            await self.clock.sleep(0.05)
+        if self.sli.in_flight:
+            log(__name__).warning("requests_left", service=self.service, in_flight=self.sli.in_flight)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _run(self, started: asyncio.Future[None]) -> None:
+        """Tick and deliver until cancelled."""
+        import anyio  # noqa: PLC0415  20 ms that `import resilience` need not take
+
+        try:
+            await self._restore()
+            self._process = self._process or ProcessFigures(self.signals)
+            await self.tick()
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+                return
+            raise
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.alerts.run)
+            tasks.start_soon(self._tick_for_ever)
+            if not started.done():
+                started.set_result(None)
+
+    async def _tick_for_ever(self) -> None:
+        due = self.clock.monotonic()
+        while True:
+            due += self.interval
+            now = self.clock.monotonic()
+            if due <= now:  # the loop was blocked, or the machine slept: what was missed is not caught up with
+                due = now + self.interval
+            await self.clock.sleep(due - now)
+            if self._process is not None:
+                self._process.lag(max(0.0, self.clock.monotonic() - due))
+            try:
+                await self.tick()
+            except Exception as error:  # noqa: BLE001  the next tick may do better, and somebody must go on looking
+                self._ticks.inc()
+                log(__name__).error("tick_failed", service=self.service, error=repr(error), exc_info=error)
+
+    # -- the tick -----------------------------------------------------------------------------------------------
+
+    async def tick(self, now: Instant | None = None) -> None:
+        """Do everything that follows from time passing, in one order.
+
+        A row is sampled, rules are evaluated, objectives judged, notifications decided, and what was decided is
+        stored in one transaction. Simulations and tests call this themselves.
+
+        Args:
+            now: the moment; the clock's when not given.
+        """
+        at = now or Instant(self.clock.monotonic(), self.clock.time())
+        self.signals.tick(at)
+        transitions = await self.rules.evaluate(at)
+        self.slos.tick(at.monotonic)
+        self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
+        await self.alerts.commit(self._rule_state(at))
+        for transition in transitions:
+            self.transitions.emit(transition)
+
+    def _rule_state(self, at: Instant) -> Sequence[Put]:
+        """The rules' state, when it is another than what was stored last."""
+        state = json.dumps(self.rules.snapshot(at), separators=(",", ":")).encode()
+        if state == self._stored_rules:
+            return ()
+        self._stored_rules = state
+        return (Put(_STATE_TABLE, self.service, state),)
+
+    async def _restore(self) -> None:
+        saved = (await self._store.load(_STATE_TABLE)).get(self.service)
+        if saved is not None:
+            self.rules.restore(json.loads(saved), Instant(self.clock.monotonic(), self.clock.time()))
+        await self.alerts.restore()
+
+    # -- what users add -----------------------------------------------------------------------------------------
+
+    def pipeline(self, name: str, *made: Preset | Policy | Guard[Any]) -> Pipeline:
+        """Return the pipeline of that name, made at the first call and bound to this service's signals.
+
+        Args:
+            name: unique in this service; events, statistics and signals carry it.
+            made: a preset, or policies from the outermost to the innermost; `API_CALLS` when there is nothing. Without
+                effect once the pipeline is made.
+
+        Returns:
+            a decorator of coroutine functions, with `call`, `execute` and `stream`.
+
+        Raises:
+            ConfigError: the policies do not fit together.
+        """
+        presets = [each for each in made if isinstance(each, Preset)]
+        policies = [each for each in made if not isinstance(each, Preset)]
+        if presets and len(made) > 1:
+            raise ConfigError(f"a pipeline is made of one preset or of policies, got {made!r}")
+        if name in self.registry or not policies:
+            return self.registry.pipeline(name, *presets)
+        return self.registry.add(Pipeline(*policies, name=name, recorder=self._recorder(name)))
+
+    def _recorder(self, pipeline: str) -> Recorder:
+        return self.sli.calls(pipeline, "pipeline")
+
+    def register_rules(self, rules: Iterable[RuleSource]) -> None:
+        """Add rules to those that are evaluated.
+
+        Raises:
+            ConfigError: one of them cannot be meant; none is added then.
+        """
+        now = Instant(self.clock.monotonic(), self.clock.time())
+        self.rules.reload((*self.rules.groups, *_groups(rules, taken=len(self.rules.groups))), now)
+
+    def metrics(self, accept: str = "", *, beside: Iterable[Collector] = ()) -> tuple[bytes, str]:
+        """Write the signals for a Prometheus scrape.
+
+        Args:
+            accept: the request's `Accept` header.
+            beside: registries of the application's own metrics.
+
+        Returns:
+            the body and its content type.
+
+        Raises:
+            MissingExtra: prometheus_client is not installed.
+        """
+        from resilience.exporters.prometheus import SignalsCollector, render  # noqa: PLC0415  an extra
+
+        return render([SignalsCollector(self.signals), *beside], accept)
+
+    def describe(self) -> dict[str, object]:
+        """Say what is guarded, recorded and judged, and what is not."""
+        rules = [rule for group in self.rules.groups for rule in group.rules]
+        alert_rules = sum(isinstance(rule, AlertRule) for rule in rules)
+        missing = []
+        if self._alerts_only_logged:
+            missing.append("no alert channel configured: alerts go to the log")
+        if not alert_rules:
+            missing.append("no alert rule loaded: nobody is told of anything")
+        if not self.slos.slos:
+            missing.append("no objective: no error budget")
+        if self.token is None:
+            missing.append("no token: endpoints beyond health and metrics answer on loopback only")
+        return {
+            "service": self.service,
+            "guarded": sorted(self.registry),
+            "recorded": "requests and calls, every second",
+            "judged": f"{alert_rules} alert rules, {len(self.slos.slos)} objectives",
+            "channels": sorted(self.alerts.notifiers),
+            "not": missing,
+        }
+
+    def _on_policy_event(self, event: object) -> None:
+        if isinstance(event, BreakerTransition):
+            self.sli.circuit_state(event.name, event.state)
+            self.sli.circuit_transition(event.name, event.previous, event.state)
+        elif isinstance(event, BeforeSleep):
+            self.sli.retry_attempt(event.name)
+
+
+def _groups(rules: Iterable[RuleSource], taken: int = 0) -> list[RuleGroup]:
+    groups: list[RuleGroup] = []
+    for rule in rules:
+        if isinstance(rule, RuleGroup):
+            groups.append(rule)
+        elif isinstance(rule, AlertRule):
+            groups.append(RuleGroup(f"{rule.name}#{taken + len(groups)}", (rule,)))
+        elif isinstance(rule, str | Path):
+            groups.extend(load_rules(rule))
+        else:
+            message = f"rules must be rule files, groups or alert rules, got {rule!r}"
+            raise ConfigError(message)
+    return groups
+
+
+def _by_name(notifiers: Iterable[Notifier]) -> dict[str, Notifier]:
+    channels: dict[str, Notifier] = {}
+    for notifier in notifiers:
+        if notifier.name in channels:
+            message = f"notifiers must have different names, {notifier.name!r} stands twice"
+            raise ConfigError(message)
+        channels[notifier.name] = notifier
+    return channels
+
+
+_default: Reliability | None = None
+
+
+def default() -> Reliability:
+    """Return the process's own Reliability, for scripts; made at the first call, never at import.
+
+    Its service is named by the environment variable `RESILIENCE_SERVICE`, else `default`. It has to be started like
+    any other.
+    """
+    global _default  # noqa: PLW0603  one for the process is its purpose
+    if _default is None:
+        import os  # noqa: PLC0415  only here
+
+        _default = Reliability(os.environ.get("RESILIENCE_SERVICE", "default"))
+    return _default

@@ -1,0 +1,54 @@
+"""The main job, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMAND = [str(Path(sys.executable).with_name("resilience")), "demo"]
+
+
+def test_the_demo_proves_everything_it_claims_within_45_seconds() -> None:
+    began = time.monotonic()
+    done = subprocess.run([*COMMAND, "--json"], capture_output=True, text=True, timeout=90, check=False)
+    took = time.monotonic() - began
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert took < 45
+    moments = [json.loads(line) for line in done.stdout.splitlines()]
+    seen = [moment["text"] for moment in moments if moment["kind"] == "proved"]
+    assert len(seen) == 7
+    kinds = {moment["kind"] for moment in moments}
+    assert kinds == {"phase", "breaker", "alert", "page", "figures", "proved"}
+    times = {
+        (moment["kind"], moment.get("state") or moment.get("status")): moment["at"] for moment in moments
+    }
+    assert times["alert", "pending"] <= times["alert", "firing"] <= times["page", "firing"]
+    assert times["alert", "firing"] < times["alert", "resolved"] <= times["page", "resolved"]
+    budgets = [moment["budget_remaining"] for moment in moments if moment["kind"] == "figures"]
+    assert (
+        min(budget for budget in budgets if budget is not None)
+        < 0
+        < max(budget for budget in budgets if budget is not None)
+    )
+
+
+def test_ctrl_c_leaves_no_process_behind_and_no_traceback() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--serve"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        assert "the shop serves at" in demo.stdout.readline()
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=20) == 130
+        assert "Traceback" not in demo.stderr.read()
+        group = subprocess.run(["pgrep", "-g", str(demo.pid)], capture_output=True, text=True, check=False)
+        assert group.stdout == ""
