@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from resilience.core.ports import Labels
 from resilience.signals.series import Series
@@ -157,8 +157,10 @@ class HistogramSeries(Cell):
             self.instrument.refuse()
 
 
-class Instrument(Generic[C]):
-    """What all kinds share: a name, labels, and a cell for each set of their values.
+class Instrument(dict[tuple[str, ...], C]):
+    """What all kinds share: a name, labels, and a series for each tuple of their values.
+
+    A dict, since nothing looks up faster: `counter["shop", "GET"].inc()` makes the series where it is not there yet.
 
     Args:
         home: the signals it belongs to.
@@ -172,19 +174,20 @@ class Instrument(Generic[C]):
     width: int = 1
     cell: type[C]
 
+    # Two instruments are never the same for having the same series.
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
     def __init__(self, home: Home, name: str, help_text: str, labels: Sequence[str]) -> None:
+        super().__init__()
         self.name = name
         self.help = help_text
         self.labels = tuple(labels)
-        self.cells: dict[tuple[str, ...], C] = {}
         self._home = home
 
-    def __getitem__(self, values: tuple[str, ...]) -> C:
-        """Return the series of a tuple of label values: one dict look-up once it is there."""
-        try:
-            return self.cells[values]
-        except KeyError:
-            return self._home.enter(self, values)
+    def __missing__(self, values: tuple[str, ...]) -> C:
+        return self._home.enter(self, values)
 
     @property
     def signature(self) -> str:
@@ -257,7 +260,7 @@ class Info(Gauge):
         Args:
             values: one for each label.
         """
-        for other in [key for key in self.cells if key != values]:
+        for other in [key for key in self if key != values]:
             self.remove(*other)
         self[values].set(1.0)
 

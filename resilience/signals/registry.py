@@ -226,25 +226,24 @@ class Registry:
     def enter(self, instrument: Instrument[C], values: tuple[str, ...], cell: C | None = None) -> C:
         """Find or make the cell of a label set; see `Instrument.bind`."""
         with self._index.lock:
-            cells = instrument.cells
-            if values in cells:
-                return cells[values]
+            if values in instrument:
+                return instrument[values]
             if len(values) != len(instrument.labels) or not all(isinstance(value, str) for value in values):
                 message = f"{instrument.name} needs a string for each of {instrument.labels}, got {values!r}"
                 raise ConfigError(message)
             overflow = (OVERFLOW,) * len(values)
-            if values != overflow and len(cells) - (overflow in cells) >= self.max_label_sets:
+            if values != overflow and len(instrument) - (overflow in instrument) >= self.max_label_sets:
                 self._refuse_set(instrument)
                 return self.enter(instrument, overflow)
             cell = cell or instrument.make(values)
             self._attach(instrument, cell)
-            cells[values] = cell
+            instrument[values] = cell
             return cell
 
     def leave(self, instrument: Instrument[C], values: tuple[str, ...]) -> None:
         """Drop a label set; see `Instrument.remove`."""
         with self._index.lock:
-            cell = instrument.cells.pop(values, None)
+            cell = instrument.pop(values, None)
             if cell is None:
                 return
             for forget in self._on_drop:
@@ -357,7 +356,7 @@ class Registry:
             for instrument in list(self._instruments.values()):
                 if not (instrument.cumulative and instrument.labels):
                     continue
-                for key, cell in list(instrument.cells.items()):
+                for key, cell in list(instrument.items()):
                     if self._idle(cell, instrument.width):
                         self.leave(instrument, key)
                     left -= 1
@@ -408,7 +407,7 @@ class Registry:
         """What every instrument shows now, for exporters; `samples` carry the labels without the name."""
         for instrument in list(self._instruments.values()):
             samples = []
-            for cell in list(instrument.cells.values()):
+            for cell in list(instrument.values()):
                 for series in cell.series:
                     value = series.value(self.values)
                     labels = tuple(pair for pair in series.labels if pair[0] != "__name__")
