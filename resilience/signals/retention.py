@@ -84,7 +84,8 @@ class Retention:
         Raises:
             ConfigError: it is longer than the cap.
         """
-        if not 0 < seconds <= self.cap:
+        number("window", seconds, above=0)
+        if seconds > self.cap:
             message = (
                 f"a window of {format_duration(seconds)} is more than is kept: the cap is"
                 f" {format_duration(self.cap)} (Retention(cap=...))"

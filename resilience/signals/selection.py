@@ -261,8 +261,9 @@ class SelectionIndex:
             for series, table in pool.items():
                 if selection.matches(series.labels):
                     selection.grow(table, series)
-        self._watching.setdefault(handle, weakref.WeakSet()).add(selection)
+        # Finalizers run newest first: the set forgets the selection before it is asked whether it is empty.
         weakref.finalize(selection, self._unwatch, handle).atexit = False
+        self._watching.setdefault(handle, weakref.WeakSet()).add(selection)
         return selection
 
     def _unwatch(self, handle: tuple[str, str, str]) -> None:

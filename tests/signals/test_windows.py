@@ -74,15 +74,22 @@ def test_growth_in_any_window_is_that_of_every_event_within_what_the_ring_rounds
         assert end <= model.times[0] or start >= clock.monotonic()
         return
     # Events move by at most one step of the ring that covers an edge, so the growth lies between these.
-    slack = 2 * next(
-        (ring.step for ring in SMALL.rings if clock.monotonic() - start <= ring.step * (ring.rows - 4)), 16.0
-    ) + 3.0
+    slack = (
+        2
+        * next(
+            (ring.step for ring in SMALL.rings if clock.monotonic() - start <= ring.step * (ring.rows - 4)),
+            16.0,
+        )
+        + 3.0
+    )
     low = model.value(end - slack) - model.value(start + slack)
     high = model.value(end + slack) - model.value(start - slack)
     assert low - 1e-9 <= values[0] <= high + 1e-9
 
 
-@given(rate=st.integers(1, 50), window=st.sampled_from([10, 60, 300, 900, 3600, 6 * 3600]), back=st.floats(0, 50))
+@given(
+    rate=st.integers(1, 50), window=st.sampled_from([10, 60, 300, 900, 3600, 6 * 3600]), back=st.floats(0, 50)
+)
 @settings(max_examples=30, deadline=None)
 def test_steady_growth_is_exact_in_every_window(rate: int, window: int, back: float) -> None:
     clock = ManualClock()
