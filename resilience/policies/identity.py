@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from resilience.core.ports import Call, CallContext
@@ -19,6 +19,13 @@ class CallIdentity(NamedTuple):
     args: tuple[Any, ...]
     kwargs: tuple[tuple[str, Any], ...]
 
+    @classmethod
+    def of(
+        cls, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> CallIdentity:
+        """Make the identity of `function(*args, **kwargs)`."""
+        return cls(function, args, tuple(sorted(kwargs.items())))
+
 
 def call_identity(call: Call[Any]) -> CallIdentity | None:
     """Take a call that was bound to its arguments apart again; None for a function that hides them.
@@ -29,7 +36,7 @@ def call_identity(call: Call[Any]) -> CallIdentity | None:
     """
     if not isinstance(call, functools.partial):
         return None
-    return CallIdentity(call.func, call.args, tuple(sorted(call.keywords.items())))
+    return CallIdentity.of(call.func, call.args, call.keywords)
 
 
 def identify(
