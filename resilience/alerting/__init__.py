@@ -2,6 +2,7 @@
 
 from resilience.alerting.escalation import Escalation, Level
 from resilience.alerting.flapping import FlapDetector
+from resilience.alerting.heartbeat import Heartbeat
 from resilience.alerting.history import AlertEvent
 from resilience.alerting.inhibition import Inhibition
 from resilience.alerting.intervals import TimeInterval, TimeIntervals
@@ -17,6 +18,7 @@ __all__ = [
     "AlertManager",
     "Escalation",
     "FlapDetector",
+    "Heartbeat",
     "Inhibition",
     "Level",
     "MaintenanceWindow",

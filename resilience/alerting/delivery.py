@@ -13,7 +13,8 @@ from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.errors import DeliveryError, ResilienceError
 from resilience.policies.backoff import Exponential
-from resilience.policies.circuit_breaker import BreakerState, BreakerTransition, CircuitBreaker
+from resilience.policies.breaker_events import BreakerState, BreakerTransition
+from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
 

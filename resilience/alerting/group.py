@@ -15,6 +15,8 @@ from resilience.core.ports import NotifiedAlert
 
 __all__ = ["Decision", "Group", "View"]
 
+_PUNCTUAL = 60.0  # seconds within which a late repeat keeps to its schedule
+
 
 class View(Protocol):
     """What a group needs to know of its alerts at the moment of a decision."""
@@ -30,6 +32,9 @@ class View(Protocol):
 
     def acknowledged(self, fingerprint: str) -> float | None:
         """The monotonic time of its acknowledgement, if it has one."""
+
+    def repeat_interval(self, receiver: str) -> float | None:
+        """The receiver's own repeat interval, if it has one: another Alertmanager wants to hear more often."""
 
 
 class Decision(NamedTuple):
@@ -206,7 +211,7 @@ class Group:
         ledger = self._ledgers.get(name) or _Ledger(stamp)
         resolved = [each for each in ledger.unresolved if not view.fires(each)]
         changed = bool(resolved) or not ledger.shown.issuperset(current)
-        due = ledger.last + self.destination.repeat_interval if self.destination is not None else math.inf
+        due = ledger.last + self._repeat_interval(name, view)
         repeated = bool(current) and bool(ledger.shown) and now.monotonic >= due
         if not ((look and changed) or repeated or (urgent and current)):
             return None
@@ -216,15 +221,21 @@ class Group:
         ledger.shown = set(current)
         # An exact repeat is stamped with the time it was due, unless the process slept through it.
         late = now.monotonic - due
-        ledger.last = due if repeated and late < self.destination.group_interval else stamp  # type: ignore[union-attr]  # repeated only with one
+        ledger.last = due if repeated and late < _PUNCTUAL else stamp
         self._ledgers[name] = ledger
         return Decision(name, "firing" if current else "resolved", alerts, repeated and not changed)
+
+    def _repeat_interval(self, receiver: str, view: View) -> float:
+        if self.destination is None:
+            return math.inf
+        return view.repeat_interval(receiver) or self.destination.repeat_interval
 
     def _wake(self, firing: list[str], view: View) -> float:
         if self.destination is None:
             return -math.inf
-        repeat = self.destination.repeat_interval
-        times = [self.next_look, *(each.last + repeat for each in self._ledgers.values() if each.shown)]
+        ledgers = self._ledgers.items()
+        times = [self.next_look]
+        times += [each.last + self._repeat_interval(name, view) for name, each in ledgers if each.shown]
         incident, policy = self._incident, self.destination.escalation
         if incident is not None and policy is not None and incident.step < policy.steps:
             times.append(max(incident.due, self._acknowledged_until(firing, view)))

@@ -70,7 +70,7 @@ class Groups:
     ) -> list[tuple[Group, Decision]]:
         """Let every group that is due decide; see `Group.decide`."""
         moment = now.monotonic
-        found = []
+        found: list[tuple[Group, Decision]] = []
         for group in [each for each in self._groups.values() if moment >= each.wake]:
             decisions = group.decide(now, view, avoid)
             found.extend((group, decision) for decision in decisions)

@@ -15,6 +15,7 @@ from resilience.alerting.firing import Firing, notified
 from resilience.alerting.flapping import FlapDetector
 from resilience.alerting.group import Decision, Group
 from resilience.alerting.grouping import Groups
+from resilience.alerting.heartbeat import Heartbeat
 from resilience.alerting.history import AlertEvent, History
 from resilience.alerting.inhibition import Inhibition, Inhibitor
 from resilience.alerting.matchers import Matchers
@@ -26,7 +27,16 @@ from resilience.alerting.view import AlertView
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
-from resilience.core.ports import Clock, Closeable, Notification, NotifiedAlert, Notifier, Put, Store
+from resilience.core.ports import (
+    Clock,
+    Closeable,
+    Notification,
+    NotifiedAlert,
+    Notifier,
+    Put,
+    Repeating,
+    Store,
+)
 from resilience.core.validate import text
 from resilience.errors import ConfigError, StoreError
 from resilience.rules.state import Alert
@@ -68,6 +78,7 @@ class AlertManager:
         inhibitions: inhibition rules.
         maintenance: maintenance windows.
         flapping: when an alert that comes and goes is held.
+        heartbeat: the dead-man's switch; none when None.
         history: how many events are remembered; the newest 5,000 by default.
         register_rules: takes the rules given to `register_rules`; the rule evaluator's.
         clock: where time comes from between ticks.
@@ -106,6 +117,7 @@ class AlertManager:
         inhibitions: Sequence[Inhibition] = (),
         maintenance: Sequence[MaintenanceWindow] = (),
         flapping: FlapDetector | None = None,
+        heartbeat: Heartbeat | None = None,
         history: int = 5_000,
         register_rules: Callable[[Sequence[Any]], object] | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -114,11 +126,15 @@ class AlertManager:
             message = "notifiers must hold at least one channel, got none"
             raise ConfigError(message)
         self.notifiers = dict(notifiers)
+        self._repeat_intervals = {
+            name: each.repeat_interval for name, each in notifiers.items() if isinstance(each, Repeating)
+        }
         self.events: Listeners[AlertEvent] = Listeners()
         self.silences = Silences(maintenance)
         self._store = store
         self._clock = clock
         self._register_rules = register_rules
+        self._heartbeat = heartbeat
         self._inhibitor = Inhibitor(inhibitions)
         self._acknowledgements = Acknowledgements()
         self._raised = RaisedAlerts()
@@ -139,6 +155,8 @@ class AlertManager:
             now: the tick.
             alerts: the alerts of the rules, firing and just resolved ones; others are passed over.
         """
+        if self._heartbeat is not None:
+            self._heartbeat.tick()
         changes = self._firing.update(now, alerts, self._raised.firing)
         self._puts += changes.puts
         for alert in changes.joined:
@@ -182,7 +200,10 @@ class AlertManager:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        await self._dispatcher.run()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._dispatcher.run)
+            if self._heartbeat is not None:
+                tasks.start_soon(self._heartbeat.run)
 
     async def flush(self, timeout: float) -> bool:  # noqa: ASYNC109  a bound on the wait, not an error
         """Wait until everything was delivered, at most `timeout` seconds; what was not is sent after the restart.
@@ -214,6 +235,8 @@ class AlertManager:
 
     async def close(self) -> None:
         """Close the channels' connections."""
+        if self._heartbeat is not None:
+            await self._heartbeat.close()
         for notifier in self.notifiers.values():
             if isinstance(notifier, Closeable):
                 await notifier.close()
@@ -342,6 +365,8 @@ class AlertManager:
     def delivered(self, notification: Notification) -> None:
         """Strike a notification out of the outbox."""
         self._outbox.settle(notification)
+        if notification.receiver in self._repeat_intervals:
+            return  # a machine that is told every minute is no history
         subject = f"{notification.status} {notification.group_key}"
         self._note("notified", subject, labels=notification.group, detail=notification.receiver)
 
@@ -415,7 +440,9 @@ class AlertManager:
         self.events.emit(event)
 
     def _view(self, now: Instant) -> AlertView:
-        return AlertView(self._firing, self.silences, self._inhibitor, self._acknowledgements, now)
+        return AlertView(
+            self._firing, self.silences, self._inhibitor, self._acknowledgements, self._repeat_intervals, now
+        )
 
     def _now(self) -> Instant:
         return Instant(self._clock.monotonic(), self._clock.time())

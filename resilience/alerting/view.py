@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resilience.alerting.acknowledgements import Acknowledgements
@@ -22,6 +23,7 @@ class AlertView:
     silences: Silences
     inhibitor: Inhibitor
     acknowledgements: Acknowledgements
+    repeat_intervals: Mapping[str, float]
     now: Instant
 
     def fires(self, fingerprint: str) -> bool:
@@ -53,3 +55,7 @@ class AlertView:
         """The monotonic time of its acknowledgement, if it has one."""
         found = self.acknowledgements.get(fingerprint)
         return None if found is None else found.at
+
+    def repeat_interval(self, receiver: str) -> float | None:
+        """The receiver's own repeat interval, if it has one."""
+        return self.repeat_intervals.get(receiver)

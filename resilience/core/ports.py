@@ -40,6 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 Token = TypeVar("Token")
+S = TypeVar("S", bound="Selection")
 
 Call: TypeAlias = Callable[[], Awaitable[T]]
 """What a policy wraps: a function of nothing that makes one attempt."""
@@ -194,7 +195,7 @@ class Selection(Protocol):
         """Their label sets; the *identity* of this object changes exactly when the set changes."""
 
 
-class SampleSource(Protocol):
+class SampleSource(Protocol[S]):
     """Where PromQL reads: live rings, a list in memory, another server.
 
     Times are seconds of the source's own clock (`epoch` leads to Unix time); windows are left-open `(start, end]`.
@@ -204,11 +205,11 @@ class SampleSource(Protocol):
     def epoch(self) -> float:
         """What to add to this source's times to get Unix time."""
 
-    def select(self, matchers: Sequence[Matcher]) -> Selection:
+    def select(self, matchers: Sequence[Matcher]) -> S:
         """Return the series that all matchers mean; cheap to call again, and the caller keeps it for ever."""
 
     def at(
-        self, selection: Selection, when: float, lookback: float
+        self, selection: S, when: float, lookback: float
     ) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:
         """The newest sample of each series in `(when - lookback, when]`.
 
@@ -217,11 +218,11 @@ class SampleSource(Protocol):
             newest sample is a staleness marker is absent. Absent is not NaN.
         """
 
-    def samples(self, selection: Selection, start: float, end: float) -> Sequence[Samples]:
+    def samples(self, selection: S, start: float, end: float) -> Sequence[Samples]:
         """All samples in `(start, end]` for each series of the selection, staleness markers left out."""
 
     def increase(
-        self, selection: Selection, start: float, end: float
+        self, selection: S, start: float, end: float
     ) -> tuple[Sequence[int], Sequence[float]] | None:
         """How much each counter grew in the window, from two interpolated edges.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from resilience.core.validate import text
+from urllib.parse import urlsplit
 
-__all__ = ["Secret"]
+from resilience.core.validate import text
+from resilience.errors import ConfigError
+
+__all__ = ["Secret", "secret_url"]
 
 
 class Secret:
@@ -51,3 +54,31 @@ class Secret:
     def __reduce__(self) -> str:
         message = "a Secret is not pickled"
         raise TypeError(message)
+
+
+def secret_url(option: str, value: str | Secret) -> Secret:
+    """Return a URL as a secret (webhook URLs are passwords), or refuse it without showing it.
+
+    Args:
+        option: the option's name, for the message.
+        value: an absolute http or https URL.
+
+    Raises:
+        ConfigError: it is none.
+
+    Example:
+        >>> secret_url("url", "https://hooks.example/T0/B0")
+        Secret(***)
+    """
+    secret = Secret(value, option=option)
+    try:
+        parts = urlsplit(secret.reveal())
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        message = (
+            f"{option} must be an http:// or https:// URL, got something else (not shown: it may be secret)"
+        )
+        raise ConfigError(message)
+    return secret

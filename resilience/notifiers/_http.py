@@ -5,39 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import aiohttp
-from yarl import URL
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Notification
-from resilience.core.secret import Secret
+from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number, text
-from resilience.errors import ConfigError, DeliveryError, Rejected, TimeoutExceeded
+from resilience.errors import DeliveryError, Rejected, TimeoutExceeded
 from resilience.http.client import GuardedClient, Response
 from resilience.policies.retry_after import parse_retry_after
 
-__all__ = ["HttpChannel", "http_url"]
+__all__ = ["HttpChannel"]
 
 _SHOWN = 200  # characters of an answer that an error shows
 _MAY_PASS = frozenset({408, 425, 429})
-
-
-def http_url(option: str, value: str | Secret) -> Secret:
-    """Return a URL as a secret (webhook URLs are passwords), or refuse it without showing it.
-
-    Raises:
-        ConfigError: it is not an absolute http or https URL.
-    """
-    secret = Secret(value, option=option)
-    try:
-        url = URL(secret.reveal())
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        message = (
-            f"{option} must be an http:// or https:// URL, got something else (not shown: it may be secret)"
-        )
-        raise ConfigError(message)
-    return secret
 
 
 class HttpChannel:
@@ -64,7 +44,7 @@ class HttpChannel:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = text("name", name)
-        self._url = http_url("url", url)
+        self._url = secret_url("url", url)
         self._secrets = (self._url, *secrets)
         self._clock = clock
         self._client = GuardedClient(timeout=number("timeout", timeout, above=0))

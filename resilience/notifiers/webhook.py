@@ -20,6 +20,8 @@ __all__ = ["WebhookNotifier", "from_config", "payload"]
 
 _NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: an alert that has not ended
 
+_BODY = 1_000_000  # bytes; nginx refuses requests over 1 MB unless told otherwise
+
 
 class WebhookNotifier(HttpChannel):
     """Posts what Alertmanager posts to its webhook receivers, so that whatever takes those takes these.
@@ -32,8 +34,8 @@ class WebhookNotifier(HttpChannel):
         url: where it posts to.
         secret: signing secret in base64, with or without `whsec_`; several, separated by spaces, while one replaces
             another. None, the default, signs nothing.
-        max_alerts: alerts in one payload, 0 for all of them; what is over is counted in `truncatedAlerts`. 0 by default,
-            as Alertmanager.
+        max_alerts: alerts in one payload, 0 (the default, as Alertmanager) for as many as 1 MB holds; what is over is
+            counted in `truncatedAlerts`.
         timeout: seconds for one attempt, above 0; 10 by default.
         clock: where time comes from.
 
@@ -61,9 +63,18 @@ class WebhookNotifier(HttpChannel):
         """Post it; an acknowledgement, which the format does not know, is not posted."""
         if notification.status == "acknowledged":
             return
-        body = json.dumps(payload(notification, max_alerts=self._max_alerts), ensure_ascii=False)
-        headers = {"Content-Type": "application/json", **self._sign(notification.key, body)}
-        await self._post(data=body.encode("utf-8", "replace"), key=notification.key, headers=headers)
+        body = self._body(notification)
+        headers = {"Content-Type": "application/json", **self._sign(notification.key, body.decode())}
+        await self._post(data=body, key=notification.key, headers=headers)
+
+    def _body(self, notification: Notification) -> bytes:
+        kept = self._max_alerts or len(notification.alerts)
+        while True:
+            content = payload(notification, max_alerts=kept)
+            body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+            if len(body) <= _BODY or kept <= 1:
+                return body
+            kept //= 2
 
     def _sign(self, key: str, body: str) -> dict[str, str]:
         if not self._keys:

@@ -1,0 +1,178 @@
+"""Alertmanager's configuration file: its routes, inhibitions and time intervals; what is left out is named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resilience.alerting.inhibition import Inhibition
+from resilience.alerting.intervals import TimeIntervals, time_intervals_from_config
+from resilience.alerting.matchers import Matchers
+from resilience.alerting.route import Route
+from resilience.core import yaml
+from resilience.core.duration import parse_duration
+from resilience.core.ports import Matcher
+from resilience.core.validate import flag
+from resilience.errors import ConfigError
+
+__all__ = ["AlertmanagerConfig", "read"]
+
+_TOP = ("route", "inhibit_rules", "time_intervals", "mute_time_intervals", "receivers")
+_ROUTE = (
+    "receiver",
+    "group_by",
+    "continue",
+    "matchers",
+    "match",
+    "match_re",
+    "group_wait",
+    "group_interval",
+    "repeat_interval",
+    "mute_time_intervals",
+    "active_time_intervals",
+    "routes",
+)
+_INHIBIT = tuple(
+    f"{side}_{form}" for side in ("source", "target") for form in ("matchers", "match", "match_re")
+)
+
+
+@dataclass(frozen=True)
+class AlertmanagerConfig:
+    """What was read of the file.
+
+    Args:
+        route: its route tree.
+        inhibitions: its inhibition rules.
+        time_intervals: its time intervals by name.
+        unsupported: what of it has no effect here, one line each with its place.
+    """
+
+    route: Route
+    inhibitions: tuple[Inhibition, ...]
+    time_intervals: Mapping[str, TimeIntervals]
+    unsupported: tuple[str, ...]
+
+
+def read(file: str | Path, channels: Collection[str] | None = None) -> AlertmanagerConfig:
+    """Read a file.
+
+    Receivers are taken by name alone: a channel of that name says how it is reached. Their `*_configs`, templates,
+    and everything under `global` are listed as unsupported.
+
+    Args:
+        file: its path.
+        channels: names of the channels there are; a receiver that is none of them is refused. None lets all pass.
+
+    Raises:
+        ConfigError: the file cannot be read, is none of Alertmanager's, or names what is not there; with its place.
+    """
+    document = yaml.read(file)
+    if not isinstance(document.data, dict) or not isinstance(document.data.get("route"), dict):
+        raise document.error("an Alertmanager configuration is a mapping with a route")
+    return _Reader(document, channels).read()
+
+
+class _Reader:
+    def __init__(self, document: yaml.Document, channels: Collection[str] | None) -> None:
+        self._document = document
+        self._data: dict[str, Any] = document.data
+        self._channels = channels
+        self._times: dict[str, TimeIntervals] = {}
+        self._unsupported: list[str] = []
+
+    def read(self) -> AlertmanagerConfig:
+        for key in self._data:
+            if key not in _TOP:
+                self._leave_out(key, key)
+        for index, receiver in enumerate(self._data.get("receivers") or []):
+            for key in receiver:
+                if key != "name":
+                    self._leave_out(f"{key} of receiver {receiver.get('name')!r}", "receivers", index, key)
+        for section in ("time_intervals", "mute_time_intervals"):
+            self._times |= self._checked(time_intervals_from_config, section)
+        inhibitions = tuple(
+            self._inhibition(rule, "inhibit_rules", index)
+            for index, rule in enumerate(self._data.get("inhibit_rules") or [])
+        )
+        route = self._route(self._data["route"], "route")
+        return AlertmanagerConfig(route, inhibitions, self._times, tuple(self._unsupported))
+
+    def _checked(self, parse: Any, section: str) -> Any:
+        try:
+            return parse(self._data.get(section) or [])
+        except ConfigError as error:
+            raise self._document.error(error.message, section) from None
+
+    def _leave_out(self, what: str, *path: str | int) -> None:
+        self._unsupported.append(
+            f"{self._document.file}:{self._document.line(*path)}: {what} is not supported"
+        )
+
+    def _route(self, found: Any, *path: str | int) -> Route:
+        if not isinstance(found, dict):
+            raise self._document.error("a route is a mapping", *path)
+        for key in found:
+            if key not in _ROUTE:
+                self._leave_out(f"{key} of a route", *path, key)
+        receiver = found.get("receiver")
+        if receiver is not None and self._channels is not None and receiver not in self._channels:
+            names = ", ".join(self._channels)
+            message = f"receiver must be one of the channels {names}, got {receiver!r}"
+            raise self._document.error(message, *path, "receiver")
+        try:
+            durations: dict[str, Any] = {
+                key: parse_duration(found[key], option=key)
+                for key in ("group_wait", "group_interval", "repeat_interval")
+                if key in found
+            }
+            return Route(
+                to=None if receiver is None else (str(receiver),),
+                matchers=_matchers(found, ""),
+                # An empty list means one group for all; absent means the parent's, and at the root the same.
+                group_by=tuple(found["group_by"])
+                if "group_by" in found
+                else (() if path == ("route",) else None),
+                proceed=flag("continue", found.get("continue", False)),
+                mute=self._intervals(found, "mute_time_intervals"),
+                active=self._intervals(found, "active_time_intervals"),
+                routes=tuple(
+                    self._route(each, *path, "routes", index)
+                    for index, each in enumerate(found.get("routes") or [])
+                ),
+                **durations,
+            )
+        except ConfigError as error:
+            raise error if error.file else self._document.error(error.message, *path) from None
+
+    def _intervals(self, found: Mapping[str, Any], key: str) -> tuple[TimeIntervals, ...]:
+        names = found.get(key) or []
+        missing = [name for name in names if name not in self._times]
+        if missing:
+            message = f"{key} must name time intervals of the file, got {missing[0]!r}"
+            raise ConfigError(message)
+        return tuple(self._times[name] for name in names)
+
+    def _inhibition(self, rule: Any, *path: str | int) -> Inhibition:
+        if not isinstance(rule, dict):
+            raise self._document.error("an inhibition rule is a mapping", *path)
+        for key in rule:
+            if key not in (*_INHIBIT, "equal"):
+                self._leave_out(f"{key} of an inhibition rule", *path, key)
+        try:
+            source, target = _matchers(rule, "source_"), _matchers(rule, "target_")
+        except ConfigError as error:
+            raise self._document.error(error.message, *path) from None
+        return Inhibition(source, target, tuple(rule.get("equal") or ()))
+
+
+def _matchers(found: Mapping[str, Any], prefix: str) -> Matchers:
+    """Matchers in Alertmanager's three forms: `matchers`, and the older `match` and `match_re`."""
+    equal = [Matcher(name, "=", str(value)) for name, value in (found.get(f"{prefix}match") or {}).items()]
+    regular = [
+        Matcher(name, "=~", str(value)) for name, value in (found.get(f"{prefix}match_re") or {}).items()
+    ]
+    texts = found.get(f"{prefix}matchers") or []
+    return Matchers([*([texts] if isinstance(texts, str) else texts), *equal, *regular])

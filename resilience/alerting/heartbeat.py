@@ -1,0 +1,70 @@
+"""A dead-man's switch: somebody outside is called while alerts are evaluated, and notices when the calls stop."""
+
+from __future__ import annotations
+
+import aiohttp
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.log import log
+from resilience.core.ports import Clock
+from resilience.core.secret import Secret, secret_url
+from resilience.core.validate import number
+from resilience.errors import ResilienceError
+from resilience.http.client import GuardedClient
+
+__all__ = ["Heartbeat"]
+
+
+class Heartbeat:
+    """Calls a URL, healthchecks.io's for instance, every so often, but only while ticks go on.
+
+    A loop that hangs, an evaluation that stopped and a process that died look all the same from outside: no call.
+
+    Args:
+        url: what is called with GET; it names the check and is a secret.
+        interval: seconds between two calls, above 0; 60 by default.
+        timeout: seconds for one call, above 0; 10 by default.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant; the URL is not shown.
+    """
+
+    def __init__(
+        self, url: str | Secret, *, interval: float = 60.0, timeout: float = 10.0, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._url = secret_url("url", url)
+        self.interval = number("interval", interval, above=0)
+        self._client = GuardedClient(timeout=number("timeout", timeout, above=0))
+        self._clock = clock
+        self._alive = False
+
+    def __repr__(self) -> str:
+        return f"Heartbeat(interval={self.interval:g})"
+
+    def tick(self) -> None:
+        """Note that evaluation is alive."""
+        self._alive = True
+
+    async def run(self) -> None:
+        """Call until cancelled."""
+        while True:
+            await self._clock.sleep(self.interval)
+            alive, self._alive = self._alive, False
+            if alive:
+                await self._beat()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _beat(self) -> None:
+        try:
+            response = await self._client.get(self._url.reveal())
+            answer = str(response.status)
+            failed = not response.ok
+        except (aiohttp.ClientError, ResilienceError, OSError) as error:
+            # The class alone: the message may hold the URL.
+            answer, failed = type(error).__name__, True
+        if failed:
+            log(__name__).warning("heartbeat_failed", answer=answer)

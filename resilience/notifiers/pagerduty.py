@@ -1,0 +1,122 @@
+"""PagerDuty, through its Events API v2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Notification, Notifier
+from resilience.core.secret import Secret
+from resilience.notifiers._http import HttpChannel
+from resilience.notifiers._options import build
+from resilience.notifiers._text import cut, describe, moment, title
+
+__all__ = ["PagerDutyNotifier", "from_config"]
+
+_EVENTS = "https://events.pagerduty.com/v2/enqueue"
+_ACTIONS = {"firing": "trigger", "resolved": "resolve", "acknowledged": "acknowledge"}
+_SEVERITIES = ("critical", "error", "warning", "info")  # the worst first
+_ALIASES = {
+    "page": "critical",
+    "fatal": "critical",
+    "major": "error",
+    "ticket": "warning",
+    "minor": "warning",
+}
+_SUMMARY = 1024
+_EVENT = 512_000  # bytes; the limit is 512 kB
+_DETAIL = 2_000
+
+
+class PagerDutyNotifier(HttpChannel):
+    """Triggers, acknowledges and resolves one incident for each group of alerts.
+
+    The group's key, hashed, is the dedup key: repeats and updates meet the same incident, restarts included.
+
+    Args:
+        name: the channel's name.
+        routing_key: the integration key of the service, 32 characters.
+        url: where events are posted; PagerDuty's own address unless the account is in another region.
+        source: what the incident names as its origin when the alerts have no label `service` or `instance`.
+        timeout: seconds for one attempt, above 0; 10 by default.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant; neither key nor URL is shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        routing_key: str | Secret,
+        url: str = _EVENTS,
+        source: str = "asyncio-resilience",
+        timeout: float = 10.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._routing_key = Secret(routing_key, option="routing_key")
+        super().__init__(name, url=url, timeout=timeout, secrets=[self._routing_key], clock=clock)
+        self._source = source
+
+    async def send(self, notification: Notification) -> None:
+        """Post the event."""
+        action = _ACTIONS[notification.status]
+        event: dict[str, Any] = {
+            "routing_key": self._routing_key.reveal(),
+            "event_action": action,
+            "dedup_key": hashlib.sha256(notification.group_key.encode("utf-8", "replace")).hexdigest(),
+        }
+        if action == "trigger":
+            event["payload"] = self._payload(notification)
+            event["client"] = "asyncio-resilience"
+            event["links"] = [
+                {"href": url, "text": "Runbook"}
+                for url in dict.fromkeys(
+                    alert.annotations.get("runbook_url", "") for alert in notification.alerts
+                )
+                if url.startswith(("http://", "https://"))
+            ][:10]
+        await self._post(_within_limit(event), key=notification.key)
+
+    def _payload(self, notification: Notification) -> dict[str, Any]:
+        firing = [alert for alert in notification.alerts if alert.status == "firing"]
+        labels = firing[0].labels
+        source = labels.get("service") or labels.get("instance") or self._source
+        return {
+            "summary": cut(title(notification), _SUMMARY),
+            "source": source,
+            "severity": min(
+                (_severity(alert.labels.get("severity", "")) for alert in firing), key=_SEVERITIES.index
+            ),
+            "timestamp": moment(min(alert.started for alert in firing)),
+            "class": labels.get("alertname", ""),
+            "group": cut(notification.group_key, 255),
+            "custom_details": {
+                "alerts": [cut(describe(alert), _DETAIL) for alert in notification.alerts],
+                "omitted": 0,
+            },
+        }
+
+
+def _severity(label: str) -> str:
+    word = label.lower()
+    word = _ALIASES.get(word, word)
+    return word if word in _SEVERITIES else "error"
+
+
+def _within_limit(event: dict[str, Any]) -> dict[str, Any]:
+    """Leave out details, the last ones first, until the event is short enough."""
+    details = event.get("payload", {}).get("custom_details")
+    while details and details["alerts"] and len(json.dumps(event).encode()) > _EVENT:
+        kept = len(details["alerts"]) // 2
+        details["omitted"] += len(details["alerts"]) - kept
+        del details["alerts"][kept:]
+    return event
+
+
+def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:
+    """Read `pagerduty: KEY` or `pagerduty: {routing_key: ..., url: ..., source: ..., timeout: ...}`."""
+    return build(PagerDutyNotifier, name, setting, main="routing_key", clock=clock)

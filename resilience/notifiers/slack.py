@@ -1,0 +1,79 @@
+"""Slack, through an incoming webhook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
+from resilience.core.secret import Secret
+from resilience.notifiers._http import HttpChannel
+from resilience.notifiers._options import build
+from resilience.notifiers._text import cut, describe, title
+
+__all__ = ["SlackNotifier", "from_config"]
+
+# Slack's Block Kit reference: 50 blocks, 150 characters in a header, 3000 in a section.
+_BLOCKS = 50
+_HEADER = 150
+_SECTION = 3000
+_MARKS = {"firing": ":red_circle:", "resolved": ":large_green_circle:", "acknowledged": ":eyes:"}
+
+
+class SlackNotifier(HttpChannel):
+    """Posts one message for each notification, an alert a section; what is over Slack's limits is cut.
+
+    Args:
+        name: the channel's name.
+        url: the incoming webhook's URL.
+        timeout: seconds for one attempt, above 0; 10 by default.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant; the URL is not shown.
+    """
+
+    def __init__(
+        self, name: str, *, url: str | Secret, timeout: float = 10.0, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        super().__init__(name, url=url, timeout=timeout, clock=clock)
+
+    async def send(self, notification: Notification) -> None:
+        """Post the message."""
+        await self._post(_message(notification), key=notification.key)
+
+
+def _message(notification: Notification) -> dict[str, Any]:
+    heading = title(notification)
+    alerts = list(notification.alerts)
+    room = _BLOCKS - 1 if len(alerts) < _BLOCKS else _BLOCKS - 2
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": cut(heading, _HEADER)}}
+    ]
+    blocks += [_section(alert, notification.status) for alert in alerts[:room]]
+    if len(alerts) > room:
+        more = f"and {len(alerts) - room} more"
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": more}]})
+    # `text` is what notifications on phones show, and what is shown where blocks are not.
+    return {"text": _escape(cut(heading, _SECTION), _SECTION), "blocks": blocks}
+
+
+def _section(alert: NotifiedAlert, status: str) -> dict[str, Any]:
+    mark = _MARKS[status if status == "acknowledged" else alert.status]
+    return {
+        "type": "section",
+        "text": {"type": "mrkdwn", "text": _escape(f"{mark} {describe(alert)}", _SECTION)},
+    }
+
+
+def _escape(text: str, limit: int) -> str:
+    """Escape what Slack reads as markup (`<!channel>` would wake everybody); cut first, never within an escape."""
+    kept = cut(text, limit)
+    while len(escaped := kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")) > limit:
+        kept = cut(kept, len(kept) - max(1, (len(escaped) - limit) // 5))
+    return escaped
+
+
+def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:
+    """Read `slack: URL` or `slack: {url: ..., timeout: ...}`."""
+    return build(SlackNotifier, name, setting, main="url", clock=clock)

@@ -1,0 +1,87 @@
+"""Microsoft Teams, through a webhook of its workflows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
+from resilience.core.secret import Secret
+from resilience.notifiers._http import HttpChannel
+from resilience.notifiers._options import build
+from resilience.notifiers._text import cut, describe, title
+
+__all__ = ["TeamsNotifier", "from_config"]
+
+_MESSAGE = 28_000  # bytes; Teams refuses messages over 28 kB
+_TEXT = 2_000
+_COLOURS = {"firing": "attention", "resolved": "good", "acknowledged": "warning"}
+
+
+class TeamsNotifier(HttpChannel):
+    """Posts one Adaptive Card (version 1.2) for each notification; what is over Teams' limits is cut.
+
+    Args:
+        name: the channel's name.
+        url: the URL of the workflow "Post to a channel when a webhook request is received".
+        timeout: seconds for one attempt, above 0; 10 by default.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant; the URL is not shown.
+    """
+
+    def __init__(
+        self, name: str, *, url: str | Secret, timeout: float = 10.0, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        super().__init__(name, url=url, timeout=timeout, clock=clock)
+
+    async def send(self, notification: Notification) -> None:
+        """Post the card."""
+        await self._post(_message(notification), key=notification.key)
+
+
+def _message(notification: Notification) -> dict[str, Any]:
+    alerts = list(notification.alerts)
+    kept = len(alerts)
+    while True:
+        message = _card(notification, alerts[:kept], len(alerts) - kept)
+        if kept <= 1 or len(json.dumps(message).encode()) <= _MESSAGE:
+            return message
+        kept //= 2
+
+
+def _card(notification: Notification, alerts: list[NotifiedAlert], omitted: int) -> dict[str, Any]:
+    heading = _block(
+        cut(title(notification), 256), weight="bolder", size="medium", color=_COLOURS[notification.status]
+    )
+    body = [heading, *(_block(cut(describe(alert), _TEXT), separator=True) for alert in alerts)]
+    if omitted:
+        body.append(_block(f"and {omitted} more"))
+    return {
+        "type": "message",
+        "attachments": [
+            {
+                "contentType": "application/vnd.microsoft.card.adaptive",
+                "contentUrl": None,
+                "content": {
+                    "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                    "type": "AdaptiveCard",
+                    "version": "1.2",
+                    "msteams": {"width": "Full"},
+                    "body": body,
+                },
+            }
+        ],
+    }
+
+
+def _block(text: str, **options: object) -> dict[str, Any]:
+    # Two line breaks: the card's Markdown joins lines that have one between them.
+    return {"type": "TextBlock", "text": text.replace("\n", "\n\n"), "wrap": True, **options}
+
+
+def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:
+    """Read `teams: URL` or `teams: {url: ..., timeout: ...}`."""
+    return build(TeamsNotifier, name, setting, main="url", clock=clock)
