@@ -40,6 +40,7 @@ RuleSource: TypeAlias = str | Path | RuleGroup | AlertRule
 """A rule file, a group, or a rule made in Python."""
 
 _STATE_TABLE = "rules"
+_PUNCTUAL = 0.1  # share of the interval by which a tick may come late and still carry its planned time
 
 
 class Reliability:
@@ -120,7 +121,7 @@ class Reliability:
             channels, store=self._store, route=route, register_rules=self.register_rules, clock=clock
         )
         self.transitions: Listeners[AlertTransition] = Listeners()
-        self._ticks = self.signals.counter("resilience_tick_failures_total", "Ticks that failed.").bind()
+        self._tick_failures = self.signals.counter("resilience_tick_failures_total", "Ticks that failed.").bind()
         self._stored_rules = b""
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
@@ -138,7 +139,7 @@ class Reliability:
         """
         from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
 
-        return cls(**{**read(file).arguments(), **options})  # type: ignore[arg-type]  # checked by the constructor
+        return cls(**{**read(file).arguments(), **options})
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -217,19 +218,25 @@ class Reliability:
                 started.set_result(None)
 
     async def _tick_for_ever(self) -> None:
-        due = self.clock.monotonic()
+        clock = self.clock
+        due = clock.monotonic()
         while True:
             due += self.interval
-            now = self.clock.monotonic()
+            now = clock.monotonic()
             if due <= now:  # the loop was blocked, or the machine slept: what was missed is not caught up with
                 due = now + self.interval
-            await self.clock.sleep(due - now)
+            await clock.sleep(due - now)
+            lag = clock.monotonic() - due
             if self._process is not None:
-                self._process.lag(max(0.0, self.clock.monotonic() - due))
+                self._process.lag(max(0.0, lag))
+            # A tick carries the time it was planned for, as Prometheus' evaluations do: else a rule with `for: 2s` and
+            # ticks every second would miss its moment by a millisecond, and fire a second late.
+            late = abs(lag) > _PUNCTUAL * self.interval
+            at = clock.monotonic() if late else due
             try:
-                await self.tick()
+                await self.tick(Instant(at, clock.time() - (clock.monotonic() - at)))
             except Exception as error:  # noqa: BLE001  the next tick may do better, and somebody must go on looking
-                self._ticks.inc()
+                self._tick_failures.inc()
                 log(__name__).error("tick_failed", service=self.service, error=repr(error), exc_info=error)
 
     # -- the tick -----------------------------------------------------------------------------------------------

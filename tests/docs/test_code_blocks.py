@@ -1,7 +1,8 @@
 """Every code block of the README and of docs/ runs.
 
 A block runs in a namespace of its own, with `await` allowed at its top level. What a block needs and a reader need
-not see stands in an HTML comment right above it: `<!-- setup` ... `-->`.
+not see stands in an HTML comment right above it: `<!-- setup` ... `-->`; a coroutine function `teardown` defined there
+is awaited afterwards.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ def blocks(*kinds: str) -> list[object]:
 
 async def run(block: Block) -> None:
     module = types.ModuleType("__main__")
+    try:
+        await _run_in(module, block)
+    finally:
+        if teardown := vars(module).get("teardown"):
+            await teardown()
+
+
+async def _run_in(module: types.ModuleType, block: Block) -> None:
     for source, line in ((block.setup, 0), (block.code, block.line)):
         code = compile(
             "\n" * line + source,

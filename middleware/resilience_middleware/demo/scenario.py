@@ -137,7 +137,7 @@ class Demo:
                 self._show("page", f"the pager got {status}: {', '.join(names)}", status=status, alerts=names)
             budget = "no traffic yet" if left is None else f"{left:.0%} of the error budget left"
             if left is not None and left < 0:
-                budget = f"the error budget is spent {1 - left:.1f} times over"
+                budget = f"the error budget is spent {1 - left:.1f} times"
             self._show(
                 "figures",
                 f"{per_second:5.1f} requests/s  {ratio:6.1%} fail  {budget}",
