@@ -106,7 +106,7 @@ class Deadlines:
         """Make the deadlines of an injected clock."""
         return cls(None, clock.monotonic, clock.call_at)
 
-    def __len__(self) -> int:
+    def waiting(self) -> int:
         """How many deadlines wait."""
         return sum(map(len, self.buckets.values())) + sum(entry[TASK] is not None for entry in self._due)
 

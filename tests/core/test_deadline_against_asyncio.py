@@ -80,7 +80,7 @@ def chain(error: BaseException | None, depth: int = 0) -> str:
     return f"{text}<{chain(error.__cause__, depth + 1)}|{chain(error.__context__, depth + 1)}>"
 
 
-async def run(
+async def run(  # noqa: C901, PLR0917  an interpreter of small steps
     steps: Program, block: Block, logs: Logs, loop: VirtualLoop, task: str = "", path: str = ""
 ) -> None:
     log = logs.setdefault(task, [])
@@ -132,7 +132,7 @@ def history(steps: Program, cancellations: list[float], block: Block) -> Logs:
             loop.call_later(delay, task.cancel)
         await asyncio.wait([task])
         logs["end"] = ["cancelled" if task.cancelled() else chain(task.exception()), task.cancelling()]
-        assert len(deadlines_on(loop)) == 0
+        assert deadlines_on(loop).waiting() == 0
 
     loop.set_exception_handler(lambda _loop, _context: None)
     try:
