@@ -113,7 +113,7 @@ class Coalesce(WrappingPolicy):
     """
 
     kind: ClassVar[str] = "coalesce"
-    needs_identity: ClassVar[bool] = True
+    needs_identity: bool = True
 
     def __init__(
         self,

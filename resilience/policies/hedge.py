@@ -124,7 +124,7 @@ class Hedge(WrappingPolicy):
     """
 
     kind: ClassVar[str] = "hedge"
-    repeats: ClassVar[bool] = True
+    repeats: bool = True
 
     def __init__(
         self,

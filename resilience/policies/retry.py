@@ -71,7 +71,7 @@ class Retry(WrappingPolicy):
     """
 
     kind: ClassVar[str] = "retry"
-    repeats: ClassVar[bool] = True
+    repeats: bool = True
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from resilience.policies.budget import RatioBudget, TokenBudget
 from resilience.policies.retry import Retry
 from resilience.policies.retry_settings import BeforeSleep, RetryStopped
 from resilience.policies.retry_switch import retries_without_waiting
+from resilience.policies.timeout import Timeout
 
 
 class Script:
@@ -167,6 +168,16 @@ async def test_it_does_not_sleep_past_the_deadline(clock: ManualClock) -> None:
     assert script.calls == 2
 
 
+async def test_it_does_not_sleep_past_the_deadline_of_a_timeout_around_it(clock: ManualClock) -> None:
+    script = Script(OSError())
+    started = clock.monotonic()
+    total = Timeout(2.5, clock=clock)
+    with pytest.raises(OSError):
+        await run(clock, total.execute(lambda: made(clock, 100).execute(script)), seconds=2.0)
+    assert script.calls == 3
+    assert clock.monotonic() == started + 2.0
+
+
 async def test_no_attempt_begins_after_max_elapsed(clock: ManualClock) -> None:
     script = Script(OSError())
     retry = made(clock, 100, max_elapsed=3.0)
@@ -259,6 +270,41 @@ async def test_a_budget_that_is_spent_stops_all_its_policies(clock: ManualClock)
         await run(clock, other.execute(script))
     assert script.calls == 1
     assert other.statistics().stopped == {"budget": 1}
+
+
+async def test_a_budgets_retry_ends_with_the_call_whatever_becomes_of_it(clock: ManualClock) -> None:
+    budget = RatioBudget(0.0, ttl=None, floor=5)
+    retry = made(clock, 3, budget=budget, on=OSError, on_result=lambda status: status == 503)
+    for answers in ([OSError(), "ok"], [OSError()], [OSError(), ValueError()], [503, 200], [503], ["ok"]):
+        with suppress(OSError, ValueError):
+            await run(clock, retry.execute(Script(*answers)))
+        assert (budget.balance, budget._calls) == (5, 0), answers
+
+
+async def test_decorated_with_a_budget_it_counts_successes_too(clock: ManualClock) -> None:
+    budget = TokenBudget(10, cost=5, refund=2)
+    script = Script(OSError(), "ok")
+
+    @made(clock, budget=budget)
+    async def fetch() -> object:
+        return await script()
+
+    assert await run(clock, fetch()) == "ok"
+    assert budget.tokens == 7
+
+
+async def test_of_an_observed_call_the_budget_pays_nothing_but_counts_its_loss(clock: ManualClock) -> None:
+    budget = TokenBudget(10, cost=5, loss=1)
+    with pytest.raises(OSError):
+        await made(clock, mode="observe", budget=budget).execute(Script(OSError()))
+    assert budget.tokens == 9
+
+
+async def test_a_later_attempts_error_does_not_drag_the_earlier_ones_along(clock: ManualClock) -> None:
+    error = OSError("second")
+    with pytest.raises(OSError, match="second"):
+        await run(clock, made(clock, 2).execute(Script(OSError("first"), error)))
+    assert error.__context__ is None
 
 
 async def test_successes_fill_the_budget_again(clock: ManualClock) -> None:
