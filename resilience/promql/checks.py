@@ -45,14 +45,10 @@ def _call(node: Call, text: str) -> Call:
     count = len(node.arguments)
     most = len(function.arguments) if function.repeats is None else count
     if not function.least <= count <= most:
-        wanted = str(function.least) if function.least == most else f"{function.least} or more"
-        fail(f"{name} takes {wanted} argument(s), got {count}", text, node.position)
+        number = str(function.least) if function.least == most else f"{function.least} or more"
+        fail(f"{name} takes {number} argument(s), got {count}", text, node.position)
     for index, argument in enumerate(node.arguments):
-        wanted = (
-            function.arguments[index]
-            if index < len(function.arguments)
-            else function.repeats or argument.kind
-        )
+        wanted = function.arguments[index] if index < len(function.arguments) else function.repeats
         if argument.kind != wanted:
             fail(
                 f"{name} takes a {wanted} as argument {index + 1}, got a {argument.kind}",
@@ -63,13 +59,13 @@ def _call(node: Call, text: str) -> Call:
 
 
 def _aggregate(node: Aggregate, text: str) -> None:
-    if node.expression.kind != "vector":
-        got = node.expression.kind
+    got = node.expression.kind
+    if got != "vector":
         fail(f"{node.operator} takes an instant vector, got a {got}", text, node.expression.position)
     if node.parameter is not None:
         wanted = "string" if node.operator == "count_values" else "scalar"
-        if node.parameter.kind != wanted:
-            got = node.parameter.kind
+        got = node.parameter.kind
+        if got != wanted:
             fail(f"{node.operator} takes a {wanted} first, got a {got}", text, node.parameter.position)
 
 

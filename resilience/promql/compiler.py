@@ -39,7 +39,7 @@ class Compiler:
     """
 
     def __init__(
-        self, source: SampleSource, *, lookback: float, semantics: int, interval: float, shares: bool
+        self, source: SampleSource[Any], *, lookback: float, semantics: int, interval: float, shares: bool
     ) -> None:
         self.scope = Scope(
             source, lookback=lookback, semantics=semantics, interval=interval, compile_node=self.compile

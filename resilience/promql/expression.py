@@ -75,7 +75,7 @@ def _uses(node: Node, outside: float) -> Iterator[SelectorUse]:
         selector = node.selector if isinstance(node, Range) else node
         window = node.window if isinstance(node, Range) else 0.0
         names = [one.value for one in selector.matchers if one.label == NAME and one.op == "="]
-        reach = max(0.0, outside + window + selector.offset)
+        reach = max(0.0, outside + window + node.offset)
         yield SelectorUse(selector.matchers, reach, names[0] if names else None)
         return
     if isinstance(node, Subquery):

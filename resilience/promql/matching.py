@@ -27,13 +27,13 @@ class _Pairs:
         self.many: list[int] = []
         self.one: list[int] = []
         self.labels: list[Labels] = []
-        self.duplicates: list[int] = []
+        self._repeats = False
 
     def update(self, many: Sequence[Labels], one: Sequence[Labels]) -> None:
         """Make the pairs those of these operands.
 
         Raises:
-            QueryError: several elements of the one side are of the same group.
+            QueryError: several elements of the one side are of the same group, or of the other where nothing says many.
         """
         if many is self._left and one is self._right:
             return
@@ -55,8 +55,12 @@ class _Pairs:
         ]
         self.many = [index for index, _ in pairs]
         self.one = [index for _, index in pairs]
+        if self._matching.many is None and len(set(self.one)) < len(self.one):
+            raise QueryError(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+            )
         self.labels = [self._result(many[index], one[place]) for index, place in pairs]
-        self.duplicates = self._repeated()
+        self._repeats = len(set(self.labels)) < len(self.labels)
         self._left, self._right = many, one
 
     def _result(self, many: Labels, one: Labels) -> Labels:
@@ -69,28 +73,13 @@ class _Pairs:
             labels = with_label(labels, label, taken.get(label, ""))
         return labels
 
-    def _repeated(self) -> list[int]:
-        """A number for each pair that it may share with no other, or nothing when all are alone."""
-        keys: list[object] = list(self.one if self._matching.many is None else self.labels)
-        if len(set(keys)) == len(keys):
-            return []
-        numbers: dict[object, int] = {}
-        return [numbers.setdefault(key, len(numbers)) for key in keys]
-
     def refuse_duplicates(self, kept: Sequence[int]) -> None:
-        """Check the pairs that are left.
+        """Check the pairs that are left of a grouped match.
 
         Raises:
             QueryError: two of them come to the same label set.
         """
-        if not self.duplicates:
-            return
-        seen = [self.duplicates[index] for index in kept]
-        if len(set(seen)) < len(seen):
-            if self._matching.many is None:
-                raise QueryError(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-                )
+        if self._repeats and len({self.labels[index] for index in kept}) < len(kept):
             raise QueryError("multiple matches for labels: grouping labels must ensure unique matches")
 
 

@@ -66,6 +66,8 @@ class Range:
     selector: Selector
     window: float
     position: int = field(compare=False)
+    offset: float = 0.0
+    anchor: Anchor = None
     kind: Kind = "matrix"
 
 

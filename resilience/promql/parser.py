@@ -235,6 +235,8 @@ class _Parser:
             elif token.kind == "@":
                 self._take()
                 node = self._shifted(node, token, parenthesised=parenthesised, anchor=self._anchor())
+            elif token.kind == "name" and token.text.lower() in {"anchored", "smoothed"}:
+                self._fail(f"{token.text} is experimental and not supported", token.position)
             else:
                 return node
             parenthesised = False
@@ -342,6 +344,8 @@ class _Parser:
     def _window(self, node: Node, *, plain: bool) -> Node:
         position = self._take().position
         window = self._positive("range")
+        if self._token.kind in _PRECEDENCE:
+            self._fail("arithmetic of durations is experimental and not supported", self._token.position)
         if self._accept("]"):
             if not isinstance(node, Selector) or not plain:
                 self._fail("a range is only allowed right after a selector", position)
@@ -358,18 +362,17 @@ class _Parser:
     def _shifted(
         self, node: Node, token: Token, *, parenthesised: bool, offset: float = 0.0, anchor: Anchor = None
     ) -> Node:
-        target = node.selector if isinstance(node, Range) else node
-        if not isinstance(target, Selector | Subquery) or (parenthesised and isinstance(target, Selector)):
+        if parenthesised or not isinstance(node, Selector | Range | Subquery):
             self._fail(
-                f"{token.text} is only allowed after a selector, a range or a subquery", token.position
+                f"{token.text} is only allowed right after a selector, a range or a subquery", token.position
             )
-        if (target.offset and token.kind == "name") or (target.anchor is not None and token.kind == "@"):
-            self._fail(f"{token.text} is set twice", token.position)
         if token.kind == "@":
-            target = dataclasses.replace(target, anchor=anchor)
-        else:
-            target = dataclasses.replace(target, offset=offset)
-        return dataclasses.replace(node, selector=target) if isinstance(node, Range) else target
+            if node.anchor is not None:
+                self._fail("@ is set twice", token.position)
+            return dataclasses.replace(node, anchor=anchor)
+        if node.offset:
+            self._fail("offset is set twice", token.position)
+        return dataclasses.replace(node, offset=offset)
 
     # -- times --
 
@@ -379,7 +382,7 @@ class _Parser:
             if self._word(bound):
                 self._expect("(")
                 self._expect(")")
-                return bound  # type: ignore[return-value]  # one of the two
+                return bound
         if word := self._word("nan", "inf"):
             self._fail(f"a time cannot be {word}", position)
         return self._signed(self._seconds)

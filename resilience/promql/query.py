@@ -149,7 +149,12 @@ class Engine:
     """
 
     def __init__(
-        self, source: SampleSource, *, lookback: float = 300.0, semantics: int = 3, interval: float = 60.0
+        self,
+        source: SampleSource[Any],
+        *,
+        lookback: float = 300.0,
+        semantics: int = 3,
+        interval: float = 60.0,
     ) -> None:
         self._compiler = _compiler(source, lookback, semantics, interval, shares=True)
 
@@ -167,7 +172,7 @@ class Engine:
 
 
 def _compiler(
-    source: SampleSource, lookback: float, semantics: int, interval: float, *, shares: bool
+    source: SampleSource[Any], lookback: float, semantics: int, interval: float, *, shares: bool
 ) -> Compiler:
     return Compiler(
         source,
@@ -185,7 +190,7 @@ def _query(compiler: Compiler, expression: Expression | str) -> Query:
 
 def compile_query(
     expression: Expression | str,
-    source: SampleSource,
+    source: SampleSource[Any],
     *,
     lookback: float = 300.0,
     semantics: int = 3,
@@ -212,7 +217,7 @@ def compile_query(
 
 def evaluate(
     expression: Expression | str,
-    source: SampleSource,
+    source: SampleSource[Any],
     at: float,
     *,
     lookback: float = 300.0,
@@ -249,7 +254,7 @@ def evaluate(
 
 def evaluate_range(
     expression: Expression | str,
-    source: SampleSource,
+    source: SampleSource[Any],
     start: float,
     end: float,
     step: float,

@@ -38,7 +38,7 @@ class Scope:
 
     def __init__(
         self,
-        source: SampleSource,
+        source: SampleSource[Any],
         *,
         lookback: float,
         semantics: int,

@@ -47,7 +47,7 @@ def ranged(scope: Scope, node: Range) -> Closure:
     """Compile a range to a window of samples."""
     source, length = scope.source, node.window
     selection = source.select(node.selector.matchers)
-    when = scope.when(node.selector.anchor, node.selector.offset)
+    when = scope.when(node.anchor, node.offset)
 
     def run(at: float) -> Window:
         end = when(at)

@@ -73,10 +73,8 @@ def quantile(share: float, values: Sequence[float]) -> float:
         >>> quantile(0.5, [1.0, 2.0, 4.0, 3.0])
         2.5
     """
-    if not values or math.isnan(share):
-        return math.nan
     if not 0 <= share <= 1:
-        return math.copysign(math.inf, share)
+        return share * math.inf
     ordered = sorted(values, key=lambda value: -math.inf if math.isnan(value) else value)
     rank = share * (len(ordered) - 1)
     lower = max(0, math.floor(rank))

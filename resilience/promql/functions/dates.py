@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-import datetime
+import datetime as dt
 import math
 from collections.abc import Callable
 
@@ -14,18 +14,18 @@ from resilience.promql.values import Vector
 
 __all__: list[str] = []
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def _date(
     name: str,
-) -> Callable[[Callable[[datetime.datetime], float]], Callable[[datetime.datetime], float]]:
+) -> Callable[[Callable[[dt.datetime], float]], Callable[[dt.datetime], float]]:
     """Register a function of Unix times, of the time of evaluation when none is given."""
 
-    def register(function: Callable[[datetime.datetime], float]) -> Callable[[datetime.datetime], float]:
+    def register(function: Callable[[dt.datetime], float]) -> Callable[[dt.datetime], float]:
         def part(seconds: float) -> float:
             try:
-                return float(function(_EPOCH + datetime.timedelta(seconds=math.floor(seconds))))
+                return float(function(_EPOCH + dt.timedelta(seconds=math.floor(seconds))))
             except (OverflowError, ValueError):
                 return math.nan
 
@@ -48,41 +48,41 @@ def _date(
 
 
 @_date("minute")
-def _minute(date: datetime.datetime) -> float:
+def _minute(date: dt.datetime) -> float:
     return date.minute
 
 
 @_date("hour")
-def _hour(date: datetime.datetime) -> float:
+def _hour(date: dt.datetime) -> float:
     return date.hour
 
 
 @_date("day_of_week")
-def _day_of_week(date: datetime.datetime) -> float:
+def _day_of_week(date: dt.datetime) -> float:
     """Sunday is 0."""
     return date.isoweekday() % 7
 
 
 @_date("day_of_month")
-def _day_of_month(date: datetime.datetime) -> float:
+def _day_of_month(date: dt.datetime) -> float:
     return date.day
 
 
 @_date("day_of_year")
-def _day_of_year(date: datetime.datetime) -> float:
+def _day_of_year(date: dt.datetime) -> float:
     return date.timetuple().tm_yday
 
 
 @_date("days_in_month")
-def _days_in_month(date: datetime.datetime) -> float:
+def _days_in_month(date: dt.datetime) -> float:
     return calendar.monthrange(date.year, date.month)[1]
 
 
 @_date("month")
-def _month(date: datetime.datetime) -> float:
+def _month(date: dt.datetime) -> float:
     return date.month
 
 
 @_date("year")
-def _year(date: datetime.datetime) -> float:
+def _year(date: dt.datetime) -> float:
     return date.year

@@ -68,10 +68,8 @@ def _monotonic(buckets: Buckets) -> Buckets:
 
 def _quantile(share: float, buckets: Buckets) -> float:
     """Prometheus' `bucketQuantile`: linear within a bucket, which begins at 0 if it is the first."""
-    if math.isnan(share):
-        return math.nan
     if not 0 <= share <= 1:
-        return math.copysign(math.inf, share)
+        return share * math.inf
     if buckets[-1][0] != math.inf:
         return math.nan
     buckets = _monotonic(_coalesced(buckets))
@@ -83,15 +81,11 @@ def _quantile(share: float, buckets: Buckets) -> float:
     if index == len(buckets) - 1:
         return buckets[-2][0]
     end, count = buckets[index]
-    if index == 0:
-        if end <= 0:
-            return end
-        begin = 0.0
-    else:
-        begin, below = buckets[index - 1]
-        count -= below
-        rank -= below
-    return begin + (end - begin) * (rank / count) if count else math.nan
+    # The first bucket begins at 0, and is a point when it ends below.
+    begin, below = buckets[index - 1] if index else (min(0.0, end), 0.0)
+    if count == below:
+        return end if begin == end else math.nan
+    return begin + (end - begin) * ((rank - below) / (count - below))
 
 
 def _fraction(lower: float, upper: float, buckets: Buckets) -> float:

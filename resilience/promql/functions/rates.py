@@ -66,7 +66,7 @@ def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Clo
             return scan
         source, length = scope.source, argument.window
         selection = source.select(argument.selector.matchers)
-        when = scope.when(argument.selector.anchor, argument.selector.offset)
+        when = scope.when(argument.anchor, argument.offset)
 
         def run(at: float) -> Vector:
             end = when(at)

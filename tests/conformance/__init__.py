@@ -1,0 +1,1 @@
+"""Prometheus' own test files, run against our PromQL."""
