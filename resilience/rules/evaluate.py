@@ -177,7 +177,7 @@ class Evaluator:
                     transitions += self._evaluate(unit, running.group, at, now)
                     running.failing.pop(unit.owner, None)
                 except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
-                    running.failing[unit.owner] = self._complain(unit, running.group, error)
+                    self._fail(running, unit, error)
                 yield
         self._tell_failures(now, transitions)
 
@@ -237,17 +237,13 @@ class Evaluator:
             self._engine.forget()
 
     @staticmethod
-    def _complain(unit: _Unit, group: RuleGroup, error: Exception) -> Labels:
+    def _fail(running: _Running, unit: _Unit, error: Exception) -> None:
         text = " ".join(str(error).split()) or repr(error)
-        expected = isinstance(error, QueryError)
-        log(__name__).warning(
-            "rule_failed",
-            rule=unit.rule.name,
-            group=group.name,
-            error=text,
-            exc_info=None if expected else error,
-        )
-        return (("error", text), ("group", group.name), ("rule", unit.rule.name))
+        labels = (("error", text), ("group", running.group.name), ("rule", unit.rule.name))
+        if running.failing.get(unit.owner) != labels:
+            trace = None if isinstance(error, QueryError) else error
+            log(__name__).warning("rule_failed", **dict(labels), exc_info=trace)
+        running.failing[unit.owner] = labels
 
     def _tell_failures(self, now: Instant, transitions: list[AlertTransition]) -> None:
         failing = {labels[1:]: labels for running in self._running for labels in running.failing.values()}

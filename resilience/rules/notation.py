@@ -20,7 +20,8 @@ Value: TypeAlias = float | Literal["stale"] | None
 """A sample, the end of a series, or None where nothing is scraped."""
 
 _MAX_VALUES = 1_000_000
-_NUMBER = r"(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF]|[nN][aA][nN])"
+# No hexadecimal, as in promtool: 0x5 is five more zeros.
+_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF]|[nN][aA][nN])"
 _ITEM = re.compile(rf"(?P<blank>_)|(?P<first>[+-]?{_NUMBER})(?P<step>[+-]{_NUMBER})?")
 _TIMES = re.compile(r"x(\d{1,9})")
 _STRING = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
@@ -110,7 +111,7 @@ def _item(item: str, left: int) -> list[Value]:
         raise _too_many()
     if match["blank"]:
         return [None] * (count if times else 1)
-    value, step = _float(match["first"]), _float(match["step"] or "0")
+    value, step = float(match["first"]), float(match["step"] or "0")
     values: list[Value] = [value]
     for _ in range(count):
         value += step  # one by one, as promtool does: the rounding is the same then
@@ -121,12 +122,6 @@ def _item(item: str, left: int) -> list[Value]:
 def _too_many() -> ConfigError:
     message = f"a series of a test has at most {_MAX_VALUES} values"
     return ConfigError(message)
-
-
-def _float(text: str) -> float:
-    unsigned = text.lstrip("+-")
-    value = float(int(unsigned, 16)) if unsigned[:2].lower() == "0x" else float(unsigned)
-    return -value if text.startswith("-") else value
 
 
 def _quoted(value: str) -> str:

@@ -9,10 +9,11 @@ from enum import Enum
 from typing import Any
 
 from resilience.core.clock import Instant
+from resilience.core.log import log
 from resilience.core.ports import Labels
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.model import AlertRule, NoData
-from resilience.rules.template import Query, Template, TemplateData, expand
+from resilience.rules.template import Query, Template, TemplateData
 
 __all__ = ["Alert", "AlertState", "AlertTransition", "RuleState", "fingerprint"]
 
@@ -113,6 +114,7 @@ class RuleState:
         "_alerts",
         "_annotations",
         "_external",
+        "_faulty",
         "_heard_by",
         "_labels",
         "_settled_at",
@@ -134,6 +136,7 @@ class RuleState:
         self._external = TemplateData({}, math.nan, dict(external_labels or {}), external_url)
         self._labels = [(name, Template(text)) for name, text in rule.labels.items()]
         self._annotations = [(name, Template(text)) for name, text in rule.annotations.items()]
+        self._faulty: set[str] = set()
         self._alerts: dict[Labels, Alert] = {}
         self._silent_since: Instant | None = None
         self._settled_at = -math.inf
@@ -269,7 +272,7 @@ class RuleState:
             data = self._external.of(dict(sample), value, query)
             labels = {name: text for name, text in sample if name != "__name__"}
             for name, template in self._labels:
-                labels[name] = expand(template, data, self.rule.name)
+                labels[name] = self._expand(template, data)
             labels["alertname"] = self.rule.name
             key = tuple(sorted((name, text) for name, text in labels.items() if text))
             if key in found:
@@ -277,11 +280,25 @@ class RuleState:
             found[key] = data
         return found
 
+    def _expand(self, template: Template, data: TemplateData) -> str:
+        """Render as Prometheus does: a fault stands in the text; it is logged once, until it is gone."""
+        try:
+            text = template.render(data)
+        except QueryError as error:
+            if template.text not in self._faulty:
+                self._faulty.add(template.text)
+                log(__name__).warning(
+                    "template_failed", rule=self.rule.name, template=template.text, error=error.message
+                )
+            return f"<error expanding template: {error.message}>"
+        self._faulty.discard(template.text)
+        return text
+
     def _present(
         self, key: Labels, data: TemplateData, now: Instant, transitions: list[AlertTransition]
     ) -> Alert:
         known = self._alerts.get(key)
-        annotations = {name: expand(template, data, self.rule.name) for name, template in self._annotations}
+        annotations = {name: self._expand(template, data) for name, template in self._annotations}
         if known is None or known.state is AlertState.RESOLVED:
             labels = dict(key)
             before = AlertState.INACTIVE if known is None else AlertState.RESOLVED

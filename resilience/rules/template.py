@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from resilience.core.log import log
 from resilience.core.ports import Labels
 from resilience.errors import QueryError
 from resilience.rules import template_syntax as syntax
 from resilience.rules.go_format import default
 from resilience.rules.template_functions import FUNCTIONS, Failed, Sample, truth
 
-__all__ = ["Query", "Template", "TemplateData", "expand"]
+__all__ = ["Query", "Template", "TemplateData"]
 
 Query: TypeAlias = Callable[[str], Sequence[tuple[Labels, float]]]
 """Answers a PromQL expression with label sets and values."""
@@ -93,21 +92,6 @@ class Template:
             return _Run(data).text(self._nodes)
         except (Failed, ArithmeticError, ValueError) as error:
             raise QueryError(" ".join(str(error).split()), text=self.text) from error
-
-
-def expand(template: Template, data: TemplateData, rule: str) -> str:
-    """Render as Prometheus does for an alert: a fault is logged, and stands in the text.
-
-    Args:
-        template: what to render.
-        data: what it is about.
-        rule: name of the rule, for the log.
-    """
-    try:
-        return template.render(data)
-    except QueryError as error:
-        log(__name__).warning("template_failed", rule=rule, template=template.text, error=error.message)
-        return f"<error expanding template: {error.message}>"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -313,7 +313,10 @@ class _Run:
         same = [labels for labels, _ in expected] == [labels for labels, _ in got] and all(
             self._equal(wanted, value) for (_, wanted), (_, value) in zip(expected, got, strict=True)
         )
-        if not same:
+        if not same and not self._suite.fuzzy and any(math.isnan(value) for _, value in (*expected, *got)):
+            message = "NaN equals nothing, as in promtool: use fuzzy_compare, or an expression such as x != x"
+            yield Failure(case.line, what, error=message)
+        elif not same:
             yield Failure(
                 case.line, what, [_show_sample(*item) for item in expected], [_show_sample(*i) for i in got]
             )

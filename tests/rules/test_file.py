@@ -62,7 +62,7 @@ def test_reads_everything_that_prometheus_knows() -> None:
 
 def test_missing_data_means_what_prometheus_means_unless_the_file_says_otherwise() -> None:
     (group,) = loads("groups: [{name: a, rules: [{alert: A, expr: up == 0}]}]")
-    assert group.rules[0].no_data is NoData.RESOLVE  # type: ignore[union-attr]  # it is an alert rule
+    assert group.rules[0].no_data is NoData.RESOLVE
     assert AlertRule("A", "up == 0").no_data is NoData.KEEP
 
 

@@ -11,10 +11,11 @@ from resilience.rules.notation import Value, expand_values, parse_series, show_s
     ("text", "values"),
     [
         ("", []),
-        ("1 2.5 -3 1e3 0x10", [1, 2.5, -3, 1000, 16]),
+        ("1 2.5 -3 1e3 +4", [1, 2.5, -3, 1000, 4]),
         ("1+1x3", [1, 2, 3, 4]),
         ("1-2x2", [1, -1, -3]),
         ("-2+4x1", [-2, 2]),
+        ("0+0x2 0x1", [0, 0, 0, 0, 0]),
         ("5x2", [5, 5, 5]),
         ("_ _x3 1", [None, None, None, None, 1]),
         ("1 stale 2", [1, "stale", 2]),

@@ -112,6 +112,14 @@ def test_annotations_follow_the_value() -> None:
     assert state.alerts[0].value == 0.5
 
 
+def test_a_template_that_fails_says_so_in_its_text() -> None:
+    state = RuleState(rule(annotations={"summary": "{{ $labels.job.x }}"}))
+    state.evaluate([A], at(0))
+    assert (
+        state.alerts[0].annotations["summary"].startswith("<error expanding template: can't evaluate field x")
+    )
+
+
 def test_labels_are_the_elements_and_the_rules_and_the_name() -> None:
     state = RuleState(rule(severity="critical", labels={"job": "", "team": "{{ $labels.job }}-team"}))
     state.evaluate([((("__name__", "up"), ("job", "a"), ("alertname", "x")), 0.0)], at(0))

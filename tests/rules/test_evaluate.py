@@ -1,0 +1,271 @@
+"""The evaluator: order, intervals, what is written back, failures, reloads, restarts, slices."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+
+import pytest
+
+from resilience import promql
+from resilience.core.clock import Instant
+from resilience.errors import ConfigError, QueryError
+from resilience.rules import AlertRule, AlertTransition, Evaluator, RecordingRule, RuleGroup, loads
+
+
+def at(seconds: float) -> Instant:
+    return Instant(seconds, 1_700_000_000 + seconds)
+
+
+def source(*series: tuple[str, str, Iterable[float]], step: float = 60) -> promql.MemorySource:
+    """Series `name{job=...}` with values `step` seconds apart."""
+    memory = promql.MemorySource()
+    for name, job, values in series:
+        memory.add(name, [(index * step, value) for index, value in enumerate(values)], job=job)
+    return memory
+
+
+def changes(transitions: Iterable[AlertTransition]) -> list[tuple[str, str, str]]:
+    return [(t.alert.rule, t.previous.value, t.state.value) for t in transitions]
+
+
+DOWN = AlertRule("Down", "up == 0", no_data="resolve")
+
+
+def test_groups_and_rules_are_evaluated_in_order_and_read_what_was_just_written() -> None:
+    memory = source(("up", "a", [0, 0]))
+    groups = [
+        RuleGroup(
+            "first", (RecordingRule("a:up", "up"), RecordingRule("b:up", "a:up + 1", {"job": "", "x": "y"}))
+        ),
+        RuleGroup(
+            "second", (AlertRule("Recorded", "b:up == 1"), AlertRule("Meta", "ALERTS{alertname='Recorded'}"))
+        ),
+    ]
+    rules = Evaluator(groups, memory, memory)
+    assert changes(rules.tick(at(0))) == [("Recorded", "inactive", "firing"), ("Meta", "inactive", "firing")]
+    assert {tuple(alert.labels.items()) for alert in rules.alerts()} == {
+        (("alertname", "Recorded"), ("x", "y")),
+        (("alertname", "Meta"), ("alertstate", "firing"), ("x", "y")),
+    }
+
+
+def test_a_rule_that_stops_finding_a_series_ends_it() -> None:
+    memory = source(("up", "a", [1, 0]))
+    rules = Evaluator([RuleGroup("g", (RecordingRule("a:up", "up == 1"), DOWN))], memory, memory, interval=60)
+    rules.tick(at(0))
+    assert len(promql.evaluate("a:up", memory, 0)) == 1
+    rules.tick(at(60))
+    assert len(promql.evaluate("a:up", memory, 60)) == 0
+    assert promql.evaluate("ALERTS", memory, 60).labels == [
+        (("__name__", "ALERTS"), ("alertname", "Down"), ("alertstate", "firing"), ("job", "a"))
+    ]
+
+
+def test_each_group_keeps_its_own_interval_whatever_the_ticks() -> None:
+    asked: list[str] = []
+    groups = [
+        RuleGroup("fast", (AlertRule("F", condition=lambda: asked.append("f")),), interval=15),
+        RuleGroup("slow", (AlertRule("S", condition=lambda: asked.append("s")),)),
+    ]
+    rules = Evaluator(groups, promql.MemorySource(), interval=60)
+    for second in range(121):
+        rules.tick(at(second))
+    assert (asked.count("f"), asked.count("s")) == (9, 3)
+    rules.tick(at(500))  # what was missed is not made up for, and the grid stays
+    rules.tick(at(509))
+    assert (asked.count("f"), asked.count("s")) == (10, 4)
+    rules.tick(at(510))
+    assert asked.count("f") == 11
+
+
+def test_the_query_offset_moves_what_is_read_and_what_is_written() -> None:
+    memory = source(("up", "a", [0, 1]))
+    group = RuleGroup("g", (AlertRule("Down", "up == 0"), RecordingRule("a:up", "up")), query_offset=60)
+    rules = Evaluator([group], memory, memory)
+    assert changes(rules.tick(at(60))) == [("Down", "inactive", "firing")]
+    assert promql.evaluate("a:up", memory, 0) == promql.Vector([(("__name__", "a:up"), ("job", "a"))], [0.0])
+
+
+# -- failures
+
+
+def test_a_rule_that_fails_alerts_by_itself_and_leaves_its_alerts_as_they_are() -> None:
+    memory = source(("up", "a", [0] * 20))
+    group = RuleGroup("g", (AlertRule("Sum", "up == on() x"), AlertRule("Other", "up == 1")), interval=60)
+    memory.add("x", [(0, 0)])
+    rules = Evaluator([group], memory, memory)
+    assert changes(rules.tick(at(0))) == [("Sum", "inactive", "firing")]
+    memory.add("up", [(60, 0)], job="b")
+    assert changes(rules.tick(at(60))) == [("RuleEvaluationFailed", "inactive", "firing")]
+    failed = next(alert for alert in rules.alerts() if alert.rule == "RuleEvaluationFailed")
+    assert dict(failed.labels) == {
+        "alertname": "RuleEvaluationFailed", "group": "g", "rule": "Sum", "severity": "warning",
+    }  # fmt: skip
+    assert "match" in failed.annotations["description"]
+    assert rules.failures() == [("g", "Sum", failed.annotations["description"])]
+    memory.add("up", [(120, promql.STALE)], job="b")
+    assert changes(rules.tick(at(120))) == [("RuleEvaluationFailed", "firing", "resolved")]
+    assert [alert.rule for alert in rules.alerts()] == ["Sum"]
+
+
+def test_a_condition_that_raises_or_answers_nonsense_is_a_failure() -> None:
+    def broken() -> bool:
+        raise RuntimeError("no such queue")
+
+    group = RuleGroup("g", (AlertRule("A", condition=broken), AlertRule("B", condition=lambda: "yes")))
+    rules = Evaluator([group], promql.MemorySource())
+    rules.tick(at(0))
+    assert [error for _, _, error in rules.failures()] == [
+        "no such queue",
+        "a condition returns a bool, a number, or label sets with numbers, got 'yes'",
+    ]
+
+
+def test_a_recording_rule_of_too_many_or_equal_series_writes_nothing() -> None:
+    memory = source(("up", "a", [1]), ("up", "b", [1]))
+    groups = [
+        RuleGroup("limited", (RecordingRule("c:up", "up"),), limit=1),
+        RuleGroup("equal", (RecordingRule("d:up", "up", {"job": ""}),)),
+    ]
+    rules = Evaluator(groups, memory, memory)
+    rules.tick(at(0))
+    assert [error for _, _, error in rules.failures()] == [
+        "exceeded limit of 1 with 2 series",
+        "vector contains metrics with the same labelset after applying rule labels",
+    ]
+    assert len(promql.evaluate("{__name__=~'[cd]:up'}", memory, 0)) == 0
+
+
+# -- conditions and missing data
+
+
+def test_conditions_answer_yes_a_value_or_label_sets() -> None:
+    answers: list[object] = [True, 0.5, 0, {(("q", "a"),): 3}, [({"q": "b"}, True), ({"q": "c"}, 0)], False]
+    rules = Evaluator([RuleGroup("g", (AlertRule("A", condition=lambda: answers[0]),), interval=1)], promql.MemorySource())  # fmt: skip
+    seen = []
+    for second in range(6):
+        rules.tick(at(second))
+        seen.append([(alert.labels.get("q"), alert.value) for alert in rules.alerts()])
+        answers.pop(0)
+    assert seen == [[(None, 1.0)], [(None, 0.5)], [], [("a", 3.0)], [("b", 1.0)], []]
+
+
+def test_an_expression_without_samples_is_no_data_and_one_whose_filter_is_false_is_health() -> None:
+    keeping = AlertRule("Down", "up{job='a'} == 0", no_data="keep", no_data_grace=600)
+    memory = source(("up", "a", [0]))
+    rules = Evaluator([RuleGroup("g", (keeping,))], memory)
+    rules.tick(at(0))
+    assert changes(rules.tick(at(360))) == []  # the sample is too old: nothing to judge by
+    memory.add("up", [(420, 1)], job="a")
+    assert changes(rules.tick(at(420))) == [("Down", "firing", "resolved")]
+
+
+# -- reload
+
+
+def test_a_reload_keeps_the_alerts_of_what_did_not_change_and_resolves_those_of_what_is_gone() -> None:
+    memory = source(("up", "a", [0] * 10))
+    waiting = AlertRule("Waiting", "up == 0", for_=120)
+    rules = Evaluator([RuleGroup("g", (DOWN, waiting))], memory, memory)
+    rules.tick(at(0))
+    quicker = AlertRule("Waiting", "up < 1", for_=60)
+    assert changes(rules.reload([RuleGroup("g", (quicker,))], at(30))) == [("Down", "firing", "resolved")]
+    assert len(promql.evaluate("ALERTS{alertname='Down'}", memory, 30)) == 0
+    assert changes(rules.tick(at(59))) == []
+    assert changes(rules.tick(at(60))) == [("Waiting", "pending", "firing")]
+
+
+def test_a_reload_that_is_refused_changes_nothing() -> None:
+    memory = source(("up", "a", [0] * 10))
+
+    def retain(matchers: object, seconds: float) -> None:
+        if seconds > 3600:
+            raise ConfigError("at most 1h is kept")
+
+    rules = Evaluator([RuleGroup("g", (DOWN,))], memory, retain=retain)
+    rules.tick(at(0))
+    for text, message in (
+        ("groups: [{name: g, rules: [{alert: A, expr: 'rate(x[2h]) > 1'}]}]", "r.yml:1:.*at most 1h is kept"),
+        ("groups: [{name: g, rules: []}]", "group name 'g' stands twice"),
+    ):
+        groups = loads(text, file="r.yml")
+        with pytest.raises(ConfigError):
+            rules.reload((*groups, *groups) if "twice" in message else groups, at(30))
+    assert [alert.rule for alert in rules.alerts()] == ["Down"]
+    assert rules.groups[0].rules == (DOWN,)
+
+
+def test_asks_for_the_windows_that_its_rules_look_at() -> None:
+    asked: list[tuple[str, float]] = []
+    group = RuleGroup("g", (AlertRule("A", "rate(x[1h]) > 2 * rate(x[5m] offset 1d) and y > 0"),))
+    Evaluator([group], promql.MemorySource(), retain=lambda m, seconds: asked.append((m[0].value, seconds)))
+    assert asked == [("x", 3600), ("x", 86_700), ("y", 300)]
+
+
+def test_an_expression_that_is_not_promql_is_refused_when_the_rule_is_made() -> None:
+    with pytest.raises(QueryError):
+        AlertRule("A", "rate(x) > 1")
+
+
+# -- restart
+
+
+def test_a_restart_resolves_nothing_and_forgets_nothing() -> None:
+    rule = AlertRule("Errors", "rate(errors_total[5m]) > 0.1", for_=60, no_data="resolve", keep_firing_for=60)
+    groups = [RuleGroup("g", (rule, DOWN), file="r.yml")]
+    memory = source(("errors_total", "a", [60 * i for i in range(10)]), ("up", "a", [0] * 10))
+    rules = Evaluator(groups, memory)
+    for minute in range(5):
+        rules.tick(at(60 * minute))
+    assert sorted(alert.rule for alert in rules.alerts()) == ["Down", "Errors"]
+    saved = json.loads(json.dumps(rules.snapshot(at(240))))
+
+    empty = promql.MemorySource()
+    after = Evaluator(groups, empty)
+    begun = Instant(5, at(1000).wall)
+    after.restore(saved, begun)
+    assert changes(after.tick(begun)) == []
+    assert {alert.rule: alert.active_at.wall for alert in after.alerts()} == {
+        alert.rule: alert.active_at.wall for alert in rules.alerts()
+    }
+    empty.add("up", [(65, 1)], job="a")
+    assert changes(after.tick(Instant(65, begun.wall + 60))) == [("Down", "firing", "resolved")]
+    empty.add("errors_total", [(305, 0), (365, 0)], job="a")
+    assert (
+        changes(after.tick(Instant(305, begun.wall + 300))) == []
+    )  # five minutes are over: held for one more
+    assert changes(after.tick(Instant(365, begun.wall + 360))) == [("Errors", "firing", "resolved")]
+
+
+def test_saved_state_of_another_version_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown version"):
+        Evaluator([], promql.MemorySource()).restore({"version": 9, "rules": {}}, at(0))
+
+
+# -- slices
+
+
+async def test_long_work_gives_the_loop_its_turn_between_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    now = 0.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+    turns = 0
+
+    def slow() -> bool:
+        nonlocal now
+        now += 0.003
+        return True
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    group = RuleGroup("g", tuple(AlertRule(f"R{i}", condition=slow) for i in range(10)))
+    rules = Evaluator([group], promql.MemorySource())
+    task = asyncio.create_task(others())
+    transitions = await rules.evaluate(at(0))
+    task.cancel()
+    assert len(transitions) == 10
+    assert turns == 5

@@ -1,0 +1,111 @@
+"""Unit tests in promtool's format; tests/integration/test_promtool.py compares the verdicts with promtool's."""
+
+from pathlib import Path
+
+import pytest
+
+from resilience.errors import ConfigError
+from resilience.rules.test import run
+
+CASES = Path(__file__).parents[1] / "integration" / "promtool"
+
+
+@pytest.mark.parametrize("file", sorted(CASES.glob("pass_*.yml")), ids=lambda file: file.stem)
+def test_what_promtool_passes_passes(file: Path) -> None:
+    assert run(file, semantics=2).failures == ()
+
+
+@pytest.mark.parametrize("file", sorted(CASES.glob("fail_*.yml")), ids=lambda file: file.stem)
+def test_what_promtool_fails_fails_or_is_refused(file: Path) -> None:
+    try:
+        assert not run(file, semantics=2).passed
+    except ConfigError as refused:
+        assert str(refused).startswith(f"{file}:")  # noqa: PT017  either is right
+
+
+def test_semantics_tell_how_ranges_begin(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+tests:
+  - input_series: [{series: x, values: 1x10}]
+    promql_expr_test:
+      - {expr: 'count_over_time(x[5m])', eval_time: 8m, exp_samples: [{labels: '{}', value: 5}]}
+""")
+    assert run(file, semantics=3).passed
+    assert run(file, semantics=2).failures[0].got == ["{} 6.0"]
+
+
+def test_a_failure_shows_what_differs(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+tests:
+  - input_series: [{series: 'x{a="1"}', values: 1x10}, {series: 'x{a="2"}', values: 2x10}]
+    promql_expr_test:
+      - {expr: x, eval_time: 1m, exp_samples: [{labels: 'x{a="1"}', value: 1}, {labels: 'x{a="2"}', value: 3}]}
+""")
+    (failure,) = run(file).failures
+    assert (failure.line, failure.what) == (4, "expr 'x' at 1m")
+    assert failure.diff == ['  x{a="1"} 1.0', '- x{a="2"} 3.0', '+ x{a="2"} 2.0']
+
+
+def test_fuzzy_compare_forgives_the_last_bit(tmp_path: Path) -> None:
+    body = """\
+tests:
+  - input_series: [{series: x, values: 0+0.1x10}]
+    promql_expr_test:
+      - {expr: 'x + 0', eval_time: 3m, exp_samples: [{labels: '{}', value: 0.3}]}
+      - {expr: 'x * NaN', eval_time: 3m, exp_samples: [{labels: '{}', value: .nan}]}
+"""
+    exact, fuzzy = tmp_path / "exact.yml", tmp_path / "fuzzy.yml"
+    exact.write_text(body)
+    fuzzy.write_text(f"fuzzy_compare: true\n{body}")
+    failures = run(exact).failures
+    assert len(failures) == 2
+    assert (
+        failures[1].error
+        == "NaN equals nothing, as in promtool: use fuzzy_compare, or an expression such as x != x"
+    )
+    assert run(fuzzy).passed
+
+
+def test_missing_data_resolves_as_in_promtool_whatever_the_annotation_says(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text(
+        "groups: [{name: g, rules: [{alert: A, expr: x > 0, annotations: {resilience_no_data: keep}}]}]"
+    )
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+rule_files: [r.yml]
+tests:
+  - input_series: [{series: x, values: 1 1 stale}]
+    alert_rule_test:
+      - {eval_time: 2m, alertname: A, exp_alerts: []}
+""")
+    assert run(file).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rule_files: [none.yml]", "t.yml:1:14: no rule file matches 'none.yml'"),
+        ("rule_files: [bad.yml]", "bad.yml:1:9: groups must be a list"),
+        ("group_eval_order: [a, a]", "a group's name stands twice"),
+        ("evaluation_interval: often", "evaluation_interval must be a duration"),
+        ("tests: [{input_series: [{series: 'x{', values: 1}]}]", "expected a series"),
+        ("tests: [{promql_expr_test: [{expr: x, eval_time: 1m, exp_samples: [{labels: x, value: true}]}]}]", "value must be a number"),
+        ("tests: {}", "tests must be a list"),
+        ("- tests", "expected a mapping"),
+    ],
+)  # fmt: skip
+def test_a_file_with_a_fault_is_refused_with_its_place(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yml").write_text("groups: 1")
+    file = tmp_path / "t.yml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        run(file)
+    assert message in str(refused.value)
+
+
+def test_a_test_cannot_run_for_ever(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text("evaluation_interval: 1ms\ntests: [{promql_expr_test: [{expr: x, eval_time: 1y}]}]")
+    assert run(file).failures[0].error == "more than 1000000 evaluations"
