@@ -1,14 +1,20 @@
-"""The ASGI middleware: records every request, answers what a guard refused, starts and stops the Reliability."""
+"""The ASGI middleware: guards and records every request, starts and stops the Reliability."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from resilience.core.ports import Guard
 from resilience.core.verdict import Verdict
+from resilience.errors import LoadShed
+from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import code_label, known_method
 from resilience.reliability import Reliability
+from resilience_middleware.admission import Peers, RequestDeadline, RouteGuards, enter, leave
 from resilience_middleware.exchange import Exchange
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
@@ -16,23 +22,31 @@ from resilience_middleware.templates import RouteTemplates, path_of
 
 __all__ = ["ResilienceMiddleware"]
 
+_NORMAL = 2
+
 
 class ResilienceMiddleware:
     """Pure ASGI middleware: `app.add_middleware(ResilienceMiddleware, reliability=rel)`, or round any ASGI application.
 
-    Each request is recorded with its route template, its code, a verdict and the time to its last byte. A guard's
-    refusal that the application let through is answered with 503 and `Retry-After`, its timeout with 504, as
-    long as nothing was sent. Messages, exceptions and context variables pass as they are.
+    Each request is recorded with its route template, its code, a verdict and the time to its last byte. What a guard
+    refuses is answered with 503 (a rate limit with 429) and `Retry-After`, a time that is up with 504, as
+    long as nothing was sent; so is a refusal that the application let through. Messages, exceptions and context
+    variables pass as they are.
 
     Args:
         app: the application.
         reliability: what records, and starts and stops along with the application.
+        timeout: seconds for a request, to the last byte of its answer; None for no limit.
+        guards: what each request has to pass, in this order; held until the last byte, and given back exactly once.
+        routes: other guards by route template, instead of `timeout` and `guards`.
+        trusted: addresses and networks that may say how long a request has (`X-Request-Deadline`, `grpc-timeout`)
+            and how much it matters (`X-Request-Criticality`).
         exclude: paths (below the root path) that are passed on and nothing else.
         patterns: route templates for applications without routes of their own, tried in order: `/users/{id}`.
         problem: makes content type and body of what a refused client is told.
 
     Raises:
-        ConfigError: a pattern is not text.
+        ConfigError: a policy that repeats is among the guards, or an option cannot be meant.
     """
 
     def __init__(
@@ -40,6 +54,10 @@ class ResilienceMiddleware:
         app: ASGIApp,
         reliability: Reliability,
         *,
+        timeout: float | None = None,
+        guards: Sequence[Guard[Any]] = (),
+        routes: Mapping[str, RouteGuards] | None = None,
+        trusted: Collection[str] = (),
         exclude: Collection[str] = (),
         patterns: Sequence[str] = (),
         problem: ProblemBody = render,
@@ -48,6 +66,10 @@ class ResilienceMiddleware:
         self.reliability = reliability
         self._sli = reliability.sli
         self._monotonic = reliability.clock.monotonic
+        self._guards = RouteGuards(timeout, guards)
+        self._routes = dict(routes or {})
+        self._peers = Peers(trusted)
+        self._guarded = bool(self._guards or self._routes or trusted)
         self._exclude = frozenset(exclude)
         self._patterns = patterns
         self._problem = problem
@@ -78,7 +100,10 @@ class ResilienceMiddleware:
         exchange = Exchange(scope, receive, send, self._monotonic, self._finished)
         self._sli.request_started()
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            if self._guarded:
+                await self._admit(exchange)
+            else:
+                await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             problem = problem_of(error) if exchange.answerable else None
             if problem is None:
@@ -87,7 +112,52 @@ class ResilienceMiddleware:
             await send_problem(problem, self._problem, scope, exchange.send)
         exchange.end()
 
-    def _finished(self, scope: Scope, code: int, verdict: Verdict, seconds: float) -> None:
-        route = self._templates.of(scope)
-        self._sli.request(known_method(scope["method"]), route, code_label(code), verdict, seconds)
+    async def _admit(self, exchange: Exchange) -> None:
+        """Serve a request behind its guards; they are left, and its deadline lifted, with the last byte."""
+        scope, peers = exchange.scope, self._peers
+        chosen = (
+            self._routes.get(self._templates.match(scope), self._guards) if self._routes else self._guards
+        )
+        limits = [seconds for seconds in (chosen.timeout, peers.budget(scope)) if seconds is not None]
+        level = peers.criticality(scope)
+        before = None if level is None else criticality.set(level)
+        try:
+            async with AsyncExitStack() as stack:
+                if limits:
+                    exchange.deadline = RequestDeadline(min(limits), self.reliability.clock)
+                    await stack.enter_async_context(exchange.deadline)
+                exchange.held = await enter(chosen.guards, scope, level, self._monotonic)
+                try:
+                    await self.app(scope, exchange.receive, exchange.send)
+                except BaseException as error:
+                    leave(exchange.held, None, error, self._monotonic())
+                    raise
+        except LoadShed as error:
+            if error.inbound:
+                self._shed(exchange, _NORMAL if level is None else level)
+            raise
+        finally:
+            exchange.deadline = None  # it is over, and cannot be lifted any more
+            if before is not None:
+                criticality.reset(before)
+
+    def _shed(self, exchange: Exchange, level: int) -> None:
+        self._sli.shed(CRITICALITIES[level])
+        if level == 0:
+            # Shed on purpose, as it was allowed to be: no failure of the service.
+            exchange.refused = Verdict.REJECTED
+
+    def _finished(self, exchange: Exchange) -> None:
+        if exchange.deadline is not None:
+            exchange.deadline.lift()
+        if exchange.held:
+            leave(exchange.held, exchange, exchange.error, self._monotonic())
+        scope = exchange.scope
+        self._sli.request(
+            known_method(scope["method"]),
+            self._templates.of(scope),
+            code_label(exchange.status),
+            exchange.verdict,
+            exchange.seconds,
+        )
         self._sli.request_finished()

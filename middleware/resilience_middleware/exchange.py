@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
 from resilience.core.verdict import Verdict
 from resilience.http.rules import verdict_of_status
+from resilience_middleware.admission import Held, RequestDeadline
 
-__all__ = ["CLIENT_CLOSED", "Exchange", "Finished"]
+__all__ = ["CLIENT_CLOSED", "Exchange"]
 
 CLIENT_CLOSED: Final = 499
 """The code of a client that left before its answer was whole; nginx' number, there is no official one."""
@@ -20,25 +21,31 @@ CLIENT_CLOSED: Final = 499
 _PATIENCE: Final = 0.1
 
 
-class Finished(Protocol):
-    """Who is told how a request ended."""
-
-    def __call__(self, scope: Scope, code: int, verdict: Verdict, seconds: float, /) -> None:
-        """Take note; called once, when the last byte was sent: not after background tasks that may follow it."""
-
-
 class Exchange:
     """Watches the messages of one request and changes none of them.
 
     Args:
-        scope: the request's, which is handed on to `finished`.
+        scope: the request's.
         receive: the server's.
         send: the server's.
         monotonic: where time comes from.
-        finished: who is told how it ended.
+        finished: told how it ended; called once, when the last byte was sent: not after background tasks that
+            may follow it.
     """
 
     # Of the class until they change: setting all of them for each request costs as much as recording it.
+    error: BaseException | None = None
+    """What ended the request before its answer was whole."""
+    refused: Verdict | None = None
+    """What it counts as where the answer is a refusal, and the status alone does not say."""
+    held: list[Held] | None = None
+    """The guards that it has passed and not left."""
+    deadline: RequestDeadline | None = None
+    """When it has to be done."""
+    status: int
+    verdict: Verdict
+    seconds: float
+
     _ahead: list[Message] | None = None  # what was received before the application asked
     _code = 0
     _complete = False
@@ -47,14 +54,19 @@ class Exchange:
     _waiting = False
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, monotonic: Callable[[], float], finished: Finished
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        monotonic: Callable[[], float],
+        finished: Callable[[Exchange], None],
     ) -> None:
-        self._scope = scope
+        self.scope = scope
         self._receive = receive
         self._send = send
         self._monotonic = monotonic
         self._finished = finished
-        self._started = monotonic()
+        self.started = monotonic()
 
     @property
     def answerable(self) -> bool:
@@ -79,7 +91,7 @@ class Exchange:
         """Hand the server the next message of the application."""
         kind = message["type"]
         begins = kind == "http.response.start"
-        if begins and self._monotonic() - self._started > _PATIENCE and not self._waiting:
+        if begins and self._monotonic() - self.started > _PATIENCE and not self._waiting:
             await self._look_for_client()
         try:
             await self._send(message)
@@ -102,6 +114,7 @@ class Exchange:
         """Take note that the application is done, by an exception or by itself; what it left unfinished is a failure."""
         if not self._complete:
             self._left = self._left or isinstance(error, asyncio.CancelledError)
+            self.error = error
             self._finish(Verdict.FAILURE)
 
     @staticmethod
@@ -112,12 +125,13 @@ class Exchange:
 
     def _finish(self, verdict: Verdict) -> None:
         self._complete = True
-        seconds = self._monotonic() - self._started
+        self.seconds = self._monotonic() - self.started
         if self._left:
-            self._finished(self._scope, CLIENT_CLOSED, Verdict.CANCELLED, seconds)
+            self.status, self.verdict = CLIENT_CLOSED, Verdict.CANCELLED
         else:
             # Without any answer the server sends a 500, or closes the connection.
-            self._finished(self._scope, self._code or 500, verdict, seconds)
+            self.status, self.verdict = self._code or 500, self.refused or verdict
+        self._finished(self)
 
     async def _look_for_client(self) -> None:
         """Ask whether the client is still there: servers say so only to who receives."""

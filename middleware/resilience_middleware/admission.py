@@ -1,0 +1,240 @@
+"""Guards at the door: what a request must pass before the application sees it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from starlette.types import Scope
+
+from resilience.core.buckets import Deadlines
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.deadline import Timeout as Deadline
+from resilience.core.ports import CallContext, Clock, Guard
+from resilience.core.validate import callback, number, text
+from resilience.errors import ConfigError, Rejected, TimeoutExceeded
+from resilience.http.context import read_budget, read_criticality
+from resilience.policies.base import GuardPolicy
+from resilience.policies.keyed import Keyed
+
+__all__ = [
+    "Held",
+    "Peers",
+    "Per",
+    "RequestDeadline",
+    "RouteGuards",
+    "client_address",
+    "enter",
+    "leave",
+    "per_client",
+]
+
+KeyOf: TypeAlias = Callable[[Scope], Hashable]
+"""What tells requests apart for one guard: the client's address, an API key, a tenant."""
+
+_NORMAL: Final = 2
+_LONGEST: Final = 3600.0
+
+
+def client_address(scope: Scope) -> Hashable:
+    """Tell requests apart by the address they come from, as the server (or its proxy headers) says."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+class Per(Keyed[Any]):
+    """A guard for each key of a request, in bounded memory.
+
+    Args:
+        key: what tells requests apart.
+        factory: makes the guard of one key.
+        max_keys: guards that are kept; the one that was idle for longest is forgotten first.
+        name: what errors call it.
+
+    Raises:
+        ConfigError: `key` or `factory` is no function, or `max_keys` not at least 1.
+
+    Example:
+        >>> from resilience.policies.rate_limiter import RateLimiter
+        >>> def api_key(scope):
+        ...     return dict(scope["headers"]).get(b"x-api-key")
+        >>> limit = Per(api_key, lambda key: RateLimiter(100, per=60))
+    """
+
+    def __init__(
+        self,
+        key: KeyOf,
+        factory: Callable[[Any], GuardPolicy[Any]],
+        *,
+        max_keys: int = 1000,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(callback("factory", factory), max_keys=max_keys, name=name)
+        self.key_of = callback("key", key)
+
+
+def per_client(factory: Callable[[Any], GuardPolicy[Any]], *, max_keys: int = 10_000) -> Per:
+    """Return a guard for each client address: `per_client(lambda client: RateLimiter(10))`."""
+    return Per(client_address, factory, max_keys=max_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteGuards:
+    """What guards one route, or all that have no guards of their own.
+
+    Args:
+        timeout: seconds from the first byte in to the last byte out; None for no limit.
+        guards: entered in this order: shedder, limiters, bulkheads, breakers. A breaker sees the response, which has a
+            `status`: `CircuitBreaker(failed_result=resilience.http.failed)`.
+
+    Raises:
+        ConfigError: the timeout is not above 0, or something is no guard.
+    """
+
+    timeout: float | None = None
+    guards: Sequence[Guard[Any]] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None:
+            number("timeout", self.timeout, above=0)
+        object.__setattr__(self, "guards", tuple(self.guards))
+        for guard in self.guards:
+            if getattr(guard, "repeats", False):
+                message = (
+                    f"guards takes no policy that repeats, got {guard.name!r}: a request's body is read once and its"
+                    " answer sent once, so only the client can try again"
+                )
+                raise ConfigError(message)
+            if not isinstance(guard, Guard):
+                message = f"guards must be guards (a limiter, a bulkhead, a breaker), got {guard!r}; a timeout is `timeout=`"
+                raise ConfigError(message)
+
+    def __bool__(self) -> bool:
+        return self.timeout is not None or bool(self.guards)
+
+
+class Peers:
+    """Who is believed when a request says how long it has and how much it matters.
+
+    Args:
+        networks: addresses and networks: `10.0.0.0/8`. Nobody by default: a stranger would call everything critical.
+        longest: seconds of a deadline that are believed at most.
+
+    Raises:
+        ConfigError: one is no network, or `longest` not above 0.
+    """
+
+    def __init__(self, networks: Collection[str] = (), *, longest: float = _LONGEST) -> None:
+        try:
+            self._networks = [ipaddress.ip_network(text("trusted", network)) for network in networks]
+        except ValueError as error:
+            message = f"trusted must be addresses or networks, got {error}"
+            raise ConfigError(message) from error
+        self._longest = number("longest", longest, above=0)
+        self._known: dict[str, bool] = {}
+
+    def budget(self, scope: Scope) -> float | None:
+        """Return the seconds that a believed peer leaves for the answer."""
+        return read_budget(scope["headers"], longest=self._longest) if self._believes(scope) else None
+
+    def criticality(self, scope: Scope) -> int | None:
+        """Return how much a request matters, where a believed peer says so."""
+        return read_criticality(scope["headers"]) if self._believes(scope) else None
+
+    def _believes(self, scope: Scope) -> bool:
+        if not self._networks:
+            return False
+        host = (scope.get("client") or ("",))[0]
+        known = self._known.get(host)
+        if known is None:
+            try:
+                address = ipaddress.ip_address(host)
+                known = any(address in network for network in self._networks)
+            except ValueError:
+                known = False
+            if len(self._known) >= 1000:  # noqa: PLR2004  as many peers as anyone has
+                self._known.clear()
+            self._known[host] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One guard that a request has passed and has to leave."""
+
+    guard: Guard[Any]
+    token: Any
+    since: float
+
+
+class RequestDeadline(Deadline):
+    """The deadline of a request: what it raises is the library's own, which the middleware answers with 504."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        deadlines = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
+        super().__init__(clock.monotonic() + seconds, deadlines)
+        self._seconds = seconds
+
+    def lift(self) -> None:
+        """Let go of the request: its answer is whole, and what follows it has all the time it wants."""
+        if not self.expired():
+            self.reschedule(None)
+
+    def error(self) -> TimeoutError:
+        """Make what is raised when the request's time is up."""
+        message = f"the request took longer than {self._seconds:g} s"
+        return TimeoutExceeded(message, policy="request", seconds=self._seconds)
+
+
+async def enter(
+    guards: Sequence[Guard[Any]], scope: Scope, criticality: int | None, monotonic: Callable[[], float]
+) -> list[Held]:
+    """Pass all guards, or none.
+
+    Args:
+        guards: in the order in which they are entered.
+        scope: the request's.
+        criticality: how much it matters; normal when None.
+        monotonic: where time comes from.
+
+    Returns:
+        what has to be left, in the order of entry.
+
+    Raises:
+        Rejected: one refused; those before it were left again.
+    """
+    held: list[Held] = []
+    level = _NORMAL if criticality is None else criticality
+    try:
+        for guard in guards:
+            key = guard.key_of(scope) if isinstance(guard, Per) else None
+            context = CallContext(key=key, criticality=level)
+            now = monotonic()
+            token = guard.enter(now, context)
+            if token is None:
+                token = await guard.wait(context)
+                now = monotonic()
+            if guard.holds:
+                held.append(Held(guard, token, now))
+    except BaseException as error:
+        if isinstance(error, Rejected):
+            error.inbound = True
+        leave(held, None, error, monotonic())
+        raise
+    return held
+
+
+def leave(held: list[Held], response: object, error: BaseException | None, now: float) -> None:
+    """Leave guards, the innermost first.
+
+    Args:
+        held: what `enter` returned; empty afterwards, so that nothing is left twice.
+        response: something with a `status`, when there is no error.
+        error: what ended the request.
+        now: monotonic seconds.
+    """
+    while held:
+        passed = held.pop()
+        passed.guard.leave(passed.token, response, error, passed.since, now)

@@ -1,0 +1,117 @@
+"""What travels with a request from service to service: how long its answer is of use, and how much it matters."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from typing import Final
+
+from resilience.core.deadline import remaining
+from resilience.errors import TimeoutExceeded
+
+__all__ = [
+    "CRITICALITIES",
+    "CRITICALITY_HEADER",
+    "DEADLINE_HEADER",
+    "criticality",
+    "format_budget",
+    "parse_budget",
+    "read_budget",
+    "read_criticality",
+    "travelling_headers",
+]
+
+DEADLINE_HEADER: Final = "X-Request-Deadline"
+"""The seconds that are left, in the form of gRPC's `grpc-timeout`: a budget needs no clocks that agree."""
+
+CRITICALITY_HEADER: Final = "X-Request-Criticality"
+"""One of `CRITICALITIES`, by name."""
+
+CRITICALITIES: Final = ("sheddable", "degradable", "normal", "critical")
+"""By the numbers of `CallContext.criticality`."""
+
+criticality: ContextVar[int | None] = ContextVar("resilience_criticality", default=None)
+"""How much the request that is being served matters; None when nobody said."""
+
+# gRPC over HTTP/2, "Timeout": at most eight digits and a unit.
+_BUDGET: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
+_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+def parse_budget(value: str) -> float | None:
+    """Read a budget in the form of `grpc-timeout`.
+
+    Args:
+        value: at most eight digits and a unit: H, M, S, m (milliseconds), u or n.
+
+    Returns:
+        seconds, or None for what is none.
+
+    Example:
+        >>> parse_budget("1500m"), parse_budget("2S"), parse_budget("-1S"), parse_budget("nan")
+        (1.5, 2.0, None, None)
+    """
+    match = _BUDGET.fullmatch(value)
+    return int(match[1]) * _UNITS[match[2]] if match else None
+
+
+def format_budget(seconds: float) -> str:
+    """Write a budget in the form of `grpc-timeout`: in milliseconds, rounded down, while they fit.
+
+    Example:
+        >>> format_budget(1.5), format_budget(200_000)
+        ('1500m', '200000S')
+    """
+    milliseconds = math.floor(seconds * 1000)
+    return f"{milliseconds}m" if milliseconds < 10**8 else f"{min(math.floor(seconds), 10**8 - 1)}S"
+
+
+def read_budget(headers: Iterable[tuple[bytes, bytes]], *, longest: float) -> float | None:
+    """Find the budget that a caller sent.
+
+    Args:
+        headers: of an ASGI scope.
+        longest: seconds that are believed at most.
+
+    Returns:
+        the smallest budget of `X-Request-Deadline` and `grpc-timeout`, or None where neither makes sense.
+    """
+    found = [
+        budget
+        for name, value in headers
+        if name in _BUDGET_HEADERS and (budget := parse_budget(value.decode("latin-1").strip())) is not None
+    ]
+    return min(*found, longest) if found else None
+
+
+def read_criticality(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Find the criticality that a caller sent, or None where it is none of `CRITICALITIES`."""
+    for name, value in headers:
+        if name == _CRITICALITY:
+            return _BY_NAME.get(value.strip().lower())
+    return None
+
+
+def travelling_headers() -> Mapping[str, str]:
+    """Return the headers that tell the next service what is left and how much it matters.
+
+    Raises:
+        TimeoutExceeded: nothing is left: the answer would come too late for anybody.
+    """
+    headers = {}
+    left = remaining()
+    if left is not None:
+        if left <= 0:
+            raise TimeoutExceeded("the deadline has passed: the request was not sent", policy="deadline")
+        headers[DEADLINE_HEADER] = format_budget(left)
+    level = criticality.get()
+    if level is not None:
+        headers[CRITICALITY_HEADER] = CRITICALITIES[level]
+    return headers
+
+
+_BUDGET_HEADERS: Final = frozenset({DEADLINE_HEADER.lower().encode(), b"grpc-timeout"})
+_CRITICALITY: Final = CRITICALITY_HEADER.lower().encode()
+_BY_NAME: Final = {name.encode(): number for number, name in enumerate(CRITICALITIES)}
