@@ -1,5 +1,6 @@
 """Instruments and their sliding windows: what the process knows about itself."""
 
+from resilience.signals.collector import AggregatedMetrics, MetricsCollector, PerformanceMetrics
 from resilience.signals.instruments import DEFAULT_BUCKETS, OVERFLOW, Counter, Gauge, Histogram, Info
 from resilience.signals.registry import Family, Registry
 from resilience.signals.retention import Resolution, Retention
@@ -10,12 +11,15 @@ from resilience.signals.source import LiveSource
 __all__ = [
     "DEFAULT_BUCKETS",
     "OVERFLOW",
+    "AggregatedMetrics",
     "Counter",
     "Family",
     "Gauge",
     "Histogram",
     "Info",
     "LiveSource",
+    "MetricsCollector",
+    "PerformanceMetrics",
     "Registry",
     "Resolution",
     "Retention",

@@ -102,6 +102,7 @@ class Registry:
         self._index = SelectionIndex()
         self._table = Table(self.retention, started)
         self._written = WrittenSeries(self._index, self.retention, started)
+        self.counted_elsewhere = WrittenSeries(self._index, self.retention, started, cumulative=True)
         self.source = LiveSource(self._index, lambda: self._epoch)
         self._instruments: dict[str, Instrument[Any]] = {}
         self._callbacks: list[tuple[Gauge, Callable[[], float]]] = []
@@ -197,6 +198,14 @@ class Registry:
             message = f"buckets must be growing bounds above 0, got {buckets!r}"
             raise ConfigError(message)
         return self._declare(Histogram(self, self.prefix + name, help_text, labels, bounds))
+
+    def find(self, name: str) -> Instrument[Any] | None:
+        """Return the instrument of a name, without the prefix, if there is one."""
+        return self._instruments.get(self.prefix + name)
+
+    def declares(self, name: str) -> bool:
+        """Whether a full name, prefix included, is that of an instrument."""
+        return name in self._instruments
 
     def _declare(self, new: N) -> N:
         if not _NAME.fullmatch(new.name):

@@ -91,7 +91,7 @@ class Part:
         origins = self._origins.get(long)
         if origins is None:
             times = [one.since if long else one.birth for one in self.series]
-            values = [one.origin if long else 0.0 for one in self.series]
+            values = [one.origin if long else one.zero for one in self.series]
             origins = self._origins[long] = Origins(times, values, list(accumulate(times, max)))
         return origins
 

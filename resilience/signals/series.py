@@ -28,13 +28,26 @@ class Series:
     """One series of a table; its value is the sum of the columns `first` to `stop - 1` of a row.
 
     Histograms keep one column per bucket, not cumulated: an observation is one addition, and cumulation is left
-    to who reads. `birth` is the last moment at which it was not there; `position`, `since` and `origin` belong to
+    to who reads. `birth` is the last moment at which it was not there, `zero` what a counter counts from; `position`, `since` and `origin` belong to
     the long rows: where it stands in them, from when on, and its value at that moment.
     """
 
-    __slots__ = ("birth", "cumulative", "dropped", "first", "labels", "origin", "position", "since", "stop")
+    __slots__ = (
+        "birth",
+        "cumulative",
+        "dropped",
+        "first",
+        "labels",
+        "origin",
+        "position",
+        "since",
+        "stop",
+        "zero",
+    )
 
-    def __init__(self, labels: Labels, first: int, stop: int, birth: float, *, cumulative: bool) -> None:
+    def __init__(
+        self, labels: Labels, first: int, stop: int, birth: float, *, cumulative: bool, zero: float = 0.0
+    ) -> None:
         self.labels = labels
         self.first = first
         self.stop = stop
@@ -43,7 +56,8 @@ class Series:
         self.dropped = False
         self.position = -1
         self.since = birth
-        self.origin = 0.0
+        self.zero = zero
+        self.origin = zero
 
     def value(self, row: Row | Sequence[float]) -> float:
         """Its value in a row that is newer than its birth."""

@@ -77,6 +77,21 @@ class LiveSource:
             [value for _, values in found for value in values],
         )
 
+    def grown(self, selection: LiveSelection, start: float) -> Sequence[float]:
+        """How much each counter grew since `start`, up to this very moment, what no tick has sampled yet included.
+
+        Args:
+            selection: counters; growth of anything else is no use to anybody.
+            start: monotonic seconds.
+        """
+        found = [0.0] * len(selection.labels)
+        for part in selection.parts:
+            edge = part.table.edge(start, left=True, long=part.kept)
+            old = part.origins(long=False).values if edge is None else _values(part, edge)
+            for index, series, before in zip(part.indices, part.series, old, strict=True):
+                found[index] = series.value(part.table.values) - before
+        return found
+
 
 _NONE = Samples((), ())
 
@@ -114,7 +129,7 @@ def _part_samples(part: Part, start: float, end: float) -> list[Samples]:
         ]
         if series.cumulative:
             if seen and start < series.birth <= end and series.birth == since:
-                seen.insert(0, (series.birth, 0.0))
+                seen.insert(0, (series.birth, series.zero))
         else:
             seen = [(at, value) for at, value in seen if not is_stale(value)]
         found.append(Samples([at for at, _ in seen], [value for _, value in seen]))

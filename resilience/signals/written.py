@@ -23,7 +23,7 @@ class WrittenSeries:
         index: where new series are shown.
         retention: how much is kept.
         started: monotonic seconds now.
-        cumulative: whether what is written are counters.
+        cumulative: whether what is written are counters; one that is written no more is dropped.
     """
 
     def __init__(
@@ -52,31 +52,36 @@ class WrittenSeries:
         for labels, value in series:
             known = columns.get(labels)
             if known is None:
-                self._begin(labels, at, value)
+                self._begin(labels, at, value, new=owner in self._owned)
             else:
                 # Whoever computes with a marker must not write one.
                 values[known.first] = value if value == value else _NAN  # noqa: PLR0124
         now = frozenset(labels for labels, _ in series)
         for labels in self._owned.get(owner, frozenset()) - now:
-            values[columns[labels].first] = STALE
-            self._stale[labels] = at
+            if self._cumulative:
+                self._drop(labels)
+            else:
+                values[columns[labels].first] = STALE
+                self._stale[labels] = at
         if self._stale:
             for labels in now.intersection(self._stale):
                 del self._stale[labels]
             if at >= self._sweep_at:
                 self._sweep(at)
-        if now:
+        if now or self._cumulative:
             self._owned[owner] = now
         else:
             self._owned.pop(owner, None)
         table.touch(at)
 
-    def _begin(self, labels: Labels, at: float, value: float) -> None:
+    def _begin(self, labels: Labels, at: float, value: float, *, new: bool) -> None:
         table = self.table
         first = table.allocate(1)
         table.values[first] = value
         birth = math.nextafter(at, -math.inf)  # there from this very moment on
-        series = Series(labels, first, first + 1, birth, cumulative=self._cumulative)
+        # What an owner shows at its first write was counted before, nobody knows when.
+        zero = value if self._cumulative and not new else 0.0
+        series = Series(labels, first, first + 1, birth, cumulative=self._cumulative, zero=zero)
         self._series[labels] = series
         self._index.add(table, series)
 
@@ -87,6 +92,10 @@ class WrittenSeries:
         for labels, since in list(self._stale.items()):
             series = self._series[labels]
             if at - since > (retention.reach if series.position < 0 else retention.cap):
-                del self._stale[labels], self._series[labels]
-                self._index.drop(self.table, series)
-                self.table.release(series.first, 1)
+                del self._stale[labels]
+                self._drop(labels)
+
+    def _drop(self, labels: Labels) -> None:
+        series = self._series.pop(labels)
+        self._index.drop(self.table, series)
+        self.table.release(series.first, 1)
