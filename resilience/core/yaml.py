@@ -48,14 +48,18 @@ class Document:
     Args:
         data: dicts, lists, strings, numbers, booleans and None.
         places: where the value under each path of keys and indices stands.
+        keys: where the last key of each path stands.
         file: the file's name, for messages.
     """
 
-    __slots__ = ("data", "file", "places")
+    __slots__ = ("data", "file", "keys", "places")
 
-    def __init__(self, data: Any, places: Mapping[KeyPath, Place], file: str | None) -> None:
+    def __init__(
+        self, data: Any, places: Mapping[KeyPath, Place], keys: Mapping[KeyPath, Place], file: str | None
+    ) -> None:
         self.data = data
         self.places = places
+        self.keys = keys
         self.file = file
 
     def place(self, *path: str | int) -> Place:
@@ -86,6 +90,11 @@ class Document:
             return ConfigError(message, file=self.file, line=place.line, column=place.column)
         line = place.line + 1 + (place.text or "").count("\n", 0, position or 0)
         return ConfigError(message, file=self.file, line=line)
+
+    def key_error(self, message: str, *path: str | int) -> ConfigError:
+        """Make an error that names the place of the last key of a path, and not that of its value."""
+        place = self.keys.get(path) or self.place(*path)
+        return ConfigError(message, file=self.file, line=place.line, column=place.column)
 
 
 def read(file: str | Path, *, max_bytes: int = _MAX_BYTES) -> Document:
@@ -137,7 +146,7 @@ def load(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX
         raise ConfigError(message, file=file) from error
     builder = _Builder(file)
     try:
-        return Document(builder.document(_events(text)), builder.places, file)
+        return Document(builder.document(_events(text)), builder.places, builder.keys, file)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join((error.problem or error.context or "not YAML").split())
@@ -162,6 +171,7 @@ class _Builder:
 
     def __init__(self, file: str | None) -> None:
         self.places: dict[KeyPath, Place] = {}
+        self.keys: dict[KeyPath, Place] = {}
         self._file = file
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._nodes = 0
@@ -244,6 +254,8 @@ class _Builder:
             if key in mapping:
                 message = f"key {key!r} stands twice"
                 raise self._error(message, event)
+            mark = event.start_mark
+            self.keys[(*path, key)] = Place(mark.line + 1, mark.column + 1)
             value = self._value(next(events), events, (*path, key))
             if not merge:
                 mapping[key] = value

@@ -27,7 +27,7 @@ class Reader:
         ('1.10', 300.0)
         >>> reader.keys(("name", "for"))
         Traceback (most recent call last):
-        resilience.errors.ConfigError: rules.yml:1:23: unknown key 'version'; allowed are name, for
+        resilience.errors.ConfigError: rules.yml:1:14: unknown key 'version'; allowed are name, for
     """
 
     def __init__(self, document: yaml.Document) -> None:
@@ -52,7 +52,7 @@ class Reader:
         for key in data:
             if key not in allowed:
                 message = f"unknown key {key!r}; allowed are {', '.join(allowed)}"
-                raise self.document.error(message, *path, key)
+                raise self.document.key_error(message, *path, key)
 
     def items(self, *path: Step) -> list[tuple[Step, ...]]:
         """Return the paths of a list's items."""

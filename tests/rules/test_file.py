@@ -73,10 +73,10 @@ def rule(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nope: 1", "r.yml:1:7: unknown key 'nope'; allowed are groups"),
+        ("nope: 1", "r.yml:1:1: unknown key 'nope'; allowed are groups"),
         ("- a", "r.yml:1:1: expected a mapping with groups"),
         ("groups: 1", "r.yml:1:9: groups must be a list"),
-        ("groups:\n  - name: a\n    intervall: 5m", "r.yml:3:16: unknown key 'intervall'"),
+        ("groups:\n  - name: a\n    intervall: 5m", "r.yml:3:5: unknown key 'intervall'"),
         ("groups:\n  - rules: []", "r.yml:2:5: group name must be a non-empty string"),
         ("groups:\n  - name: a\n  - name: a", "r.yml:3:5: group name 'a' stands twice in this file"),
         ("groups:\n  - name: a\n    interval: 5 minutes", "r.yml:3:15: interval must be a duration"),
@@ -86,7 +86,7 @@ def rule(text: str) -> str:
         (rule("    - alert: A"), "r.yml:4:7: a rule needs an expr"),
         (rule("    - alert: A\n      expr: up ==\n"), "r.yml:5:13: expr: "),
         (rule("    - alert: A\n      expr: |\n        up\n        + )\n"), "r.yml:7: expr: "),
-        (rule("    - record: b\n      expr: up\n      for: 5m"), "r.yml:6:12: unknown key 'for'"),
+        (rule("    - record: b\n      expr: up\n      for: 5m"), "r.yml:6:7: unknown key 'for'"),
         (rule("    - record: 1b\n      expr: up"), "record must be a metric name"),
         (rule("    - alert: A\n      expr: up\n      labels: {a-b: c}"), "r.yml:6:21: a name in labels"),
         (rule("    - alert: A\n      expr: up\n      labels: {__name__: c}"), "a name in labels"),

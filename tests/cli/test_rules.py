@@ -1,0 +1,117 @@
+"""`resilience rules check` and `resilience rules test`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resilience.cli.main import main
+
+GOOD = """\
+groups:
+  - name: g
+    rules:
+      - alert: Down
+        expr: up == 0
+        labels: {severity: page}
+        annotations: {summary: "{{ $labels.job }} is down"}
+"""
+TEST = """\
+rule_files: [rules.yml]
+tests:
+  - input_series: [{series: 'up{job="a"}', values: 0x3}]
+    alert_rule_test:
+      - eval_time: 1m
+        alertname: Down
+        exp_alerts: [{exp_labels: {severity: page, job: a}, exp_annotations: {summary: a is down}}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rules.yml").write_text(GOOD)
+    (tmp_path / "warned.yml").write_text(GOOD.replace("severity: page", "seen: '{{ $value }}'"))
+    (tmp_path / "hinted.yml").write_text(GOOD.replace("severity: page", ""))
+    (tmp_path / "bad.yml").write_text(GOOD.replace("up == 0", "up =="))
+    (tmp_path / "test.yml").write_text(TEST)
+    (tmp_path / "failing.yml").write_text(TEST.replace("a is down", "b is down"))
+    return tmp_path
+
+
+def test_check_finds_nothing_in_a_good_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "check", str(folder / "rules.yml")]) == 0
+    assert capsys.readouterr().out == "1 rule(s) in 1 file(s): nothing found\n"
+
+
+def test_check_answers_1_for_a_warning_and_0_for_a_hint(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rules", "check", str(folder / "hinted.yml")]) == 0
+    assert "hint: Down: no label severity" in capsys.readouterr().out
+    assert main(["rules", "check", str(folder / "warned.yml")]) == 1
+    shown = capsys.readouterr().out
+    assert f"{folder / 'warned.yml'}:4: warning: Down: label seen carries a value" in shown
+    assert "\x1b" not in shown  # colours are for terminals
+
+
+def test_check_answers_2_for_a_file_that_does_not_load_and_still_checks_the_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            ["rules", "check", str(folder / "bad.yml"), str(folder / "warned.yml"), str(folder / "none.yml")]
+        )
+        == 2
+    )
+    shown = capsys.readouterr()
+    errors = shown.err.splitlines()
+    assert errors[0].startswith(f"error: {folder / 'bad.yml'}:5:15: expr: ")
+    assert errors[1] == f"error: {folder / 'none.yml'}: No such file or directory"
+    assert "label seen carries a value" in shown.out
+
+
+def test_check_knows_the_metrics_it_is_given(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "names").write_text("requests_total\n")
+    assert main(["rules", "check", "--metrics", str(folder / "names"), str(folder / "rules.yml")]) == 1
+    assert "unknown metric up" in capsys.readouterr().out
+    assert main(["rules", "check", "--metrics", str(folder / "none"), str(folder / "rules.yml")]) == 2
+
+
+def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "check", "--json", str(folder / "warned.yml"), str(folder / "bad.yml")]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["rules"] == 1
+    assert [finding["severity"] for finding in answer["findings"]] == ["warning", "hint"]
+    assert answer["findings"][0]["line"] == 4
+    assert "bad.yml:5:15" in answer["faults"][0]
+
+
+def test_test_answers_0_when_all_pass(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "test", str(folder / "test.yml")]) == 0
+    assert capsys.readouterr().out == f"{folder / 'test.yml'}: passed (1 test(s))\n"
+
+
+def test_test_answers_1_and_a_diff_when_one_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "test", str(folder / "failing.yml"), str(folder / "test.yml")]) == 1
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        f"{folder / 'failing.yml'}: FAILED (1 test(s))",
+        f"  {folder / 'failing.yml'}:5: alert Down at 1m",
+        '    - {alertname="Down", job="a", severity="page"} {\'summary\': \'b is down\'}',
+        '    + {alertname="Down", job="a", severity="page"} {\'summary\': \'a is down\'}',
+    ]
+
+
+def test_test_answers_2_for_a_file_that_does_not_load(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rules", "test", str(folder / "bad.yml"), str(folder / "test.yml")]) == 2
+    shown = capsys.readouterr()
+    assert "bad.yml:1:1: unknown key 'groups'" in shown.err
+    assert "test.yml: passed" in shown.out
+
+
+def test_test_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "test", "--json", str(folder / "failing.yml")]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["files"][0]["tests"] == 1
+    assert answer["files"][0]["failures"][0]["what"] == "alert Down at 1m"
