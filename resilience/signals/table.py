@@ -11,7 +11,7 @@ from resilience.signals.series import STALE, Row, Series
 
 __all__ = ["Table"]
 
-_PAGE = 512
+_PAGE = 1024  # figures that are compared and packed as one
 
 
 class Table:
