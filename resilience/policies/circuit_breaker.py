@@ -290,7 +290,7 @@ class CircuitBreaker(GuardPolicy[int]):
         if now >= self._until:
             if self._state is OPEN:
                 self._go(HALF_OPEN, "waited", now)
-            elif self._state is HALF_OPEN:
+            else:
                 self._go(OPEN, "probe_timeout", now)
 
     def _go(self, state: BreakerState, why: str, now: float) -> None:

@@ -170,7 +170,7 @@ class RateLimiter(GuardPolicy[int]):
     async def wait(self, context: CallContext | None) -> int:
         """Wait for the call's turn; cancelled, leave nothing behind."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        first = not self._waiters
+        first = self._first() is None
         self._waiters[turn] = None
         try:
             if not first:
@@ -180,22 +180,21 @@ class RateLimiter(GuardPolicy[int]):
                 await self.clock.sleep(self._algorithm.ready_at(1) - now)
                 now = self.clock.monotonic()
         finally:
-            first = next(iter(self._waiters), None) is turn
+            was_first = self._first() is turn
             self._waiters.pop(turn, None)
-            if first:
-                self._call_next()
+            # If the next was cancelled, it calls the one after it when it runs to take itself out.
+            if was_first and (after := self._first()) is not None and not after.done():
+                after.set_result(None)
         return _PASS
 
-    def _call_next(self) -> None:
+    def _first(self) -> asyncio.Future[None] | None:
+        """Who is next, those passed over whose loop is closed and will never run them."""
         while self._waiters:
             turn = next(iter(self._waiters))
             if not turn.get_loop().is_closed():
-                if (
-                    not turn.done()
-                ):  # else it was cancelled, and calls the next when it runs to take itself out
-                    turn.set_result(None)
-                return
+                return turn
             del self._waiters[turn]
+        return None
 
     def statistics(self) -> RateLimiterStatistics:
         """Say how it stands."""

@@ -256,6 +256,13 @@ def test_vegas_finds_the_limit_of_a_server_that_works_on_so_many_at_once() -> No
     assert 50 <= vegas.limit <= 70
 
 
+@ALGORITHMS
+def test_a_window_without_an_answer_or_a_drop_teaches_nothing(algorithm: Any) -> None:
+    state: LimitAlgorithm = algorithm.start()
+    state.update(LimitSample(None, 1, dropped=False))
+    assert state.limit == algorithm.initial
+
+
 def test_gradient2_lets_latency_rise_by_its_tolerance() -> None:
     gradient = Gradient2(minimum=1).start()
     for _ in range(20):

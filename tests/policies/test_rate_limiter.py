@@ -52,6 +52,10 @@ def test_a_full_bucket_holds_no_more_than_its_burst() -> None:
     assert [allowed(limiter) for _ in range(3)] == [True, True, False]
 
 
+def test_a_fresh_limiter_is_ready() -> None:
+    assert RateLimiter(1, algorithm="sliding_window").statistics().retry_after == 0
+
+
 def test_burst_is_by_default_what_the_rate_lets_by() -> None:
     assert RateLimiter(2.5).statistics().burst == 3
     assert RateLimiter(0.1, per=60).statistics().burst == 1
@@ -193,9 +197,6 @@ def test_it_works_on_a_second_loop_though_the_first_ended_with_waiters() -> None
     first.run_until_complete(asyncio.sleep(0))
     assert limiter.statistics().waiting == 2
     first.close()
-    for task in reversed(tasks):
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # left behind on purpose
-        task.get_coro().close()  # type: ignore[union-attr]  # the loop that would is closed
 
     async def answer() -> str:
         return "second"
@@ -204,6 +205,10 @@ def test_it_works_on_a_second_loop_though_the_first_ended_with_waiters() -> None
         return await asyncio.gather(*(limiter.call(answer) for _ in range(3)))
 
     assert asyncio.run(second()) == ["second"] * 3
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # left behind on purpose
+        task.get_coro().close()  # type: ignore[union-attr]  # the loop that would is closed
+    assert limiter.statistics().waiting == 0
 
 
 async def test_observing_nobody_waits_or_is_refused() -> None:
