@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -228,7 +228,7 @@ class RuleGroup:
     """
 
     name: str
-    rules: tuple[Rule, ...]
+    rules: Sequence[Rule]
     interval: float | None = field(default=None, kw_only=True)
     limit: int = field(default=0, kw_only=True)
     query_offset: float = field(default=0.0, kw_only=True)
