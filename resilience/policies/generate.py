@@ -192,8 +192,9 @@ class _Source:
             with self.block("try:"):
                 self._layers(index + 1, limits, attempt=attempt)
             with self.block("except BaseException as error:"):
-                self.line(
-                    f"{pause} = {name}.again({attempt}, {delay}, None, error, monotonic() - {begun}, context)"
+                self._in_sight(
+                    limits,
+                    f"{pause} = {name}.again({attempt}, {delay}, None, error, monotonic() - {begun}, context)",
                 )
                 with self.block(f"if {pause} is None:"):
                     self.line(f"{name}.gave_up(error, {attempt})")
@@ -201,8 +202,9 @@ class _Source:
             with self.block("else:"):
                 with self.block(f"if not {name}.judges_results:"):
                     self.line("break")
-                self.line(
-                    f"{pause} = {name}.again({attempt}, {delay}, result, None, ended - {begun}, context)"
+                self._in_sight(
+                    limits,
+                    f"{pause} = {name}.again({attempt}, {delay}, result, None, ended - {begun}, context)",
                 )
                 with self.block(f"if {pause} is None:"):
                     self.line("break")
@@ -245,16 +247,29 @@ class _Source:
             self.line(f"{fired}[TASK] = None")
             self.line("task.uncancel()")
 
-    def _armed(self, limits: tuple[int, ...], statement: str) -> None:
-        """Write a statement that may suspend, with the nearest of the deadlines armed."""
-        if not limits:
-            self.line(statement)
-            return
+    def _in_sight(self, limits: tuple[int, ...], statement: str) -> None:
+        """Write a statement that may ask for the deadline, but cannot suspend: nothing is armed."""
+        if limits:
+            self._nearest(limits)
+            self.line("entry = [when, 0, task, False, live(innermost.get()), deadlines, task.cancelling()]")
+            self.line("innermost.set(entry)")
+        self.line(statement)
+        if limits:
+            self.line("entry[TASK] = None")
+
+    def _nearest(self, limits: tuple[int, ...]) -> None:
         first, *others = limits
         self.line(f"when = limit{first}")
         for index in others:
             with self.block(f"if limit{index} < when:"):
                 self.line(f"when = limit{index}")
+
+    def _armed(self, limits: tuple[int, ...], statement: str) -> None:
+        """Write a statement that may suspend, with the nearest of the deadlines armed."""
+        if not limits:
+            self.line(statement)
+            return
+        self._nearest(limits)
         self.line("order = deadlines.order()")
         self.line(f"entry = [when, order, task, False, outer, deadlines, before{limits[-1]}]")
         self.line("innermost.set(entry)")
