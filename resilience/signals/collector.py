@@ -16,7 +16,7 @@ from resilience.signals.registry import Registry
 
 __all__ = ["FINE_BUCKETS", "AggregatedMetrics", "MetricsCollector", "PerformanceMetrics"]
 
-# ISO 3's R10 preferred numbers, ten to the decade: a percentile is off by a tenth of itself at most.
+# ISO 3's R10 preferred numbers: a percentile that is interpolated in one is off by a quarter of itself at most.
 FINE_BUCKETS = tuple(
     float(f"{digits}e{power}")
     for power in range(-3, 4)

@@ -146,11 +146,12 @@ class HistogramSeries(Cell):
     def observe(self, value: float) -> None:
         """Count one observation, zero or more and finite; anything else is refused and counted."""
         if 0 <= value < _INFINITY:
+            bucket = bisect_left(self._bounds, value) + 1
             values = self.values
-            column = self.column
+            column = self.column  # no call from here on, so that no other thread drops the column meanwhile
             try:
                 values[column] += value
-                values[column + 1 + bisect_left(self._bounds, value)] += 1.0
+                values[column + bucket] += 1.0
             except IndexError:
                 self.instrument.settle(self).observe(value)
         else:

@@ -214,16 +214,17 @@ class Registry:
         if len(set(new.labels)) < len(new.labels) or not all(_LABEL.fullmatch(label) for label in new.labels):
             message = f"labels must be different label names, without a leading __, got {new.labels!r}"
             raise ConfigError(message)
-        known = self._instruments.get(new.name)
-        if known is None:
-            self._instruments[new.name] = new
-            if not new.labels:
-                new.bind()
-            return new
-        if known.signature != new.signature:
-            message = f"{new.name} is declared already, as {known.signature}; got {new.signature}"
-            raise ConfigError(message)
-        return cast("N", known)
+        with self._index.lock:
+            known = self._instruments.get(new.name)
+            if known is None:
+                self._instruments[new.name] = new
+                if not new.labels:
+                    new.bind()
+                return new
+            if known.signature != new.signature:
+                message = f"{new.name} is declared already, as {known.signature}; got {new.signature}"
+                raise ConfigError(message)
+            return cast("N", known)
 
     # -- what instruments ask for -------------------------------------------------------------------------------
 

@@ -42,7 +42,8 @@ class Retention:
         long_step: seconds between long rows, default one hour; at most half of what the rings reach back.
         cap: the longest window that a rule or an SLO may ask for, in seconds, default 35 days.
         gap: seconds without a tick after which the time between counts as unobserved (a suspended process, a
-            blocked loop) and nothing is interpolated across it, default 30; in a coarse ring 2.5 steps if longer.
+            blocked loop) and nothing is interpolated across it, default 30; 2.5 times the usual distance of the
+            ring's rows where that is longer.
 
     Raises:
         ConfigError: a figure is out of range, or the rings are not ordered.

@@ -13,6 +13,7 @@ __all__ = ["Edge", "Ring", "Rings"]
 
 
 _EDGES = 256
+_GAP = 2.5  # so many times as far apart as is usual, rows have a gap between them
 
 
 class Ring:
@@ -151,7 +152,8 @@ class Rings:
                 return _exact(after, after_at, long=is_long)
             return Edge(when, None, float("-inf"), after, after_at, is_long)
         before, before_at = rows[place - 1], times[place - 1]
-        gap = after_at - before_at > max(self.retention.gap, 2.5 * ring.step)
+        usual = max(ring.step, before_at - times[place - 2]) if place > 1 else ring.step
+        gap = after_at - before_at > max(self.retention.gap, _GAP * usual)
         if before_at == when or gap:
             skip = left and before_at < when
             return _exact(*((after, after_at) if skip else (before, before_at)), long=is_long)

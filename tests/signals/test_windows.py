@@ -215,6 +215,22 @@ def test_a_suspended_process_leaves_a_gap_and_no_spike(pause: float) -> None:
     assert signals.source.at(selection, awake - 1, 10)[0] == ()
 
 
+@pytest.mark.parametrize("interval", [0.05, 1.0, 15.0, 60.0])
+def test_how_often_it_ticks_makes_no_difference_and_no_gaps(interval: float) -> None:
+    clock = ManualClock()
+    signals = Signals(clock)
+    series = signals.counter("events_total").bind()
+    selection = signals.source.select(named("events_total"))
+    for _ in range(int(400 / interval)):
+        series.inc(10 * interval)
+        advance(signals, clock, interval)
+    now = clock.monotonic()
+    for window in (40, 170, 300):
+        found = signals.source.increase(selection, now - window, now)
+        assert found is not None
+        assert found[1][0] == pytest.approx(10 * window)
+
+
 def test_windows_that_end_in_the_past_are_those_of_then() -> None:
     clock = ManualClock()
     signals = Signals(clock)
