@@ -12,11 +12,11 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import reason
 from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
-from resilience.core.validate import integer, number
+from resilience.core.validate import choice, integer, number
 from resilience.errors import ConfigError, LimitReached
 from resilience.policies.base import GuardPolicy
 from resilience.policies.events import CallRejected
-from resilience.policies.limit_algorithms import Gradient2, LimitAlgorithm, LimitSample
+from resilience.policies.limit_algorithms import ALGORITHMS, LimitAlgorithm, LimitSample
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["AdaptiveLimiter", "AdaptiveLimiterSettings", "AdaptiveLimiterStatistics", "LimitChanged"]
@@ -64,19 +64,25 @@ class AdaptiveLimiterStatistics:
 class AdaptiveLimiterSettings:
     """The options of an `AdaptiveLimiter`, which describes them; validated as a whole."""
 
-    algorithm: LimitAlgorithm
+    algorithm: LimitAlgorithm | str = "gradient2"
     window: float = 1.0
     minimum_calls: int = 10
     dropped: ErrorFilter = (TimeoutError, ConnectionError)
     mode: Mode = "normal"
 
     def __post_init__(self) -> None:
-        if not callable(getattr(self.algorithm, "start", None)):
+        if isinstance(self.algorithm, str):
+            choice("algorithm", self.algorithm, ALGORITHMS)
+        elif not callable(getattr(self.algorithm, "start", None)):
             raise ConfigError(f"algorithm must be a Gradient2(), Vegas() or Aimd(), got {self.algorithm!r}")
         number("window", self.window, above=0)
         integer("minimum_calls", self.minimum_calls)
         matcher("dropped", self.dropped)
         is_observing(self.mode)
+
+    def start(self) -> LimitAlgorithm:
+        """Make the algorithm that is meant, with nothing learnt."""
+        return ALGORITHMS[self.algorithm]() if isinstance(self.algorithm, str) else self.algorithm.start()
 
 
 class AdaptiveLimiter(GuardPolicy[int]):
@@ -86,8 +92,8 @@ class AdaptiveLimiter(GuardPolicy[int]):
     and is left out; one that was dropped counts against the limit; one that was cancelled counts nowhere.
 
     Args:
-        algorithm: `Gradient2()` (default), `Vegas()` or `Aimd()` of `limit_algorithms`; a limiter learns in a copy of its
-            own, so one can be given to many.
+        algorithm: `gradient2` (default), `vegas` or `aimd`, or one of `limit_algorithms` with options of its own, such as
+            `Vegas(maximum=50)`; a limiter learns in a copy, so one can be given to many.
         window: seconds that a window lasts at least, above 0. Default 1, as Netflix.
         minimum_calls: answered or dropped calls that a window must hold. Default 10, as Netflix.
         dropped: what counts as dropped: exception types or a predicate. Default TimeoutError (the timeout around the
@@ -112,7 +118,7 @@ class AdaptiveLimiter(GuardPolicy[int]):
 
     def __init__(
         self,
-        algorithm: LimitAlgorithm | None = None,
+        algorithm: LimitAlgorithm | str = "gradient2",
         *,
         window: float = 1.0,
         minimum_calls: int = 10,
@@ -123,7 +129,7 @@ class AdaptiveLimiter(GuardPolicy[int]):
     ) -> None:
         super().__init__(name=name, clock=clock)
         settings = AdaptiveLimiterSettings(
-            algorithm=Gradient2() if algorithm is None else algorithm,
+            algorithm=algorithm,
             window=window,
             minimum_calls=minimum_calls,
             dropped=dropped,
@@ -133,7 +139,7 @@ class AdaptiveLimiter(GuardPolicy[int]):
         self._most = 0
         self._rejected = 0
         self._latency: float | None = None
-        self._algorithm = settings.algorithm.start()
+        self._algorithm = settings.start()
         self._limit = int(self._algorithm.limit)
         self._begin_window(clock.monotonic() + window)
         self._apply(settings)
@@ -225,6 +231,6 @@ class AdaptiveLimiter(GuardPolicy[int]):
         """
         settings = changed(self.settings, options)
         if settings.algorithm != self.settings.algorithm:
-            self._algorithm = settings.algorithm.start()
+            self._algorithm = settings.start()
             self._move(self.clock.monotonic())
         self._apply(settings)

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
 
-__all__ = ["Aimd", "Gradient2", "LimitAlgorithm", "LimitSample", "Vegas"]
+__all__ = ["ALGORITHMS", "Aimd", "Gradient2", "LimitAlgorithm", "LimitSample", "Vegas"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,3 +241,7 @@ class Vegas(_Bounded):
 
     def _unloaded(self) -> float:
         return heapq.nsmallest(max(2, len(self._latencies) // 20), self._latencies)[-1]
+
+
+ALGORITHMS: dict[str, type[Aimd | Gradient2 | Vegas]] = {"gradient2": Gradient2, "vegas": Vegas, "aimd": Aimd}
+"""By the names that options use."""

@@ -115,6 +115,11 @@ def test_limiters_learn_apart_though_they_were_given_one_algorithm() -> None:
     assert (one.limit, other.limit, algorithm.limit) == (11, 10, 10)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("gradient2", Gradient2), ("vegas", Vegas), ("aimd", Aimd)])
+def test_algorithms_have_names(name: str, kind: type) -> None:
+    assert AdaptiveLimiter(name).limit == kind().initial
+
+
 def test_options_change_while_it_works() -> None:
     limiter = AdaptiveLimiter(Aimd(initial=10, minimum=1), clock=ManualClock())
     window(limiter, 2.0)
@@ -127,7 +132,8 @@ def test_options_change_while_it_works() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"algorithm": "vegas"},
+        {"algorithm": "fast"},
+        {"algorithm": 3},
         {"window": 0},
         {"minimum_calls": 0},
         {"dropped": "TimeoutError"},
