@@ -128,7 +128,7 @@ def _part_samples(part: Part, start: float, end: float) -> list[Samples]:
             (at, row[place]) for at, row in zip(times, table, strict=True) if place < len(row) and at > since
         ]
         if series.cumulative:
-            if seen and start < series.birth <= end and series.birth == since:
+            if seen and start < series.birth <= end:
                 seen.insert(0, (series.birth, series.zero))
         else:
             seen = [(at, value) for at, value in seen if not is_stale(value)]

@@ -355,3 +355,55 @@ def test_histograms_read_as_cumulative_buckets_in_long_rows_too() -> None:
     assert signals.source.at(count, now, 300)[1] == [96.0, 24.0]
     total = signals.source.select(named("d_seconds_sum", route="/b"))
     assert signals.source.at(total, now, 300)[1] == (12.0,)
+
+
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("inc"), st.sampled_from("abc"), st.integers(1, 5)),
+            st.tuples(st.just("remove"), st.sampled_from("abc"), st.just(0)),
+            st.tuples(st.just("tick"), st.just(""), st.sampled_from([1, 1.5, 2, 7])),
+            st.tuples(st.just("keep"), st.sampled_from("abc"), st.just(0)),
+        ),
+        max_size=80,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_births_drops_and_columns_used_again_never_change_what_a_window_holds(
+    steps: list[tuple[str, str, float]],
+) -> None:
+    clock = ManualClock()
+    signals = Signals(clock, retention=SMALL)
+    counter = signals.counter("events_total", labels=("kind",))
+    selection = signals.source.select(named("events_total"))
+    live: dict[str, Model] = {}
+    counts: dict[str, float] = {}
+    ticks = [clock.monotonic()]
+    for what, kind, amount in steps:
+        if what == "inc":
+            live.setdefault(kind, Model(ticks[-1]))
+            counts[kind] = counts.get(kind, 0.0) + amount
+            counter.bind(kind).inc(amount)
+        elif what == "remove":
+            live.pop(kind, None)
+            counts.pop(kind, None)
+            counter.remove(kind)
+        elif what == "keep":
+            signals.retain(named("events_total", kind=kind), 1000.0)
+        else:
+            advance(signals, clock, amount)
+            ticks.append(clock.monotonic())
+            for name, model in live.items():
+                model.tick(ticks[-1], counts[name])
+        for back, start in enumerate(ticks[-9:-1]):  # rows that are still in the finest ring
+            found = signals.source.increase(selection, start, ticks[-1])
+            assert found is not None
+            grown = {
+                dict(selection.labels[index])["kind"]: value for index, value in zip(*found, strict=True)
+            }
+            expected = {
+                name: model.value(ticks[-1]) - model.value(start)
+                for name, model in live.items()
+                if model.times[0] < ticks[-1]
+            }
+            assert grown == pytest.approx(expected), back
