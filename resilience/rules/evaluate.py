@@ -17,6 +17,7 @@ from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.condition import ask
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
+from resilience.rules.result import pairs, recorded
 from resilience.rules.state import Alert, AlertTransition, RuleState
 
 __all__ = ["Evaluator", "Retain"]
@@ -185,7 +186,7 @@ class Evaluator:
         rule = unit.rule
         found, data = self._ask(unit, at, now)
         if isinstance(rule, RecordingRule) or unit.state is None:
-            self._write(unit.owner, at, _recorded(rule, found, group.limit), rule.name)
+            self._write(unit.owner, at, recorded(rule, found, group.limit), rule.name)
             return []
         transitions = unit.state.evaluate(
             found, now, data=data, limit=group.limit, query=lambda text: self._answer(text, at)
@@ -198,7 +199,7 @@ class Evaluator:
         rule = unit.rule
         if unit.query is None:
             return ask(rule.condition) if isinstance(rule, AlertRule) and rule.condition else ((), True)
-        found = _pairs(unit.query(at))
+        found = pairs(unit.query(at))
         if found or unit.state is None or not unit.state.minds_silence(now):
             return found, True
         return found, self._has_data(rule, at)
@@ -224,7 +225,7 @@ class Evaluator:
             semantics=self._semantics,
             interval=self._interval,
         )
-        return _pairs(result)
+        return pairs(result)
 
     def _write(
         self, owner: str, at: float, series: Sequence[tuple[Labels, float]], name: str = "ALERTS"
@@ -386,26 +387,3 @@ def _read(running: Iterable[_Running]) -> frozenset[str | None]:
     uses = (use for each in running for unit in each.units for use in _selectors(unit.rule))
     names = frozenset(use.name for use in uses)
     return names | {"ALERTS"} if "ALERTS_FOR_STATE" in names else names
-
-
-def _pairs(result: promql.Value) -> Sequence[tuple[Labels, float]]:
-    if isinstance(result, promql.Vector):
-        return list(result)
-    if isinstance(result, promql.Scalar):
-        return [((), result.value)]
-    raise QueryError("rule result is not a vector or scalar")
-
-
-def _recorded(rule: Rule, found: Iterable[tuple[Labels, float]], limit: int) -> list[tuple[Labels, float]]:
-    """Give results the name and labels of their recording rule."""
-    series: dict[Labels, float] = {}
-    for labels, value in found:
-        named = {**dict(labels), **rule.labels, "__name__": rule.name}
-        key = tuple(sorted((name, text) for name, text in named.items() if text))
-        if key in series:
-            raise QueryError("vector contains metrics with the same labelset after applying rule labels")
-        series[key] = value
-    if limit and len(series) > limit:
-        message = f"exceeded limit of {limit} with {len(series)} series"
-        raise QueryError(message)
-    return list(series.items())

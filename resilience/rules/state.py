@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any
 
 from resilience.core.clock import Instant
 from resilience.core.log import log
 from resilience.core.ports import Labels
-from resilience.errors import ConfigError, QueryError
+from resilience.errors import QueryError
+from resilience.rules.alert import Alert, AlertState, AlertTransition, fingerprint, load_alert, save_alert
 from resilience.rules.model import AlertRule, NoData
 from resilience.rules.template import Query, Template, TemplateData
 
@@ -19,76 +19,6 @@ __all__ = ["Alert", "AlertState", "AlertTransition", "RuleState", "fingerprint"]
 
 _RESOLVED_RETENTION = 900.0  # Prometheus re-sends resolved alerts for 15 minutes
 _ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall short by their rounding
-
-
-class AlertState(Enum):
-    """Where an alert is in its life."""
-
-    INACTIVE = "inactive"
-    PENDING = "pending"
-    FIRING = "firing"
-    RESOLVED = "resolved"
-
-
-def fingerprint(labels: Mapping[str, str]) -> str:
-    """Hash a label set as Alertmanager does: FNV-1a of 64 bits over the sorted pairs.
-
-    Args:
-        labels: label names and values, `alertname` among them.
-
-    Returns:
-        sixteen hexadecimal digits, the same in every process.
-
-    Example:
-        >>> fingerprint({"alertname": "a", "b": "c"}) == fingerprint({"b": "c", "alertname": "a"})
-        True
-    """
-    digest = 0xCBF29CE484222325
-    for name in sorted(labels):
-        for byte in (*name.encode(), 0xFF, *labels[name].encode("utf-8", "surrogatepass"), 0xFF):
-            digest = ((digest ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return f"{digest:016x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert at one moment; a later moment is another object.
-
-    Args:
-        rule: name of its rule.
-        group: name of its rule's group.
-        labels: what identifies it, `alertname` among them.
-        annotations: rendered with the last value.
-        state: pending, firing or resolved; inactive in the transition of a pending alert that came to nothing.
-        value: the last value of the expression; NaN where missing data is what alerts.
-        active_at: first evaluation at which its condition held.
-        fingerprint: stable hash of `labels`.
-        fired_at: when it began to fire.
-        resolved_at: when it stopped firing.
-        keep_firing_since: first false evaluation of those that `keep_firing_for` bridges.
-    """
-
-    rule: str
-    group: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    state: AlertState
-    value: float
-    active_at: Instant
-    fingerprint: str
-    fired_at: Instant | None = None
-    resolved_at: Instant | None = None
-    keep_firing_since: Instant | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AlertTransition:
-    """An alert went from `previous` to `state`; `alert` is what it is since then."""
-
-    alert: Alert
-    previous: AlertState
-    state: AlertState
-    at: Instant
 
 
 class RuleState:
@@ -113,9 +43,12 @@ class RuleState:
     __slots__ = (
         "_alerts",
         "_annotations",
+        "_asks",
         "_external",
         "_faulty",
+        "_found",
         "_heard_by",
+        "_keys",
         "_labels",
         "_settled_at",
         "_silent_since",
@@ -136,7 +69,12 @@ class RuleState:
         self._external = TemplateData({}, math.nan, dict(external_labels or {}), external_url)
         self._labels = [(name, Template(text)) for name, text in rule.labels.items()]
         self._annotations = [(name, Template(text)) for name, text in rule.annotations.items()]
+        self._asks = any(template.asks for _, template in (*self._labels, *self._annotations))
         self._faulty: set[str] = set()
+        self._found: dict[Labels, TemplateData] = {}
+        self._keys: dict[Labels, Labels] | None = None
+        if all(template.is_constant for _, template in self._labels):
+            self._keys = {}
         self._alerts: dict[Labels, Alert] = {}
         self._silent_since: Instant | None = None
         self._settled_at = -math.inf
@@ -198,7 +136,7 @@ class RuleState:
         if limit and active > limit:
             message = f"exceeded limit of {limit} with {active} alerts"
             raise QueryError(message)
-        self._alerts = updated
+        self._alerts, self._found = updated, found
         return transitions
 
     def series(self) -> list[tuple[Labels, float]]:
@@ -215,7 +153,7 @@ class RuleState:
 
     def snapshot(self, now: Instant) -> list[dict[str, Any]]:
         """Put the alerts into plain data that outlives the process: wall times, and ages for what durations count."""
-        return [_saved(alert, now) for alert in self._alerts.values()]
+        return [save_alert(alert, now) for alert in self._alerts.values()]
 
     def minds_silence(self, now: Instant) -> bool:
         """Whether missing data means something else than a false evaluation now."""
@@ -257,7 +195,7 @@ class RuleState:
         """
         restored: dict[Labels, Alert] = {}
         for item in saved:
-            alert = _loaded(item, self.rule.name, self.group, now)
+            alert = load_alert(item, self.rule.name, self.group, now)
             restored[tuple(sorted(alert.labels.items()))] = alert
         self._alerts = restored
         self._settled_at = now.monotonic + settle
@@ -268,22 +206,30 @@ class RuleState:
     ) -> dict[Labels, TemplateData]:
         """Give each element the labels that its alert has."""
         found: dict[Labels, TemplateData] = {}
+        known = self._keys or {}
+        keys: dict[Labels, Labels] = {}
         for sample, value in vector:
             data = self._external.of(dict(sample), value, query)
-            labels = {name: text for name, text in sample if name != "__name__"}
-            for name, template in self._labels:
-                labels[name] = self._expand(template, data)
-            labels["alertname"] = self.rule.name
-            key = tuple(sorted((name, text) for name, text in labels.items() if text))
+            key = known.get(sample) or self._labelled(data)
             if key in found:
                 raise QueryError("vector contains metrics with the same labelset after applying alert labels")
             found[key] = data
+            keys[sample] = key
+        if self._keys is not None:
+            self._keys = keys
         return found
 
+    def _labelled(self, data: TemplateData) -> Labels:
+        labels = {name: text for name, text in data.labels.items() if name != "__name__"}
+        for name, template in self._labels:
+            labels[name] = self._expand(template, data)
+        labels["alertname"] = self.rule.name
+        return tuple(sorted((name, text) for name, text in labels.items() if text))
+
     def _expand(self, template: Template, data: TemplateData) -> str:
-        """Render as Prometheus does: a fault stands in the text; it is logged once, until it is gone."""
+        """Render as Prometheus does: a fault stands in the text, and is logged once."""
         try:
-            text = template.render(data)
+            return template.render(data)
         except QueryError as error:
             if template.text not in self._faulty:
                 self._faulty.add(template.text)
@@ -291,14 +237,15 @@ class RuleState:
                     "template_failed", rule=self.rule.name, template=template.text, error=error.message
                 )
             return f"<error expanding template: {error.message}>"
-        self._faulty.discard(template.text)
-        return text
 
     def _present(
         self, key: Labels, data: TemplateData, now: Instant, transitions: list[AlertTransition]
     ) -> Alert:
         known = self._alerts.get(key)
-        annotations = {name: self._expand(template, data) for name, template in self._annotations}
+        if known is not None and self._is_same(key, data):
+            annotations = known.annotations
+        else:
+            annotations = {name: self._expand(template, data) for name, template in self._annotations}
         if known is None or known.state is AlertState.RESOLVED:
             labels = dict(key)
             before = AlertState.INACTIVE if known is None else AlertState.RESOLVED
@@ -313,13 +260,19 @@ class RuleState:
                 fingerprint=fingerprint(labels) if known is None else known.fingerprint,
             )
         else:
-            before = known.state
-            alert = replace(known, annotations=annotations, value=data.value, keep_firing_since=None)
+            before, alert = known.state, known
+            if annotations is not known.annotations or known.keep_firing_since is not None:
+                alert = replace(known, annotations=annotations, value=data.value, keep_firing_since=None)
         if alert.state is AlertState.PENDING and _elapsed(alert.active_at, now, self.rule.for_):
             alert = replace(alert, state=AlertState.FIRING, fired_at=now)
         if alert.state is not before:
             transitions.append(AlertTransition(alert, before, alert.state, now))
         return alert
+
+    def _is_same(self, key: Labels, data: TemplateData) -> bool:
+        """Whether the last evaluation found the same, so that annotations need not be rendered again."""
+        last = self._found.get(key)
+        return last is not None and not self._asks and (last.value, last.labels) == (data.value, data.labels)
 
     def _absent(
         self, alert: Alert, now: Instant, transitions: list[AlertTransition], *, silent: bool
@@ -353,58 +306,3 @@ class RuleState:
 
 def _elapsed(since: Instant, now: Instant, seconds: float) -> bool:
     return now.monotonic - since.monotonic >= seconds - _ROUNDING
-
-
-_TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since")
-
-
-def _saved(alert: Alert, now: Instant) -> dict[str, Any]:
-    times = {name: getattr(alert, name) for name in _TIMES}
-    return {
-        "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
-        "state": alert.state.value,
-        "value": alert.value,
-        "saved_at": now.wall,
-        **{
-            name: None if at is None else {"wall": at.wall, "age": now.monotonic - at.monotonic}
-            for name, at in times.items()
-        },
-    }
-
-
-def _loaded(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
-    try:
-        return _read(item, rule, group, now)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        message = f"saved state of alert rule {rule!r} cannot be read: {error!r}"
-        raise ConfigError(message) from error
-
-
-def _read(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
-    labels = {str(name): str(text) for name, text in item["labels"].items()}
-    state = AlertState(item["state"])
-    downtime = max(0.0, now.wall - float(item["saved_at"]))
-    times: dict[str, Instant | None] = {}
-    for name in _TIMES:
-        age, wall = (item[name]["age"], item[name]["wall"]) if item[name] else (None, 0.0)
-        # What is over grows old while the process is down; what lasts does not.
-        passed = downtime if state is AlertState.RESOLVED else 0.0
-        times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))
-    active_at = times.pop("active_at")
-    if active_at is None:
-        raise KeyError("active_at")
-    if state is AlertState.PENDING:
-        # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
-        active_at = Instant(active_at.monotonic, now.wall - (now.monotonic - active_at.monotonic))
-    return Alert(
-        rule=rule,
-        group=group,
-        labels=labels,
-        annotations={str(name): str(text) for name, text in item["annotations"].items()},
-        state=state,
-        value=float(item["value"]),
-        active_at=active_at,
-        fingerprint=fingerprint(labels),
-        **times,
-    )

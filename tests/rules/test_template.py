@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience.errors import ConfigError, QueryError
-from resilience.rules.go_format import float_text, printf
 from resilience.rules.template import Template, TemplateData
+from resilience.rules.template.format import float_text, printf
 
 
 def query(text: str) -> list[Any]:

@@ -12,15 +12,18 @@ from typing import TypeAlias
 
 from resilience.core.ports import Labels
 from resilience.errors import QueryError
-from resilience.rules import template_syntax as syntax
-from resilience.rules.go_format import default
-from resilience.rules.template_functions import FUNCTIONS, Failed, Sample, truth
+from resilience.rules.template import go, prometheus
+from resilience.rules.template import nodes as parts
+from resilience.rules.template.base import Failed, Sample
+from resilience.rules.template.format import default
+from resilience.rules.template.syntax import parse
 
 __all__ = ["Query", "Template", "TemplateData"]
 
 Query: TypeAlias = Callable[[str], Sequence[tuple[Labels, float]]]
 """Answers a PromQL expression with label sets and values."""
 
+_FUNCTIONS = {**go.FUNCTIONS, **prometheus.FUNCTIONS}
 _VARIABLES = ("labels", "externalLabels", "externalURL", "value")
 _MAX_OUTPUT = 1_000_000
 _MAX_STEPS = 100_000
@@ -73,12 +76,19 @@ class Template:
     @property
     def is_constant(self) -> bool:
         """Whether it renders to the same text whatever it is about."""
-        return all(isinstance(node, syntax.Text) for node in self._nodes)
+        return all(isinstance(node, parts.Text) for node in self._nodes)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it makes a query, so that its text may change while the alert stays the same."""
+        return any(
+            isinstance(term, parts.Call) and term.function == "query" for term in parts.terms(self._nodes)
+        )
 
     @property
     def reads_value(self) -> bool:
         """Whether it shows the value of what alerts, or that of a query."""
-        return any(_is_value(term) for term in syntax.terms(self._nodes))
+        return any(_is_value(term) for term in parts.terms(self._nodes))
 
     def render(self, data: TemplateData) -> str:
         """Expand it.
@@ -87,7 +97,7 @@ class Template:
             QueryError: it cannot be expanded for this data.
         """
         if self.is_constant:
-            return "".join(node.text for node in self._nodes if isinstance(node, syntax.Text))
+            return "".join(node.text for node in self._nodes if isinstance(node, parts.Text))
         try:
             return _Run(data).text(self._nodes)
         except (Failed, ArithmeticError, ValueError) as error:
@@ -95,8 +105,8 @@ class Template:
 
 
 @functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> tuple[syntax.Node, ...]:
-    return syntax.parse(text, FUNCTIONS, _VARIABLES)
+def _parsed(text: str) -> tuple[parts.Node, ...]:
+    return parse(text, _FUNCTIONS, _VARIABLES)
 
 
 class _Run:
@@ -116,7 +126,7 @@ class _Run:
         self._size = 0
         self._steps = 0
 
-    def text(self, nodes: Sequence[syntax.Node]) -> str:
+    def text(self, nodes: Sequence[parts.Node]) -> str:
         self._nodes(nodes)
         return "".join(self._out)
 
@@ -126,19 +136,19 @@ class _Run:
             raise Failed(f"more than {_MAX_OUTPUT} characters")
         self._out.append(text)
 
-    def _nodes(self, nodes: Sequence[syntax.Node]) -> None:
+    def _nodes(self, nodes: Sequence[parts.Node]) -> None:
         for node in nodes:
             self._steps += 1
             if self._steps > _MAX_STEPS:
                 raise Failed(f"more than {_MAX_STEPS} steps")
             match node:
-                case syntax.Text(text):
+                case parts.Text(text):
                     self._write(text)
-                case syntax.Output(value):
+                case parts.Output(value):
                     self._write(default(self._value(value)))
-                case syntax.Assign(name, value, declares):
+                case parts.Assign(name, value, declares):
                     self._assign(name, self._value(value), declares=declares)
-                case syntax.Branch():
+                case parts.Branch():
                     depth = len(self._scope)
                     dot = self._dot
                     self._branch(node)
@@ -153,21 +163,21 @@ class _Run:
                     return
         self._scope.append((name, value))
 
-    def _branch(self, node: syntax.Branch) -> None:
+    def _branch(self, node: parts.Branch) -> None:
         value = self._value(node.value)
         if node.kind == "range":
             self._range(node, value)
             return
         for name in node.names:
             self._scope.append((name, value))
-        if not truth(value):
+        if not go.truth(value):
             self._nodes(node.otherwise)
             return
         if node.kind == "with":
             self._dot = value
         self._nodes(node.body)
 
-    def _range(self, node: syntax.Branch, value: object) -> None:
+    def _range(self, node: parts.Branch, value: object) -> None:
         pairs: list[tuple[object, object]]
         if isinstance(value, Mapping):
             pairs = [(key, value[key]) for key in sorted(value)]
@@ -187,23 +197,23 @@ class _Run:
             self._nodes(node.body)
             del self._scope[depth:]
 
-    def _value(self, term: syntax.Term) -> object:
+    def _value(self, term: parts.Term) -> object:
         match term:
-            case syntax.Literal(value):
+            case parts.Literal(value):
                 return value
-            case syntax.Variable(name):
+            case parts.Variable(name):
                 return self._dot if not name else self._variable(name)
-            case syntax.Chain(inner, fields):
+            case parts.Chain(inner, fields):
                 found = self._value(inner)
                 for name in fields:
                     found = _field(found, name)
                 return found
-            case syntax.Call(function, arguments):
+            case parts.Call(function, arguments):
                 return self._call(function, [self._value(argument) for argument in arguments])
-            case syntax.Pipeline(commands):
+            case parts.Pipeline(commands):
                 result = self._value(commands[0])
                 for command in commands[1:]:
-                    if isinstance(command, syntax.Call):
+                    if isinstance(command, parts.Call):
                         given = [self._value(argument) for argument in command.arguments]
                         result = self._call(command.function, [*given, result])
                 return result
@@ -216,7 +226,7 @@ class _Run:
 
     def _call(self, name: str, arguments: Sequence[object]) -> object:
         self._steps += 1
-        function = FUNCTIONS[name]
+        function = _FUNCTIONS[name]
         if not function.fits(len(arguments)):
             raise Failed(f"wrong number of arguments for {name}: {len(arguments)}")
         try:
@@ -225,11 +235,11 @@ class _Run:
             raise Failed(f"error calling {name}: {error}") from error
 
 
-def _is_value(term: syntax.Term) -> bool:
+def _is_value(term: parts.Term) -> bool:
     match term:
-        case syntax.Variable("value") | syntax.Call("value"):
+        case parts.Variable("value") | parts.Call("value"):
             return True
-        case syntax.Chain(_, fields):
+        case parts.Chain(_, fields):
             return fields[-1] == "Value"
     return False
 

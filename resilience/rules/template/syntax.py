@@ -7,108 +7,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from collections.abc import Collection
+from typing import NamedTuple
 
 from resilience.errors import ConfigError
+from resilience.rules.template.nodes import (
+    Assign,
+    Branch,
+    Call,
+    Chain,
+    Literal,
+    Node,
+    Output,
+    Pipeline,
+    Term,
+    Text,
+    Variable,
+)
 
-__all__ = [
-    "Assign",
-    "Branch",
-    "Call",
-    "Chain",
-    "Literal",
-    "Node",
-    "Output",
-    "Pipeline",
-    "Term",
-    "Text",
-    "Variable",
-    "parse",
-    "terms",
-]
+__all__ = ["parse"]
 
 _MAX_LENGTH = 100_000
 _MAX_DEPTH = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Text between actions."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A string, number, boolean or nil."""
-
-    value: str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """`$name`, or `.` under the name of the empty string."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """Fields of a term: `$labels.job`, `.Labels`, `(first x).Value`."""
-
-    term: Term
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A function and its arguments."""
-
-    function: str
-    arguments: tuple[Term, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Commands, each but the first taking the result of the one before as its last argument."""
-
-    commands: tuple[Term, ...]
-
-
-Term: TypeAlias = Literal | Variable | Chain | Call | Pipeline
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An action that writes its value."""
-
-    value: Term
-
-
-@dataclass(frozen=True, slots=True)
-class Assign:
-    """`$x := value`, or `$x = value` where it exists already."""
-
-    name: str
-    value: Term
-    declares: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """`if`, `with` or `range`, with what to do and what to do otherwise; `names` are the variables of its pipeline."""
-
-    kind: str
-    value: Term
-    names: tuple[str, ...]
-    body: tuple[Node, ...]
-    otherwise: tuple[Node, ...]
-
-
-Node: TypeAlias = Text | Output | Assign | Branch
-
 _ACTION = re.compile(r"\{\{(-(?=\s))?")
 _COMMENT = re.compile(r"\s?/\*.*?\*/(\s-)?\}\}", re.DOTALL)
 _TOKEN = re.compile(
@@ -147,26 +67,6 @@ def parse(text: str, functions: Collection[str], variables: Collection[str]) -> 
         message = f"a template has at most {_MAX_LENGTH} characters, got {len(text)}"
         raise ConfigError(message)
     return _Parser(_tokens(text), text, functions, variables).document()
-
-
-def terms(nodes: Iterable[Node]) -> Iterator[Term]:
-    """All terms of a template, outer ones first."""
-    for node in nodes:
-        if isinstance(node, Text):
-            continue
-        yield from _within(node.value)
-        if isinstance(node, Branch):
-            yield from terms((*node.body, *node.otherwise))
-
-
-def _within(term: Term) -> Iterator[Term]:
-    yield term
-    match term:
-        case Chain(inner):
-            yield from _within(inner)
-        case Call(_, parts) | Pipeline(parts):
-            for part in parts:
-                yield from _within(part)
 
 
 def _error(message: str, text: str, position: int) -> ConfigError:

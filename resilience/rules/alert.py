@@ -1,0 +1,144 @@
+"""What an alert is, what it hashes to, and how it outlives the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from resilience.core.clock import Instant
+from resilience.errors import ConfigError
+
+__all__ = ["Alert", "AlertState", "AlertTransition", "fingerprint", "load_alert", "save_alert"]
+
+
+class AlertState(Enum):
+    """Where an alert is in its life."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Hash a label set as Alertmanager does: FNV-1a of 64 bits over the sorted pairs.
+
+    Args:
+        labels: label names and values, `alertname` among them.
+
+    Returns:
+        sixteen hexadecimal digits, the same in every process.
+
+    Example:
+        >>> fingerprint({"alertname": "a", "b": "c"}) == fingerprint({"b": "c", "alertname": "a"})
+        True
+    """
+    digest = 0xCBF29CE484222325
+    for name in sorted(labels):
+        for byte in (*name.encode(), 0xFF, *labels[name].encode("utf-8", "surrogatepass"), 0xFF):
+            digest = ((digest ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return f"{digest:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert at one moment; a later moment is another object.
+
+    Args:
+        rule: name of its rule.
+        group: name of its rule's group.
+        labels: what identifies it, `alertname` among them.
+        annotations: rendered with the last value.
+        state: pending, firing or resolved; inactive in the transition of a pending alert that came to nothing.
+        value: the last value of the expression; NaN where missing data is what alerts.
+        active_at: first evaluation at which its condition held.
+        fingerprint: stable hash of `labels`.
+        fired_at: when it began to fire.
+        resolved_at: when it stopped firing.
+        keep_firing_since: first false evaluation of those that `keep_firing_for` bridges.
+    """
+
+    rule: str
+    group: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    state: AlertState
+    value: float
+    active_at: Instant
+    fingerprint: str
+    fired_at: Instant | None = None
+    resolved_at: Instant | None = None
+    keep_firing_since: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTransition:
+    """An alert went from `previous` to `state`; `alert` is what it is since then."""
+
+    alert: Alert
+    previous: AlertState
+    state: AlertState
+    at: Instant
+
+
+_TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since")
+
+
+def save_alert(alert: Alert, now: Instant) -> dict[str, Any]:
+    """Put an alert into plain data: wall times, and ages for what durations count."""
+    times = {name: getattr(alert, name) for name in _TIMES}
+    return {
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "state": alert.state.value,
+        "value": alert.value,
+        "saved_at": now.wall,
+        **{
+            name: None if at is None else {"wall": at.wall, "age": now.monotonic - at.monotonic}
+            for name, at in times.items()
+        },
+    }
+
+
+def load_alert(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
+    """Make an alert of what `save_alert` returned, as it continues now.
+
+    Raises:
+        ConfigError: it is not such data.
+    """
+    try:
+        return _read(item, rule, group, now)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"saved state of alert rule {rule!r} cannot be read: {error!r}"
+        raise ConfigError(message) from error
+
+
+def _read(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
+    labels = {str(name): str(text) for name, text in item["labels"].items()}
+    state = AlertState(item["state"])
+    downtime = max(0.0, now.wall - float(item["saved_at"]))
+    times: dict[str, Instant | None] = {}
+    for name in _TIMES:
+        age, wall = (item[name]["age"], item[name]["wall"]) if item[name] else (None, 0.0)
+        # What is over grows old while the process is down; what lasts does not.
+        passed = downtime if state is AlertState.RESOLVED else 0.0
+        times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))
+    active_at = times.pop("active_at")
+    if active_at is None:
+        raise KeyError("active_at")
+    if state is AlertState.PENDING:
+        # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
+        active_at = Instant(active_at.monotonic, now.wall - (now.monotonic - active_at.monotonic))
+    return Alert(
+        rule=rule,
+        group=group,
+        labels=labels,
+        annotations={str(name): str(text) for name, text in item["annotations"].items()},
+        state=state,
+        value=float(item["value"]),
+        active_at=active_at,
+        fingerprint=fingerprint(labels),
+        **times,
+    )
