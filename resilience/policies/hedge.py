@@ -315,7 +315,7 @@ class _Race(Generic[T]):
 
     def _grants(self, error: BaseException | None) -> bool:
         """Whether one more attempt may be sent."""
-        wanted = len(self.attempts) <= self._settings.max_hedges and not self.refused
+        wanted = len(self.attempts) <= self._settings.max_hedges
         budget = self._settings.budget
         granted = wanted if budget is None else budget.spend(error, wanted=wanted)
         self.refused += wanted and not granted

@@ -195,11 +195,7 @@ class Retry(WrappingPolicy):
         async def generator(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
             async def first() -> Any:
                 items = function(*args, **kwargs)
-                try:
-                    return items, await anext(items, _NOTHING)
-                except BaseException:
-                    await items.aclose()
-                    raise
+                return items, await anext(items, _NOTHING)
 
             items, item = await self.execute(first)
             async with aclosing(items):

@@ -69,6 +69,11 @@ def test_decorrelated_jitter_is_at_most_three_times_the_wait_before(curve: Any, 
     assert low <= spread.delay(5, previous) <= max(low, 3 * previous) * (1 + 1e-12)
 
 
+def test_decorrelated_jitter_goes_from_the_base_to_three_times_the_wait_before() -> None:
+    assert Exponential(1, jitter="decorrelated", random=lambda: 0.0).delay(2, 5.0) == 1
+    assert Exponential(1, jitter="decorrelated", random=lambda: 1.0).delay(2, 5.0) == 15
+
+
 @pytest.mark.parametrize(
     ("backoff", "waits"),
     [

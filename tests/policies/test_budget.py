@@ -199,6 +199,13 @@ def test_finagle_grants_its_reserve_and_a_fifth_of_the_calls() -> None:
     assert budget.balance == 100
 
 
+def test_a_share_that_is_a_whole_number_is_not_rounded_down_by_binary_fractions() -> None:
+    budget = RatioBudget(0.29, ttl=None)
+    for _ in range(100):
+        budget.begin()
+    assert budget.balance == 29
+
+
 def test_envoy_grants_three_however_few_calls_there_are() -> None:
     budget = RatioBudget(0.2, ttl=None, floor=3)
     budget.begin()

@@ -110,10 +110,13 @@ async def test_who_comes_while_a_call_is_given_up_begins_a_new_one(
     await clock.advance(0.5)
     first.cancel()
     await clock.advance(0)
+    await clock.advance(0.5)
     (second,) = start(coalesce, source)
-    await clock.advance(1)
-    assert second.result() == (None, 2)
+    await clock.advance(0.6)
     assert first.cancelled()
+    (third,) = start(coalesce, source)
+    await clock.advance(0.4)
+    assert second.result() == third.result() == (None, 2)
 
 
 @pytest.mark.parametrize("turns", range(8))
@@ -200,19 +203,33 @@ async def test_observing_counts_who_would_join_and_makes_every_call(
 
 def test_loops_do_not_wait_for_each_other() -> None:
     coalesce = Coalesce()
+    loops: list[object] = []
+
+    async def load() -> None:
+        loops.append(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+
+    first = asyncio.new_event_loop()
+    waiting = first.create_task(coalesce.call(load))
+    first.run_until_complete(asyncio.sleep(0))
+    asyncio.run(coalesce.call(load))
+    first.run_until_complete(waiting)
+    first.close()
+    assert len(set(loops)) == len(loops) == 2
+
+
+async def test_the_order_of_keyword_arguments_does_not_matter(clock: ManualClock) -> None:
     calls = []
 
-    async def load() -> int:
-        calls.append(1)
-        await asyncio.sleep(0)
-        return len(calls)
+    async def load(**options: int) -> None:
+        calls.append(options)
+        await clock.sleep(1)
 
-    async def abandoned() -> None:
-        asyncio.ensure_future(coalesce.call(load)).cancel()
-
-    assert asyncio.run(coalesce.call(load)) == 1
-    asyncio.run(abandoned())
-    assert asyncio.run(coalesce.call(load)) == len(calls)
+    coalesce = Coalesce(clock=clock)
+    pair = asyncio.gather(coalesce.call(load, a=1, b=2), coalesce.call(load, b=2, a=1))
+    await clock.advance(1)
+    await pair
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("options", [{"key": 3}, {"mode": "dry"}])

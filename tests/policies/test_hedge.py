@@ -220,6 +220,51 @@ async def test_cancelled_while_it_ends_the_losers_it_lets_go_of_the_answer_too(c
     assert released == ["fast"]
 
 
+async def test_cancelled_while_a_result_is_let_go_it_waits_for_that_too(clock: ManualClock) -> None:
+    released: list[object] = []
+
+    async def release(response: object) -> None:
+        try:
+            await clock.sleep(3)
+        finally:
+            released.append(response)
+
+    hedge = Hedge(1.0, on_result=lambda status: status >= 500, discard=release, clock=clock)
+    call = asyncio.ensure_future(hedge.execute(Servers(clock, (0.1, 503), (0.1, 200))))
+    await clock.advance(1)
+    call.cancel()
+    await clock.advance(5)
+    assert call.cancelled()
+    assert released == [503]
+
+
+async def test_cancelling_again_reaches_a_loser_that_did_not_listen_the_first_time(
+    clock: ManualClock,
+) -> None:
+    async def deaf() -> str:
+        try:
+            await clock.sleep(60)
+        except asyncio.CancelledError:
+            await clock.sleep(1000)
+        return "late"
+
+    call = asyncio.ensure_future(Hedge(1.0, clock=clock).execute(deaf))
+    await clock.advance(0.5)
+    call.cancel()
+    await clock.advance(1)
+    assert not call.done()
+    call.cancel()
+    await clock.advance(0)
+    assert call.cancelled()
+
+
+async def test_no_timer_is_left_behind(clock: ManualClock) -> None:
+    call = asyncio.ensure_future(Hedge(500.0, clock=clock).execute(Servers(clock, (0.1, "ok"))))
+    await clock.advance(1)
+    assert call.done()
+    assert not any(timer.callback for timer in clock._timers)
+
+
 # -- the quantile -----------------------------------------------------------------------------------------------
 
 
@@ -253,6 +298,13 @@ async def test_a_changed_quantile_starts_anew_and_one_that_stays_keeps_its_memor
     assert hedge.delay == 3.0
     hedge.reconfigure(delay=4)
     assert hedge.delay == 4
+
+
+def test_a_rank_that_is_a_whole_number_is_not_rounded_up_by_binary_fractions() -> None:
+    live = LiveQuantile(Quantile(0.55, window=100, minimum=1))
+    for rank in range(1, 101):
+        live.record(rank)
+    assert live.value() == 55
 
 
 def test_the_window_forgets_the_oldest() -> None:

@@ -291,6 +291,27 @@ async def test_decorated_with_a_budget_it_counts_successes_too(clock: ManualCloc
 
     assert await run(clock, fetch()) == "ok"
     assert budget.tokens == 7
+    assert await run(clock, fetch()) == "ok"
+    assert budget.tokens == 9
+
+
+async def test_decorated_it_judges_results_too(clock: ManualClock) -> None:
+    script = Script(503, 200)
+
+    @made(clock, on_result=lambda status: status == 503)
+    async def fetch() -> object:
+        return await script()
+
+    assert await run(clock, fetch()) == 200
+
+
+async def test_an_error_that_is_not_meant_brings_the_budget_nothing(clock: ManualClock) -> None:
+    budget = TokenBudget(10, cost=5, refund=1)
+    retry = made(clock, on=OSError, budget=budget)
+    await run(clock, retry.execute(Script(OSError(), "ok")))
+    with pytest.raises(ValueError):
+        await retry.execute(Script(ValueError()))
+    assert budget.tokens == 6
 
 
 async def test_of_an_observed_call_the_budget_pays_nothing_but_counts_its_loss(clock: ManualClock) -> None:
@@ -453,6 +474,20 @@ async def test_blocks_of_one_policy_run_at_once_without_knowing_of_each_other(cl
     tasks = [asyncio.ensure_future(work(number)) for number in (1, 2, 3)]
     await clock.advance(10)
     assert [task.result() for task in tasks] == [1, 2, 3]
+
+
+async def test_the_waits_of_a_block_grow_from_its_own_last_one(clock: ManualClock) -> None:
+    retry = made(clock, 4, backoff=Exponential(1, jitter="decorrelated", random=lambda: 1.0))
+    delays = waits(retry)
+
+    async def work() -> None:
+        async for attempt in retry.attempts():
+            with attempt:
+                raise OSError
+
+    with pytest.raises(OSError):
+        await run(clock, work())
+    assert delays == [1, 3, 9]
 
 
 async def test_a_block_left_between_attempts_gives_back_what_the_budget_granted(clock: ManualClock) -> None:
