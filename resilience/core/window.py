@@ -105,10 +105,11 @@ Window: TypeAlias = CountWindow | TimeWindow
 class _Ring:
     """Counts of the last `size` calls, one byte for each: bit 0 failed, bit 1 slow."""
 
-    __slots__ = ("_at", "_ring", "calls", "failures", "slow_calls")
+    __slots__ = ("_at", "_ring", "_size", "calls", "failures", "slow_calls")
 
     def __init__(self, size: int) -> None:
         self._ring = bytearray(size)
+        self._size = size
         self._at = 0
         self.calls = 0
         self.failures = 0
@@ -117,16 +118,20 @@ class _Ring:
     def record(self, failed: bool, slow: bool, now: float) -> None:  # noqa: ARG002, FBT001  CallCounts
         ring = self._ring
         at = self._at
-        if self.calls == len(ring):
-            oldest = ring[at]
+        if self.calls < self._size:
+            self.calls += 1
+        elif oldest := ring[at]:
             self.failures -= oldest & 1
             self.slow_calls -= oldest >> 1
-        else:
-            self.calls += 1
-        ring[at] = failed | slow << 1
-        self.failures += failed
-        self.slow_calls += slow
-        self._at = at + 1 if at + 1 < len(ring) else 0
+            ring[at] = 0
+        if failed:
+            self.failures += 1
+            ring[at] = 1
+        if slow:
+            self.slow_calls += 1
+            ring[at] |= 2
+        at += 1
+        self._at = at if at < self._size else 0
 
     def expire(self, now: float) -> None:
         """Nothing leaves by time."""

@@ -153,13 +153,14 @@ class CircuitBreaker(GuardPolicy[int]):
                 mode=mode,
             )
         )
-        self._counts = self.settings.shape.start()
+        self._counts = self._window.start()
         self._passing = (
             self._generation
         )  # the token of calls that need no look; _UNCOUNTED when each needs one
 
     def _apply(self, settings: BreakerSettings) -> None:
         self.settings = settings
+        self._window = settings.shape
         self._verdict = Judge(
             self.name, on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result
         )
@@ -323,7 +324,7 @@ class CircuitBreaker(GuardPolicy[int]):
         return max(settings.open_duration, min(self._wait * settings.open_factor, settings.open_cap))
 
     def _start_over(self) -> None:
-        self._counts = self.settings.shape.start()
+        self._counts = self._window.start()
         self._consecutive = 0
         self._wait = 0.0
         self._told = False
@@ -401,6 +402,7 @@ class CircuitBreaker(GuardPolicy[int]):
             ConfigError: an option is unknown or outside its range; nothing was changed.
         """
         settings = changed(self.settings, options)
-        if settings.shape != self.settings.shape and self._passing:
-            self._counts = settings.shape.start()
+        before = self._window
         self._apply(settings)
+        if self._window != before and self._passing:
+            self._counts = self._window.start()
