@@ -9,7 +9,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from resilience import promql
 from resilience.core import validate, yaml
 from resilience.core.duration import format_duration, parse_duration
 from resilience.errors import ConfigError
@@ -143,13 +142,11 @@ class _Reader(Reader):
         expr = self.text(*path, "expr")
         if not expr.strip():
             raise self.document.error("a rule needs an expr", *path)
-        with self.locating(*path, "expr"):
-            promql.parse(expr)
         for key in ("labels", "annotations"):
             self._check_texts(*path, key)
         labels = dict(sorted({**shared, **self.texts(*path, "labels")}.items()))
         line = self.document.line(*path)
-        with self.locating(*path):
+        with self.locating(*path), self.locating_query(*path, "expr"):
             if not alerting:
                 return RecordingRule(self.text(*path, "record"), expr, labels, line)
             annotations = self.texts(*path, "annotations")

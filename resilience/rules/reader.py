@@ -101,6 +101,12 @@ class Reader:
             if error.line is not None:
                 raise
             raise self.document.error(error.message, *path) from error
+
+    @contextmanager
+    def locating_query(self, *path: Step) -> Iterator[None]:
+        """Give faults of PromQL that are found inside the place in the text under a path."""
+        try:
+            yield
         except QueryError as error:
             message = f"{path[-1]}: {error}"
             raise self.document.error(message, *path, position=error.position) from error

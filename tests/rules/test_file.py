@@ -1,5 +1,6 @@
 """Rule files: Prometheus' format, strictly, with the line of every fault."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -169,3 +170,44 @@ def test_promtool_finds_no_fault_in_what_is_written(tmp_path: Path) -> None:
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "2 rules found" in checked.stdout
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.sampled_from(
+    ["", "up", "up == 0", "a:b", "5m", "1x", "{{ $value }}", "{{", "sum(", "keep", "\u2028"]
+)  # fmt: skip
+KEYS = st.sampled_from(
+    [
+        "groups",
+        "name",
+        "rules",
+        "interval",
+        "limit",
+        "query_offset",
+        "labels",
+        "record",
+        "alert",
+        "expr",
+        "for",
+        "keep_firing_for",
+        "annotations",
+        "a",
+    ]
+)
+
+
+@given(
+    st.recursive(
+        SCALARS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+        max_leaves=12,
+    ).map(lambda data: {"groups": data})
+    | st.lists(st.dictionaries(KEYS, SCALARS, max_size=5), max_size=3).map(
+        lambda rules: {"groups": [{"name": "g", "rules": rules}]}
+    )
+)
+def test_any_data_is_rules_or_refused(data: object) -> None:
+    text = json.dumps(data).replace("Infinity", ".inf").replace("NaN", ".nan")
+    try:
+        loads(text)
+    except ConfigError as error:
+        assert error.line is not None  # noqa: PT017  not each file is refused
