@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
 
-from resilience.alerting.acknowledgements import Acknowledgements
 from resilience.alerting.delivery import Dispatcher
-from resilience.alerting.firing import Firing, notified
+from resilience.alerting.engine import Engine, channel_alert, is_channel_alert
 from resilience.alerting.flapping import FlapDetector
-from resilience.alerting.group import Decision, Group
-from resilience.alerting.grouping import Groups
 from resilience.alerting.heartbeat import Heartbeat
 from resilience.alerting.history import AlertEvent, History
-from resilience.alerting.inhibition import Inhibition, Inhibitor
+from resilience.alerting.inhibition import Inhibition
 from resilience.alerting.matchers import Matchers
 from resilience.alerting.outbox import Outbox
 from resilience.alerting.raised import RaisedAlert, RaisedAlerts
-from resilience.alerting.route import Destination, Route, Router
-from resilience.alerting.silence import MaintenanceWindow, Silence, Silences
-from resilience.alerting.view import AlertView
+from resilience.alerting.route import Route
+from resilience.alerting.silence import MaintenanceWindow, Silence
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
-from resilience.core.ports import (
-    Clock,
-    Closeable,
-    Notification,
-    NotifiedAlert,
-    Notifier,
-    Put,
-    Repeating,
-    Store,
-)
+from resilience.core.ports import Clock, Closeable, Notification, NotifiedAlert, Notifier, Put, Store
 from resilience.core.validate import text
 from resilience.errors import ConfigError, StoreError
-from resilience.rules.state import Alert
+from resilience.rules.state import Alert, fingerprint
 
 __all__ = ["ActiveAlert", "AlertManager"]
-
-_CHANNEL_ALERT = "NotificationChannelFailing"
 
 
 @dataclass(frozen=True)
@@ -81,6 +65,7 @@ class AlertManager:
         heartbeat: the dead-man's switch; none when None.
         history: how many events are remembered; the newest 5,000 by default.
         register_rules: takes the rules given to `register_rules`; the rule evaluator's.
+        service: keeps what is stored apart from that of other services in the same store.
         clock: where time comes from between ticks.
 
     Raises:
@@ -120,31 +105,33 @@ class AlertManager:
         heartbeat: Heartbeat | None = None,
         history: int = 5_000,
         register_rules: Callable[[Sequence[Any]], object] | None = None,
+        service: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if not notifiers:
             message = "notifiers must hold at least one channel, got none"
             raise ConfigError(message)
         self.notifiers = dict(notifiers)
-        self._repeat_intervals = {
-            name: each.repeat_interval for name, each in notifiers.items() if isinstance(each, Repeating)
-        }
         self.events: Listeners[AlertEvent] = Listeners()
-        self.silences = Silences(maintenance)
         self._store = store
+        self._namespace = f"{service}/" if service else ""
         self._clock = clock
         self._register_rules = register_rules
         self._heartbeat = heartbeat
-        self._inhibitor = Inhibitor(inhibitions)
-        self._acknowledgements = Acknowledgements()
+        self._engine = Engine(
+            self.notifiers, route=route, inhibitions=inhibitions, maintenance=maintenance, flapping=flapping
+        )
         self._raised = RaisedAlerts()
-        self._firing = Firing(flapping or FlapDetector())
-        self._groups = Groups()
         self._history = History(limit=history)
         self._outbox = Outbox()
         self._dispatcher = Dispatcher(self.notifiers, self, clock)
         self._puts: list[Put] = []
-        self._use(route or Route(to=tuple(self.notifiers)))
+        self._unwritten: list[Put] = []
+
+    @property
+    def silences(self) -> list[Silence]:
+        """The silences, expired ones of the last days included, the newest first."""
+        return self._engine.silences.all()
 
     # -- the tick -----------------------------------------------------------------------------------------------
 
@@ -157,22 +144,13 @@ class AlertManager:
         """
         if self._heartbeat is not None:
             self._heartbeat.tick()
-        changes = self._firing.update(now, alerts, self._raised.firing)
+        changes = self._engine.update(now, alerts, self._raised.firing)
         self._puts += changes.puts
-        for alert in changes.joined:
-            self._groups.join(alert, self._destinations_of(alert), now)
-        for alert in changes.ended:
-            self._groups.leave(alert)
-        if changes.joined or changes.ended:
-            self._inhibitor.update({key: alert.labels for key, alert in self._firing.alerts.items()})
-            self._puts += self._acknowledgements.end(alert.fingerprint for alert in changes.ended)
-            self._puts += self.silences.prune(now.wall)
         for kind, which in (("fired", changes.fired), ("resolved", changes.ended)):
             for alert in which:
                 self._note(kind, alert.labels["alertname"], alert.fingerprint, alert.labels, at=now.wall)
-        for group, decision in self._groups.decide(now, self._view(now), self._avoid):
-            if not (decision.repeat and self._outbox.waiting(decision.receiver, group.key)):
-                self._outbox.add(_notification(group, decision, now.wall))
+        for notification in self._engine.decide(now, self._outbox.waiting):
+            self._outbox.add(notification)
 
     async def commit(self, others: Sequence[Put] = ()) -> None:
         """Store what the tick decided and give it to the channels.
@@ -183,15 +161,16 @@ class AlertManager:
         Args:
             others: what else belongs to the tick and is stored in the same transaction: the rules' state.
         """
-        self._puts += self._outbox.puts()
-        self._puts += self._groups.puts(self._offset())
-        self._puts += others
-        batch, self._puts = self._puts, []
+        own = [*self._puts, *self._outbox.puts(), *self._engine.groups.puts(self._offset())]
+        if self._namespace:
+            own = [replace(put, table=self._namespace + put.table) for put in own]
+        batch = [*self._unwritten, *own, *others]
+        self._puts, self._unwritten = [], []
         if batch:
             try:
                 await self._store.write(batch)
             except BaseException as error:
-                self._puts = batch + self._puts
+                self._unwritten = batch + self._unwritten
                 if not isinstance(error, StoreError):
                     raise
                 log(__name__).error("alert_state_not_stored", error=str(error))
@@ -224,12 +203,12 @@ class AlertManager:
             StoreError: the store cannot be read.
         """
         offset = self._offset()
-        load = self._store.load
-        self.silences.restore((await load(Silences.table)).values())
-        self._acknowledgements.restore(await load(Acknowledgements.table), offset)
+
+        async def load(table: str) -> Mapping[str, bytes]:
+            return await self._store.load(self._namespace + table)
+
+        await self._engine.restore(load, offset)
         self._raised.restore((await load(RaisedAlerts.table)).values(), offset)
-        self._firing.restore((await load(Firing.table)).values(), await load(Firing.closed_table))
-        self._groups.restore((await load(Groups.table)).values(), self._destinations, offset)
         self._history.restore(await load(History.table))
         self._outbox.restore((await load(Outbox.table)).values())
 
@@ -272,8 +251,8 @@ class AlertManager:
         """
         put = self._raised.remove(alert_id)
         if put is None:
-            self._known(alert_id)
-            put = self._firing.close(alert_id)
+            self._engine.known(alert_id)
+            put = self._engine.firing.close(alert_id)
         self._puts.append(put)
 
     def acknowledge(self, alert_id: str, by: str) -> None:
@@ -282,17 +261,11 @@ class AlertManager:
         Raises:
             ConfigError: no alert of that id fires.
         """
-        alert = self._known(alert_id)
-        now = self._now()
-        put = self._acknowledgements.add(alert_id, text("by", by), now.monotonic, self._offset())
+        alert, put, told = self._engine.acknowledge(alert_id, text("by", by), self._now(), self._offset())
         self._puts.append(put)
         self._note("acknowledged", alert.labels["alertname"], alert_id, alert.labels, detail=by)
-        self._groups.wake()
-        for group in self._groups.of(alert_id):
-            for receiver in group.receivers_of(alert_id):
-                shown = notified(alert, acknowledged_by=by)
-                decision = Decision(receiver, "acknowledged", [shown], repeat=False)
-                self._outbox.add(_notification(group, decision, now.wall))
+        for notification in told:
+            self._outbox.add(notification)
 
     def silence(
         self,
@@ -317,7 +290,7 @@ class AlertManager:
         """
         meant = matchers if isinstance(matchers, Matchers) else Matchers(matchers)
         begin = self._clock.time() if start is None else start
-        silence, put = self.silences.add(meant, start=begin, end=end, author=author, comment=comment)
+        silence, put = self._engine.silences.add(meant, start=begin, end=end, author=author, comment=comment)
         self._puts.append(put)
         self._note("silenced", str(meant), detail=f"{author}: {comment}")
         return silence
@@ -328,7 +301,7 @@ class AlertManager:
         Raises:
             ConfigError: there is none of that id.
         """
-        self._puts.append(self.silences.expire(silence_id, self._clock.time()))
+        self._puts.append(self._engine.silences.expire(silence_id, self._clock.time()))
         self._note("unsilenced", silence_id)
 
     def active_alerts(self, *, service: str | None = None) -> list[ActiveAlert]:
@@ -337,19 +310,19 @@ class AlertManager:
         Args:
             service: only alerts whose label `service` says this.
         """
-        now = self._now()
-        view = self._view(now)
+        engine, now = self._engine, self._now()
+        view = engine.view(now)
         found = [
             ActiveAlert(
                 view.shown(key),
                 tuple(
-                    dict.fromkeys(name for group in self._groups.of(key) for name in group.receivers_of(key))
+                    dict.fromkeys(name for group in engine.groups.of(key) for name in group.receivers_of(key))
                 ),
                 view.silenced_by(key),
                 view.inhibited_by(key),
-                self._firing.flapping(key, now.monotonic),
+                engine.firing.flapping(key, now.monotonic),
             )
-            for key, alert in self._firing.alerts.items()
+            for key, alert in engine.firing.alerts.items()
             if service is None or alert.labels.get("service") == service
         ]
         return sorted(found, key=lambda each: -each.alert.started)
@@ -360,12 +333,30 @@ class AlertManager:
         """Return what happened, the newest first; see `History.find`."""
         return self._history.find(fingerprint=alert_id, service=service, since=since, limit=limit)
 
+    async def test_channel(self, name: str) -> None:
+        """Send a channel a notification that says it is a test, past groups, silences and the outbox.
+
+        Raises:
+            ConfigError: there is no such channel.
+            DeliveryError: it did not arrive.
+        """
+        notifier = self.notifiers.get(name)
+        if notifier is None:
+            message = f"channel must be one of {', '.join(self.notifiers)}, got {name!r}"
+            raise ConfigError(message)
+        now = self._clock.time()
+        labels = {"alertname": "ChannelTest", "severity": "info"}
+        notes = {"summary": f"A test of the channel {name}: nothing is wrong"}
+        alert = NotifiedAlert(fingerprint(labels), "resolved", labels, notes, now, now)
+        key = f"test-{name}-{now:.0f}"
+        await notifier.send(Notification(key, name, "resolved", labels, [alert], now, "test"))
+
     # -- how deliveries end (Outcomes) --------------------------------------------------------------------------
 
     def delivered(self, notification: Notification) -> None:
         """Strike a notification out of the outbox."""
         self._outbox.settle(notification)
-        if notification.receiver in self._repeat_intervals:
+        if notification.receiver in self._engine.repeat_intervals:
             return  # a machine that is told every minute is no history
         subject = f"{notification.status} {notification.group_key}"
         self._note("notified", subject, labels=notification.group, detail=notification.receiver)
@@ -379,50 +370,15 @@ class AlertManager:
     def channel_failing(self, channel: str, error: str) -> None:
         """Tell the other channels that one fails."""
         if len(self.notifiers) > 1:
-            self.send_alert(_channel_alert(channel, error))
+            self.send_alert(channel_alert(channel, error))
 
     def channel_recovered(self, channel: str) -> None:
         """Resolve the alert of a channel that works again."""
         for key, alert in list(self._raised.firing.items()):
-            if alert.labels["alertname"] == _CHANNEL_ALERT and alert.labels.get("channel") == channel:
+            if is_channel_alert(alert.labels, channel):
                 self.resolve(key)
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _use(self, route: Route) -> None:
-        self._router = Router(route)
-        if missing := self._router.receivers - self.notifiers.keys():
-            message = f"to must be one of the channels {', '.join(self.notifiers)}, got {min(missing)!r}"
-            raise ConfigError(message)
-        self._destinations = dict(self._router.destinations)
-        for channel in self.notifiers:
-            others = tuple(name for name in self.notifiers if name != channel)
-            if others:
-                place = Router(Route(to=others, group_wait=0.0)).destinations["{}"]
-                key = f"(channel {channel})"
-                self._destinations[key] = replace(place, key=key)
-
-    def _destinations_of(self, alert: NotifiedAlert) -> list[Destination]:
-        found = self._router.find(alert.labels)
-        channel = alert.labels.get("channel")
-        if alert.labels["alertname"] == _CHANNEL_ALERT and all(set(place.to) <= {channel} for place in found):
-            others = self._destinations.get(f"(channel {channel})")
-            return found if others is None else [others]
-        return found
-
-    def _avoid(self, fingerprint: str) -> tuple[str, ...]:
-        """A channel is not told of its own failing."""
-        alert = self._raised.firing.get(fingerprint)
-        if alert is None or alert.labels["alertname"] != _CHANNEL_ALERT:
-            return ()
-        return (alert.labels.get("channel", ""),)
-
-    def _known(self, alert_id: str) -> Alert:
-        alert = self._firing.alerts.get(alert_id)
-        if alert is None:
-            message = f"alert_id must be the id of an alert that fires, got {alert_id!r}"
-            raise ConfigError(message)
-        return alert
 
     def _note(
         self,
@@ -439,31 +395,8 @@ class AlertManager:
         self._puts += self._history.add(event)
         self.events.emit(event)
 
-    def _view(self, now: Instant) -> AlertView:
-        return AlertView(
-            self._firing, self.silences, self._inhibitor, self._acknowledgements, self._repeat_intervals, now
-        )
-
     def _now(self) -> Instant:
         return Instant(self._clock.monotonic(), self._clock.time())
 
     def _offset(self) -> float:
         return self._clock.time() - self._clock.monotonic()
-
-
-def _notification(group: Group, decision: Decision, wall: float) -> Notification:
-    told = ",".join(f"{alert.fingerprint}:{alert.status}" for alert in decision.alerts)
-    identity = f"{decision.receiver}\0{group.key}\0{decision.status}\0{wall!r}\0{told}"
-    key = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return Notification(
-        key, decision.receiver, decision.status, group.labels, decision.alerts, wall, group.key
-    )
-
-
-def _channel_alert(channel: str, error: str) -> RaisedAlert:
-    return RaisedAlert(
-        _CHANNEL_ALERT,
-        severity="critical",
-        labels={"channel": channel},
-        annotations={"summary": f"Notifications to {channel} do not arrive", "description": error},
-    )

@@ -277,6 +277,29 @@ async def test_a_store_that_fails_delays_no_notification_and_is_written_later(
     assert await store.load("rules") == {"a": b"1"}
 
 
+async def test_services_in_one_store_do_not_meet(make: Make, clock: ManualClock) -> None:
+    store = MemoryStore(clock=clock)
+    shop = make(QUICK, store=store, service="shop")
+    async with shop.running():
+        shop.fire("Down")
+        await shop.pass_(4)
+        await shop.manager.flush(1)
+    other = make(QUICK, store=store, service="pay")
+    await other.manager.restore()
+    async with other.running():
+        await other.pass_(6)
+    assert other.phones["ops"].told == []
+
+
+async def test_a_channel_can_be_tested(make: Make) -> None:
+    desk = make(QUICK)
+    await desk.manager.test_channel("ops")
+    [test] = desk.phones["ops"].notifications
+    assert "nothing is wrong" in test.alerts[0].annotations["summary"]
+    with pytest.raises(ConfigError, match="channel must be one of ops"):
+        await desk.manager.test_channel("pager")
+
+
 async def test_events_are_heard_as_they_happen(make: Make) -> None:
     desk = make(QUICK)
     heard = []
