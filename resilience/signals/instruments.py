@@ -54,8 +54,14 @@ class Home(Protocol):
     def enter(self, instrument: Instrument[C], values: tuple[str, ...], cell: C | None = None) -> C:
         """Find or make the cell of a label set, from a dropped `cell` where there is one; over the cap, the overflow's."""
 
-    def leave(self, instrument: Instrument[C], values: tuple[str, ...]) -> None:
-        """Drop a label set."""
+    def leave(
+        self,
+        instrument: Instrument[C],
+        values: tuple[str, ...],
+        *,
+        unless_moved: Sequence[float] | None = None,
+    ) -> None:
+        """Drop a label set, unless its figures are others than these by now."""
 
     def refuse(self, instrument: Instrument[C]) -> None:
         """Count a figure that cannot be recorded."""
@@ -77,10 +83,10 @@ class Cell:
         self.column = _GONE
         self.series: tuple[Series, ...] = ()
 
-    def detach(self) -> None:
-        """Give the columns up; the next use takes new ones."""
-        self.column = _GONE
-        self.series = ()
+    def detach(self) -> int:
+        """Give the columns up, from the one that is returned; the next use asks where the figures go now."""
+        column, self.column = self.column, _GONE
+        return column
 
 
 class _Scalar(Cell):

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -15,12 +16,14 @@ from resilience.core.ports import Clock, Labels, Matcher
 from resilience.core.validate import callback as checked_callback
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
+from resilience.signals.idle import IdleSweeper
 from resilience.signals.instruments import (
     DEFAULT_BUCKETS,
     OVERFLOW,
     Cell,
     Counter,
     Gauge,
+    GaugeSeries,
     Histogram,
     Info,
     Instrument,
@@ -40,7 +43,6 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_SWEPT_PER_TICK = 100
 
 
 class Family(NamedTuple):
@@ -96,7 +98,6 @@ class Registry:
         self.prefix = prefix
         if idle_after is not None:
             number("idle_after", idle_after, above=0, high=self.retention.reach)
-        self.idle_after = idle_after
         started = clock.monotonic()
         self._epoch = clock.time() - started
         self._index = SelectionIndex()
@@ -105,14 +106,16 @@ class Registry:
         self.counted_elsewhere = WrittenSeries(self._index, self.retention, started, cumulative=True)
         self.source = LiveSource(self._index, lambda: self._epoch)
         self._instruments: dict[str, Instrument[Any]] = {}
-        self._callbacks: list[tuple[Gauge, Callable[[], float]]] = []
+        self._callbacks: dict[Gauge, Callable[[], float]] = {}
         self._samplers: list[Callable[[Instant], object]] = []
         self._failing: set[object] = set()
         self._kept: list[LiveSelection] = []
         self._warned: set[tuple[str, str]] = set()
         self._made: dict[str, Any] = {}
         self._on_drop: list[Callable[[], object]] = []
-        self._sweeper = self._sweep()
+        self._idle = (
+            None if idle_after is None else IdleSweeper(self, self._instruments, self._table, idle_after)
+        )
         self._refused_sets = self.counter(
             "resilience_label_sets_refused_total",
             "Look-ups of label sets over the cap.",
@@ -163,7 +166,7 @@ class Registry:
             raise ConfigError(message)
         gauge = self._declare(Gauge(self, self.prefix + name, help_text, labels))
         if callback is not None:
-            self._callbacks.append((gauge, checked_callback("callback", callback)))
+            self._callbacks[gauge] = checked_callback("callback", callback)
         return gauge
 
     def info(self, name: str, help_text: str = "", *, labels: Sequence[str]) -> Info:
@@ -250,16 +253,27 @@ class Registry:
             instrument[values] = cell
             return cell
 
-    def leave(self, instrument: Instrument[C], values: tuple[str, ...]) -> None:
+    def leave(
+        self,
+        instrument: Instrument[C],
+        values: tuple[str, ...],
+        *,
+        unless_moved: Sequence[float] | None = None,
+    ) -> None:
         """Drop a label set; see `Instrument.remove`."""
         with self._index.lock:
-            cell = instrument.pop(values, None)
+            cell = instrument.get(values)
             if cell is None:
                 return
             for forget in self._on_drop:
                 forget()
-            column, series = cell.column, cell.series
-            cell.detach()
+            column = cell.detach()
+            # Nobody can record into these columns any more; whoever tries waits for the lock.
+            if unless_moved is not None and self.values[column : column + instrument.width] != unless_moved:
+                cell.column = column
+                return
+            del instrument[values]
+            series, cell.series = cell.series, ()
             for one in series:
                 self._index.drop(self._table, one)
             self._table.release(column, instrument.width)
@@ -329,62 +343,35 @@ class Registry:
         """Sample one row.
 
         Args:
-            now: this moment on both clocks; one that is not after the last tick is ignored.
+            now: this moment on both clocks; one before the last tick is ignored.
         """
         if not self._table.time <= now.monotonic < math.inf:  # NaN too
             log(__name__).warning("tick_ignored", monotonic=now.monotonic, last=self._table.time)
             return
         for sampler in self._samplers:
-            self._guarded(sampler, now)
-        for gauge, function in self._callbacks:
-            value = self._guarded(function)
-            gauge[()].set(STALE if value is None else float(value))
+            self._guarded(sampler, partial(sampler, now))
+        for gauge, function in self._callbacks.items():
+            cell = gauge[()]
+            cell.set(STALE)
+            self._guarded(function, partial(_ask, function, cell))
         self._table.sample(now.monotonic)
         if math.isfinite(now.wall):
             self._epoch = now.wall - now.monotonic
-        if self.idle_after is not None:
-            next(self._sweeper)
+        if self._idle is not None:
+            self._idle.sweep()
 
-    def _guarded(self, function: Callable[..., Any], *args: object) -> Any:
-        """Call a function of the user; log what it raises, once until it works again."""
+    def _guarded(self, function: Callable[..., object], call: Callable[[], object]) -> None:
+        """Make a call of a user's function; log what it raises, once until it works again."""
         try:
-            result = function(*args)
+            call()
         except Exception as error:  # noqa: BLE001  a user's callback never breaks a tick
             if function not in self._failing:
                 self._failing.add(function)
                 log(__name__).error(
                     "sampler_failed", sampler=repr(function), error=repr(error), exc_info=error
                 )
-            return None
-        self._failing.discard(function)
-        return result
-
-    def _sweep(self) -> Iterator[None]:
-        """Drop idle series, a few each tick."""
-        left = _SWEPT_PER_TICK
-        while True:
-            for instrument in list(self._instruments.values()):
-                if not (instrument.cumulative and instrument.labels):
-                    continue
-                for key, cell in list(instrument.items()):
-                    if self._idle(cell, instrument.width):
-                        self.leave(instrument, key)
-                    left -= 1
-                    if not left:
-                        yield
-                        left = _SWEPT_PER_TICK
-            yield
-            left = _SWEPT_PER_TICK
-
-    def _idle(self, cell: Cell, width: int) -> bool:
-        rings = self._table.rings
-        found = rings.latest(rings.newest_at - (self.idle_after or 0.0), math.inf, long=False)
-        series, column = cell.series, cell.column
-        if found is None or not series or any(one.position >= 0 for one in series):
-            return False
-        at, row, _ = found
-        stop = column + width
-        return series[0].birth < at and row[column:stop].tolist() == self.values[column:stop]
+        else:
+            self._failing.discard(function)
 
     # -- readers and writers ------------------------------------------------------------------------------------
 
@@ -423,3 +410,7 @@ class Registry:
                     labels = tuple(pair for pair in series.labels if pair[0] != "__name__")
                     samples.append((dict(series.labels)["__name__"], labels, value))
             yield Family(instrument.name, instrument.kind, instrument.help, samples)
+
+
+def _ask(function: Callable[[], float], cell: GaugeSeries) -> None:
+    cell.set(function())

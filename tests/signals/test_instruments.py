@@ -183,13 +183,13 @@ def test_a_prefix_keeps_names_apart() -> None:
 def test_a_callback_is_asked_at_each_tick_and_its_failure_makes_the_series_stale() -> None:
     clock = ManualClock()
     signals = Signals(clock)
-    answers: list[float | Exception] = [1.0, RuntimeError("no"), RuntimeError("no"), 4.0]
+    answers: list[float | str | Exception] = [1.0, RuntimeError("no"), "not a number", 4.0]
 
     def answer() -> float:
         now = answers.pop(0)
         if isinstance(now, Exception):
             raise now
-        return now
+        return now  # type: ignore[return-value]  # that is the point
 
     signals.gauge("depth", callback=answer)
     selection = signals.source.select(named("depth"))
@@ -257,6 +257,18 @@ def test_a_handle_whose_series_was_made_anew_by_somebody_else_follows_it() -> No
     counter.bind("a").inc(2)
     old.inc(3)
     assert shown(signals)["events_total"] == {"kind=a": 5.0}
+
+
+def test_a_series_that_moves_while_it_is_found_idle_stays() -> None:
+    signals = Signals(ManualClock())
+    counter = signals.counter("events_total", labels=("kind",))
+    series = counter.bind("a")
+    series.inc(3)
+    signals.leave(counter, ("a",), unless_moved=[2.0])
+    series.inc()
+    assert shown(signals)["events_total"] == {"kind=a": 4}
+    signals.leave(counter, ("a",), unless_moved=[4.0])
+    assert "events_total" not in shown(signals)
 
 
 def test_idle_series_are_dropped_unless_a_rule_keeps_them() -> None:
