@@ -18,8 +18,10 @@ def binary(scope: Scope, node: Binary) -> Closure:
     left, right = scope.compile(node.left), scope.compile(node.right)
     if node.operator in {"and", "or", "unless"}:
         return set_operation(node, left, right)
+    # Prometheus 2.x forgets to drop the name for this one operator.
+    names_stay = scope.old and node.operator == "atan2"
     if node.left.kind == node.right.kind == "vector":
-        return between_vectors(node, left, right)
+        return between_vectors(node, left, right, names_stay=names_stay)
     apply: Callable[[float, float], float]
     if compare := COMPARISONS.get(node.operator):
         if node.kind == "vector" and not node.as_bool:
@@ -32,21 +34,21 @@ def binary(scope: Scope, node: Binary) -> Closure:
         apply = ARITHMETIC[node.operator]
     if node.kind == "scalar":
         return lambda at: apply(left(at), right(at))
-    return _with_scalar(left, right, apply, scalar_first=node.left.kind == "scalar")
+    return _with_scalar(left, right, apply, scalar_first=node.left.kind == "scalar", drop=not names_stay)
 
 
 def _with_scalar(
-    left: Closure, right: Closure, apply: Callable[[float, float], float], *, scalar_first: bool
+    left: Closure, right: Closure, apply: Callable[[float, float], float], *, scalar_first: bool, drop: bool
 ) -> Closure:
     def before(at: float) -> Vector:
         scalar: float = left(at)
         vector: Vector = right(at)
-        return Vector(vector.labels, [apply(scalar, value) for value in vector.values], drop=True)
+        return Vector(vector.labels, [apply(scalar, value) for value in vector.values], drop)
 
     def after(at: float) -> Vector:
         vector: Vector = left(at)
         scalar: float = right(at)
-        return Vector(vector.labels, [apply(value, scalar) for value in vector.values], drop=True)
+        return Vector(vector.labels, [apply(value, scalar) for value in vector.values], drop)
 
     return before if scalar_first else after
 

@@ -9,6 +9,7 @@ from resilience.core.ports import SampleSource
 from resilience.promql.aggregation import aggregate
 from resilience.promql.binary import binary, negation
 from resilience.promql.functions import FUNCTIONS
+from resilience.promql.naming import Namer
 from resilience.promql.nodes import (
     Aggregate,
     Binary,
@@ -55,11 +56,19 @@ class Compiler:
     def compile(self, node: Node) -> Closure:
         """Make a closure of an expression."""
         if not self._shares or not isinstance(node, Call | Aggregate):
-            return self._compiled(node)
+            return self._named(node)
         closure = self._shared.get(node)
         if closure is None:
-            closure = self._shared[node] = self._remembering(self._compiled(node))
+            closure = self._shared[node] = self._remembering(self._named(node))
         return closure
+
+    def _named(self, node: Node) -> Closure:
+        evaluate = self._compiled(node)
+        if node.kind != "vector" or not self.scope.old:
+            return evaluate
+        # Prometheus 2.x drops names at once, where 3 can wait for the end.
+        drop_names = Namer()
+        return lambda at: drop_names(evaluate(at))
 
     def _remembering(self, evaluate: Closure) -> Closure:
         era, when, value = -1, 0.0, None

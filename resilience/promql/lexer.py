@@ -79,6 +79,10 @@ def tokens(text: str) -> list[Token]:
     """
     if len(text) > MAX_LENGTH:
         fail(f"the expression has {len(text)} characters, at most {MAX_LENGTH} are allowed", text, MAX_LENGTH)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        fail("half of a surrogate pair is no character", text, error.start)
     found: list[Token] = []
     position, brackets = 0, 0
     while position < len(text):

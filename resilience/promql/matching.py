@@ -18,10 +18,10 @@ __all__ = ["between_vectors", "set_operation"]
 class _Pairs:
     """The elements that belong together, and the labels of what comes of them; cached on the operands' label sets."""
 
-    def __init__(self, node: Binary) -> None:
+    def __init__(self, node: Binary, *, names_stay: bool) -> None:
         self._matching = node.matching
         self._group = grouping(node.matching.labels, keep=node.matching.on)
-        self._keeps_name = node.operator in COMPARISONS and not node.as_bool
+        self._keeps_name = names_stay or (node.operator in COMPARISONS and not node.as_bool)
         self._left: Sequence[Labels] | None = None
         self._right: Sequence[Labels] | None = None
         self.many: list[int] = []
@@ -83,9 +83,9 @@ class _Pairs:
             raise QueryError("multiple matches for labels: grouping labels must ensure unique matches")
 
 
-def between_vectors(node: Binary, left: Closure, right: Closure) -> Closure:
+def between_vectors(node: Binary, left: Closure, right: Closure, *, names_stay: bool) -> Closure:
     """Compile an arithmetic operator or a comparison between two vectors."""
-    pairs = _Pairs(node)
+    pairs = _Pairs(node, names_stay=names_stay)
     swapped = node.matching.many == "right"
     compare = COMPARISONS.get(node.operator)
     apply: Callable[[float, float], float] = compare or ARITHMETIC[node.operator]
@@ -108,7 +108,7 @@ def between_vectors(node: Binary, left: Closure, right: Closure) -> Closure:
             pairs.refuse_duplicates(range(len(results)))
             if compare is not None:
                 results = [float(result) for result in results]
-            return Vector(pairs.labels, results, drop=True)
+            return Vector(pairs.labels, results, drop=compare is not None)
         kept = [index for index, result in enumerate(results) if result]
         pairs.refuse_duplicates(kept)
         chosen = [pairs.many[index] for index in kept]

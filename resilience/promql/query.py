@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from resilience.core.ports import Labels, SampleSource
@@ -12,6 +11,7 @@ from resilience.errors import ConfigError, QueryError
 from resilience.promql.compiler import Compiler
 from resilience.promql.expression import Expression, parse
 from resilience.promql.labels import unnamed
+from resilience.promql.naming import Namer, unique
 from resilience.promql.scope import MAX_STEPS, Closure, Scope
 from resilience.promql.values import Matrix, Scalar, Series, String, Value, Vector, Window, drop_flags
 
@@ -28,7 +28,7 @@ class Query:
         self.expression = expression
         self._scope = scope
         self._closure = closure
-        self._named = _Namer()
+        self._named = Namer()
 
     def __call__(self, at: float) -> Value:
         """Evaluate at a time of the source.
@@ -59,12 +59,12 @@ class Query:
             number("end", end, low=start),
             number("step", step, above=0),
         )
-        count = math.floor(round((end - start) / step, 9)) + 1
-        if count > MAX_STEPS:
-            raise QueryError(f"the range has {count} steps, at most {MAX_STEPS} are allowed")
+        steps = round((end - start) / step, 9)
+        if steps >= MAX_STEPS:
+            raise QueryError(f"the range has {steps + 1:.0f} steps, at most {MAX_STEPS} are allowed")
         self._scope.begin(start, end)
         found: dict[Labels, tuple[list[float], list[float]]] = {}
-        for index in range(count):
+        for index in range(math.floor(steps) + 1):
             at = round(start + index * step, 6)
             result = self._closure(at)
             for labels, value in self._named(result) if isinstance(result, Vector) else [((), result)]:
@@ -81,32 +81,6 @@ class Query:
         return String(value) if isinstance(value, str) else _matrix(value)
 
 
-class _Namer:
-    """Drops the names that are to be dropped, at the very end."""
-
-    def __init__(self) -> None:
-        self._labels: Sequence[Labels] | None = None
-        self._result: Sequence[Labels] = ()
-
-    def __call__(self, vector: Vector) -> Vector:
-        if vector.drop is False:
-            return vector
-        if vector.drop is not True:
-            flags = drop_flags(vector.drop, len(vector))
-            labels = [unnamed(one) if flag else one for one, flag in zip(vector.labels, flags, strict=True)]
-            return Vector(_unique(labels), vector.values)
-        if vector.labels is not self._labels:
-            self._result = _unique([unnamed(one) for one in vector.labels])
-            self._labels = vector.labels
-        return Vector(self._result, vector.values)
-
-
-def _unique(labels: Sequence[Labels]) -> Sequence[Labels]:
-    if len(set(labels)) < len(labels):
-        raise QueryError("vector cannot contain metrics with the same labelset")
-    return labels
-
-
 def _matrix(window: Window) -> Matrix:
     flags = drop_flags(window.drop, len(window.labels))
     labels = [unnamed(one) if flag else one for one, flag in zip(window.labels, flags, strict=True)]
@@ -115,7 +89,7 @@ def _matrix(window: Window) -> Matrix:
         for one, samples in zip(labels, window.samples, strict=True)
         if samples.times
     ]
-    _unique([one.labels for one in series])
+    unique([one.labels for one in series])
     return Matrix(sorted(series))
 
 

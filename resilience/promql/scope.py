@@ -46,8 +46,9 @@ class Scope:
         compile_node: Callable[[Node], Closure],
     ) -> None:
         self.source = source
-        self.lookback = lookback
-        self.closed = semantics == 2  # noqa: PLR2004  the major version
+        self.old = semantics == 2  # noqa: PLR2004  the major version
+        # Prometheus 2.x still takes a sample that is just as old, and knows no time finer than a millisecond.
+        self.lookback = lookback + 0.0005 if self.old else lookback
         self.interval = interval
         self.compile = compile_node
         self.start = 0.0
@@ -98,4 +99,4 @@ class Scope:
     def left(self, end: float, window: float) -> float:
         """Where the window that ends at `end` begins; the source leaves out what is just there."""
         start = round(end - window, 6)
-        return math.nextafter(start, -math.inf) if self.closed else start
+        return math.nextafter(start, -math.inf) if self.old else start

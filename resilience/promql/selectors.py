@@ -23,8 +23,7 @@ def newest(scope: Scope, node: Selector) -> Callable[[float], Newest]:
 
     def look(at: float) -> Newest:
         moment = when(at)
-        lookback = moment - scope.left(moment, scope.lookback) if scope.closed else scope.lookback
-        indices, values, times = source.at(selection, moment, lookback)
+        indices, values, times = source.at(selection, moment, scope.lookback)
         scope.spend(len(indices))
         return selection.labels, indices, values, times
 
@@ -73,12 +72,11 @@ def subquery(scope: Scope, node: Subquery) -> Closure:
         last = round((end + epoch) * 1000)
         bound = last - round(length * 1000)
         first = math.ceil(bound / step) * step
-        if first == bound and not scope.closed:
+        if first == bound and not scope.old:
             first += step
-        steps = range(first, last + 1, step)
-        scope.spend_steps(len(steps))
+        scope.spend_steps(max(0, (last - first) // step + 1))
         found: dict[Labels, tuple[list[float], list[float], bool]] = {}
-        for moment in steps:
+        for moment in range(first, last + 1, step):
             time = moment / 1000 - epoch
             vector: Vector = inner(time)
             flags = drop_flags(vector.drop, len(vector))

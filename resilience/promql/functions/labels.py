@@ -11,6 +11,7 @@ from resilience.errors import QueryError
 from resilience.promql.functions.registry import general
 from resilience.promql.labels import NAME, with_label
 from resilience.promql.matchers import pattern
+from resilience.promql.naming import unique
 from resilience.promql.nodes import Call
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Drop, Vector, drop_flags
@@ -33,9 +34,7 @@ def _relabelled(vector: Vector, target: str, value: Callable[[dict[str, str], st
     for one in vector.labels:
         known = dict(one)
         labels.append(with_label(one, target, value(known, known.get(target, ""))))
-    if len(set(labels)) != len(labels):
-        raise QueryError("vector cannot contain metrics with the same labelset")
-    return Vector(labels, vector.values, vector.drop)
+    return Vector(unique(labels), vector.values, vector.drop)
 
 
 def _expand(template: str, match: Any) -> str:

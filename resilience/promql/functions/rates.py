@@ -55,7 +55,7 @@ def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Clo
         def scan(at: float) -> Vector:
             window: Window = ranged(at)
             indices, values = each_series(
-                window, lambda samples: _extrapolated(samples, window, counter=counter, old=scope.closed)
+                window, lambda samples: _extrapolated(samples, window, counter=counter, old=scope.old)
             )
             if per_second:
                 length = window.length
