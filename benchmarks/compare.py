@@ -3,7 +3,7 @@
     python benchmarks/compare.py --group closed [--json] [--rounds N]
 
 A group is a file `bench_<group>.py` beside this one that holds one or more `Group`s. Figures are nanoseconds over a
-bare `await f()`; judge by ratios, taken within each round, since the machine's speed drifts between them.
+bare `await f()`. Judge by the ratios, of the best rounds: whatever else the machine does can only make a round slower.
 """
 
 from __future__ import annotations
@@ -142,30 +142,23 @@ def figures(name: str, group: Group, kind: str, times: dict[str, list[float]]) -
     """Turn the times of all rounds into rows."""
     ground = times.pop("bare")
 
-    def over(row: str) -> list[float]:
-        return [spent - base for spent, base in zip(times[row], ground, strict=True)]
+    def best(row: str) -> float:
+        return min(times[row]) - min(ground)
 
     def label(row: str) -> str:
         return ", ".join(filter(None, (row, group.scene, kind)))
 
-    reference = over(group.reference) if group.reference in times else None
-    found = []
-    for row in times:
-        extra = over(row)
-        ratio = None
-        if reference is not None:
-            ratio = statistics.median(ours / theirs for ours, theirs in zip(extra, reference, strict=True))
-        found.append(
-            {
-                "group": name,
-                "name": label(row),
-                "best_ns": round(min(extra), 1),
-                "median_ns": round(statistics.median(extra), 1),
-                "ratio": None if ratio is None else round(ratio, 3),
-                "reference": label(group.reference),
-            }
-        )
-    return found
+    return [
+        {
+            "group": name,
+            "name": label(row),
+            "best_ns": round(best(row), 1),
+            "median_ns": round(statistics.median(rounds) - statistics.median(ground), 1),
+            "ratio": round(best(row) / best(group.reference), 3) if group.reference in times else None,
+            "reference": label(group.reference),
+        }
+        for row, rounds in times.items()
+    ]
 
 
 def run(name: str, group: Group, rounds: int) -> list[dict[str, Any]]:

@@ -49,7 +49,8 @@ WHEN, ORDER, TASK, FIRED, OUTER, OWNER, BEFORE = range(7)
 WIDTH = 0.125
 """Seconds in a bucket. A power of two: `when // WIDTH`, the bucket's number, is exact."""
 
-_SWEEP_AT = 128
+# Empty buckets are kept up to this many, 200 kB: deadlines of all lengths up to four minutes then find one there.
+_SWEEP_AT = 2048
 _ATTRIBUTE = "_resilience_deadlines"
 
 

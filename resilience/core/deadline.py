@@ -9,6 +9,7 @@ So a task that was started inside a block and outlives it is freed from the bloc
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from asyncio import CancelledError, current_task
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ from resilience.core.buckets import (
     OWNER,
     TASK,
     WHEN,
+    WIDTH,
     Deadlines,
     Entry,
     deadlines_here,
@@ -63,13 +65,12 @@ def current_deadline() -> float | None:
     Returns:
         the nearest deadline around the caller, those inherited from parent tasks included; None without one.
     """
-    nearest: float | None = None
+    nearest = math.inf
     entry = live(innermost.get())
     while entry is not None:
-        if nearest is None or entry[WHEN] < nearest:
-            nearest = entry[WHEN]
+        nearest = min(nearest, entry[WHEN])
         entry = live(entry[OUTER])
-    return nearest
+    return None if nearest == math.inf else nearest
 
 
 def remaining() -> float | None:
@@ -85,14 +86,12 @@ def remaining() -> float | None:
         >>> asyncio.run(main())
         True
     """
-    left: float | None = None
+    left = math.inf
     entry = live(innermost.get())
     while entry is not None:
-        seconds = entry[WHEN] - entry[OWNER].time()
-        if left is None or seconds < left:
-            left = seconds
+        left = min(left, entry[WHEN] - entry[OWNER].time())
         entry = live(entry[OUTER])
-    return None if left is None else max(0.0, left)
+    return None if left == math.inf else max(0.0, left)
 
 
 def capped(when: float, outer: Entry, deadlines: Deadlines) -> float:
@@ -182,12 +181,11 @@ class Timeout:
         TimeoutError: on exit, when the deadline cut the block short.
     """
 
-    __slots__ = ("_before", "_bucket", "_deadlines", "_entry", "_state", "_when")
+    __slots__ = ("_bucket", "_deadlines", "_entry", "_when")
 
     def __init__(self, when: float | None, deadlines: Deadlines | None = None) -> None:
         self._when = when
         self._deadlines = deadlines
-        self._state = "created"
         self._entry: Entry | None = None
 
     def when(self) -> float | None:
@@ -196,7 +194,7 @@ class Timeout:
 
     def expired(self) -> bool:
         """Whether the deadline has passed while the block ran."""
-        return self._present in ("expiring", "expired")
+        return self._entry is not None and bool(self._entry[FIRED])
 
     def reschedule(self, when: float | None) -> None:
         """Move the deadline, or lift it with None.
@@ -204,72 +202,77 @@ class Timeout:
         Raises:
             RuntimeError: the block was not entered, has ended, or is being cancelled already.
         """
-        state = self._present
-        if state != "active":
-            message = "Timeout has not been entered" if state == "created" else f"Timeout is {state} already"
-            raise RuntimeError(message)
-        if (entry := self._entry) is not None:
-            self._withdraw(entry)
+        entry = self._entry
+        if entry is None:
+            raise RuntimeError("Timeout has not been entered")
+        if (state := self._state()) != "active":
+            raise RuntimeError(f"Timeout is {state} already")
+        task = entry[TASK]
+        entry[TASK] = None
+        if self._bucket is not None:
+            del self._bucket[entry[ORDER]]
         self._when = when
-        self._enter(self._before)
+        self._arm(entry[OWNER], task, entry[BEFORE])
 
-    @property
-    def _present(self) -> str:
-        return "expiring" if self._state == "active" and self._entry and self._entry[FIRED] else self._state
+    def _state(self) -> str:
+        if (entry := self._entry) is None:
+            return "created"
+        if entry[TASK] is None:
+            return "expired" if entry[FIRED] else "finished"
+        return "expiring" if entry[FIRED] else "active"
 
-    def _enter(self, before: int | None = None) -> None:
+    def _arm(self, deadlines: Deadlines, task: asyncio.Task[object], before: int) -> None:
+        outer = innermost.get()
+        while outer is not None and outer[TASK] is None:
+            outer = outer[OUTER]
+        when = self._when
+        if when is None:
+            when = math.inf
+        elif outer is not None and outer[TASK] is not task:
+            when = capped(when, outer, deadlines)
+        order = deadlines.order()
+        self._entry = entry = [when, order, task, False, outer, deadlines, before]
+        innermost.set(entry)
+        self._bucket = bucket = deadlines.buckets.get(when // WIDTH)
+        if bucket is None:
+            self._bucket = deadlines.arm(entry)
+        else:
+            bucket[order] = entry
+
+    async def __aenter__(self) -> Self:
+        if self._entry is not None:
+            raise RuntimeError("Timeout has already been entered")
         deadlines = self._deadlines or here.deadlines
         task = current_task(deadlines.loop)
         if task is None:
             deadlines, task = deadlines_here()
-        self._before = before = task.cancelling() if before is None else before
-        when = self._when
-        if when is None:
-            self._entry = None
-            return
-        outer = innermost.get()
-        while outer is not None and outer[TASK] is None:
-            outer = outer[OUTER]
-        if outer is not None and outer[TASK] is not task:
-            when = capped(when, outer, deadlines)
-        self._entry = entry = [when, deadlines.order(), task, False, outer, deadlines, before]
-        innermost.set(entry)
-        self._bucket = deadlines.arm(entry)
-
-    def _withdraw(self, entry: Entry) -> None:
-        entry[TASK] = None
-        if entry[OUTER] is not None:
-            entry[OUTER] = live(entry[OUTER])
-        if self._bucket is not None and not entry[FIRED]:
-            del self._bucket[entry[ORDER]]
-
-    async def __aenter__(self) -> Self:
-        if self._state != "created":
-            raise RuntimeError("Timeout has already been entered")
-        self._enter()
-        self._state = "active"
+        self._arm(deadlines, task, task.cancelling())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._state = "finished"
-        if (entry := self._entry) is None:
+        entry = self._entry
+        if entry is None:
             return
         task = entry[TASK]
-        self._withdraw(entry)
+        entry[TASK] = None
+        if entry[OUTER] is not None:
+            entry[OUTER] = live(entry[OUTER])
         if entry[FIRED]:
-            self._state = "expired"
             if expired(entry, task, error):
                 raise self.error() from error
+        elif self._bucket is not None:
+            del self._bucket[entry[ORDER]]
 
     def error(self) -> TimeoutError:
         """Make what is raised when the deadline has cut the block short."""
         return TimeoutError()
 
     def __repr__(self) -> str:
-        when = f" when={self._when:.3f}" if self._state == "active" and self._when is not None else ""
-        return f"<Timeout [{self._present}]{when}>"
+        state = self._state()
+        when = f" when={self._when:.3f}" if state == "active" and self._when is not None else ""
+        return f"<Timeout [{state}]{when}>"
 
 
 def timeout(delay: float | None, *, clock: Clock = SYSTEM_CLOCK) -> Timeout:

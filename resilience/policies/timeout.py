@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from asyncio import current_task
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -75,6 +75,8 @@ class Timeout(WrappingPolicy):
         self.observing = is_observing(mode)
         self.deadlines = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
         """Where its deadlines wait when they are not on the running loop's clock."""
+        if self.observing:
+            self.execute = self._observe  # type: ignore[method-assign]  # of the same signature
 
     def __repr__(self) -> str:
         return f"Timeout({self.seconds:g}, name={self.name!r})"
@@ -103,8 +105,6 @@ class Timeout(WrappingPolicy):
         context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
     ) -> T:
         """Run `call`, for at most `seconds`."""
-        if self.observing:
-            return await self._observe(call)
         deadlines = self.deadlines or here.deadlines
         task = current_task(deadlines.loop)
         if task is None:
@@ -144,12 +144,21 @@ class Timeout(WrappingPolicy):
             del bucket[order]
         return result
 
-    async def _observe(self, call: Call[T]) -> T:
-        """Run `call` to its end, and report it at the moment at which it would have been cancelled."""
-        clock = self.clock
-        late = clock.call_at(clock.monotonic() + self.seconds, self._report)
-        try:
+    async def _observe(
+        self,
+        call: Call[T],
+        context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
+    ) -> T:
+        """Run `call` to its end, and report it if that is too late."""
+        with self._watched():
             return await call()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Report a block at the moment at which it would have been cancelled."""
+        late = self.clock.call_at(self.clock.monotonic() + self.seconds, self._report)
+        try:
+            yield
         finally:
             late.cancel()
 
@@ -163,11 +172,8 @@ class Timeout(WrappingPolicy):
     ) -> AsyncIterator[None]:
         """Limit a block: `async with policy.guard():`."""
         if self.observing:
-            late = self.clock.call_at(self.clock.monotonic() + self.seconds, self._report)
-            try:
+            with self._watched():
                 yield
-            finally:
-                late.cancel()
         else:
             deadlines = self.deadlines or deadlines_here()[0]
             async with _Block(self, deadlines):

@@ -425,11 +425,11 @@ class TestTheTimer:
 
     async def test_empty_buckets_do_not_pile_up(self, clock: ManualClock) -> None:
         shared = Deadlines.on_clock(clock)
-        for seconds in range(1, 2000):
+        for seconds in range(1, 20_000):
             async with deadline.Timeout(clock.monotonic() + seconds, shared):
                 pass
-        assert len(shared.buckets) < 200
-        await clock.advance(2000)
+        assert len(shared.buckets) < 2_100
+        clock.shift(20_000)
         assert not shared.buckets
 
     async def test_deadlines_of_one_bucket_expire_in_their_order(self, clock: ManualClock) -> None:
