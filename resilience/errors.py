@@ -90,7 +90,7 @@ class Rejected(ResilienceError):
     inbound: bool = False
 
     def __init__(self, message: str, *, policy: str = "", retry_after: float | None = None) -> None:
-        self.args = (message,)  # a chain of constructors would cost as much as all the rest of a refusal
+        super().__init__(message)
         self.policy = policy
         self.retry_after = retry_after
 
@@ -109,14 +109,13 @@ class CircuitOpen(Rejected):
     def __init__(
         self,
         message: str,
+        *,
         policy: str = "",
         retry_after: float | None = None,
         state: str = "open",
         last_failure: BaseException | None = None,
     ) -> None:
-        self.args = (message,)  # as in Rejected; and positional, since keywords cost a third more
-        self.policy = policy
-        self.retry_after = retry_after
+        super().__init__(message, policy=policy, retry_after=retry_after)
         self.state = state
         self.last_failure = last_failure
 

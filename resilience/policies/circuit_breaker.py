@@ -176,37 +176,41 @@ class CircuitBreaker(GuardPolicy[int]):
         Raises:
             CircuitOpen: it is open, or half open with every permit taken.
         """
-        token = self._passing
-        if token:
-            return token
-        if now >= self._until:
-            self._catch_up(now)
+        if self._passing:
+            return self._passing
+        if self._state is not OPEN or now >= self._until:
+            token = self._look(now)
+            if token is not None:
+                return token
         state = self._state
-        if state is HALF_OPEN:
-            token = self._take_permit(now)
-        elif state is DISABLED:
-            return _UNCOUNTED
-        else:
-            token = self._passing  # a listener may have closed it while it was told of a change
-        if token:
-            return token
-        self._rejected += 1
         retry_after = self._until - now if state is OPEN else None
+        self._rejected += 1
         if self.events:
             self.events.emit(CallRejected(self.name, self.kind, state, now, retry_after, self._observing))
         if self._observing:
             return _UNCOUNTED
-        raise CircuitOpen(self._refusal, self.name, retry_after, state, self._last_failure)
+        # Without its constructor, which would cost as much as all the rest of a refusal.
+        error = CircuitOpen.__new__(CircuitOpen, self._refusal)
+        error.policy = self.name
+        error.retry_after = retry_after
+        error.state = state
+        error.last_failure = self._last_failure
+        raise error
 
-    def _take_permit(self, now: float) -> int:
-        settings = self.settings
-        concurrency = settings.half_open_concurrency or self._permits
-        if self._admitted >= self._permits or self._probes >= concurrency:
-            return 0
-        self._admitted += 1
-        self._probes += 1
-        self._until = now + settings.half_open_max_wait
-        return self._generation
+    def _look(self, now: float) -> int | None:
+        """Admit a call where that is not clear at a glance; None: refuse it."""
+        self._catch_up(now)
+        if self._state is HALF_OPEN:
+            concurrency = self.settings.half_open_concurrency or self._permits
+            if self._admitted >= self._permits or self._probes >= concurrency:
+                return None
+            self._admitted += 1
+            self._probes += 1
+            self._until = now + self.settings.half_open_max_wait
+            return self._generation
+        if self._state is DISABLED:
+            return _UNCOUNTED
+        return self._passing or None  # a listener may have closed it while it was told of a change
 
     def leave(
         self, token: int, result: object, error: BaseException | None, started: float, now: float

@@ -203,7 +203,9 @@ class OutlierEjection(GuardPolicy[_Host]):
         if self.events:
             self.events.emit(CallRejected(self.name, self.kind, "ejected", now, wait, self._observing))
         if not self._observing:
-            raise CircuitOpen(f"{self.name!r} leaves host {host.name!r} out", self.name, wait)
+            raise CircuitOpen(
+                f"{self.name!r} leaves host {host.name!r} out", policy=self.name, retry_after=wait
+            )
 
     def leave(
         self, token: _Host, result: object, error: BaseException | None, started: float, now: float
