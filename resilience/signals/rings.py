@@ -89,10 +89,6 @@ class Rings:
             if ring.wants(at):
                 ring.put(at, row)
 
-    def coarsest(self) -> Ring:
-        """The ring that goes back furthest for every series."""
-        return self._rings[-1]
-
     def covering(self, when: float, *, long: bool) -> Ring:
         """The finest ring whose oldest row is not after `when`, else the one that goes back furthest."""
         for ring in self._rings:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from resilience.core.ports import Matcher, Samples
 from resilience.signals.rings import Edge
 from resilience.signals.selection import LiveSelection, Part, SelectionIndex
-from resilience.signals.series import is_stale
+from resilience.signals.series import Row, is_stale
 
 __all__ = ["LiveSource"]
 
@@ -149,34 +149,31 @@ def _part_increase(part: Part, start: float, end: float) -> tuple[Sequence[int],
 
 
 def _values(part: Part, edge: Edge) -> Sequence[float]:
-    """The values of all counters at an edge; zero before their birth."""
-    size = len(part.series)
-    long = edge.long
-    if edge.before is None:
-        count, known = 0, []
-    else:
-        count = part.older(edge.before_at, long=long)
-        values = part.read(edge.before, count, long=long)
-        if edge.after is not edge.before:
-            share = (edge.at - edge.before_at) / (edge.after_at - edge.before_at)
-            after = part.read(edge.after, count, long=long)
-            known = [old + (new - old) * share for old, new in zip(values, after, strict=True)]
-            if count == size:
-                return known
-        elif count == size:
-            return values
-        else:
-            known = list(values)
-    times, origins, _ = part.origins(long=long)
+    """The values of all counters at an edge; before their birth what they count from."""
+    count = 0 if edge.before is None else part.older(edge.before_at, long=edge.long)
+    known = _between(part, edge, edge.before, count) if edge.before is not None else ()
+    return known if count == len(part.series) else [*known, *_beginning(part, edge, count)]
+
+
+def _between(part: Part, edge: Edge, before: Row, count: int) -> Sequence[float]:
+    """The first `count` series, which are in both rows."""
+    values = part.read(before, count, long=edge.long)
+    if edge.after is before:
+        return values
+    share = (edge.at - edge.before_at) / (edge.after_at - edge.before_at)
+    after = part.read(edge.after, count, long=edge.long)
+    return [old + (new - old) * share for old, new in zip(values, after, strict=True)]
+
+
+def _beginning(part: Part, edge: Edge, count: int) -> Sequence[float]:
+    """The series from `count` on, which began after the row before the edge: they grow from their origin."""
+    times, origins, _ = part.origins(long=edge.long)
+    found = list(origins[count:])
     if min(times[count:]) >= edge.at:
-        known.extend(origins[count:])
-        return known
-    for place in range(count, size):
-        since, origin = times[place], origins[place]
-        if since >= edge.at or since >= edge.after_at:
-            known.append(origin)
-        else:
-            series = part.series[place]
-            new = edge.after[series.position] if long else series.value(edge.after)
-            known.append(origin + (new - origin) * (edge.at - since) / (edge.after_at - since))
-    return known
+        return found
+    for place, series in enumerate(part.series[count:]):
+        since, origin = times[count + place], found[place]
+        if since < edge.at and since < edge.after_at:
+            new = edge.after[series.position] if edge.long else series.value(edge.after)
+            found[place] = origin + (new - origin) * (edge.at - since) / (edge.after_at - since)
+    return found

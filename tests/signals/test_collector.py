@@ -64,6 +64,28 @@ def test_only_the_window_counts() -> None:
         assert merged.mean == pytest.approx(7200 - window / 2, abs=2)
 
 
+def test_label_sets_that_were_dropped_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resilience.signals.collector._PRUNE_FROM", 10)
+    signals = Signals(ManualClock())
+    collector = MetricsCollector(signals)
+    for number in range(500):
+        collector.observe("d_seconds", 1.0, id=str(number))
+        histogram = signals.find("d_seconds")
+        assert histogram is not None
+        histogram.remove(str(number))
+    assert len(collector._extremes) <= 20
+
+
+def test_extremes_leave_the_window_with_their_step() -> None:
+    clock = ManualClock()
+    collector = MetricsCollector(Signals(clock))
+    collector.observe("d_seconds", 100.0)
+    clock.shift(20)
+    collector.observe("d_seconds", 1.0)
+    assert collector.aggregate("d_seconds", window=60).merged.max == 100.0
+    assert collector._extremes.popitem()[1].since(clock.monotonic() - 10) == (1.0, 1.0)
+
+
 def test_nothing_is_nan_and_not_zero() -> None:
     signals = Signals(ManualClock())
     signals.histogram("d_seconds", labels=("a",))

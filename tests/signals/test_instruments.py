@@ -249,6 +249,27 @@ def test_a_series_that_was_dropped_comes_back_from_zero_even_through_an_old_hand
     assert counter.bind("a") is old
 
 
+def test_every_kind_of_handle_outlives_its_series() -> None:
+    signals = Signals(ManualClock())
+    level = signals.gauge("level", labels=("kind",))
+    raised, lowered = level.bind("a"), level.bind("b")
+    histogram = signals.histogram("d_seconds", labels=("kind",))
+    timed = histogram.bind("a")
+    timed.observe(1.0)
+    for instrument in (level, histogram):
+        for kind in "ab":
+            instrument.remove(kind)
+            instrument.remove(kind)
+    assert raised.current == 0.0
+    raised.set(5)
+    raised.dec(2)
+    lowered.dec()
+    timed.observe(2.0)
+    figures = shown(signals)
+    assert figures["level"] == {"kind=a": 3.0, "kind=b": -1.0}
+    assert figures["d_seconds_sum"] == {"kind=a": 2.0}
+
+
 def test_a_handle_whose_series_was_made_anew_by_somebody_else_follows_it() -> None:
     signals = Signals(ManualClock())
     counter = signals.counter("events_total", labels=("kind",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from resilience.core.clock import ManualClock
 from resilience.core.ports import Matcher
 from resilience.core.ports import Recorder as RecorderProtocol
 from resilience.core.verdict import Verdict
-from resilience.errors import CircuitOpen, ConfigError
+from resilience.errors import CircuitOpen, ConfigError, MissingExtra
 from resilience.signals import Signals, SliRecorder
 from resilience.signals.process import ProcessFigures, memory_limit
 from resilience.signals.prometheus import RegistrySampler
@@ -183,6 +184,19 @@ def test_the_tightest_limit_of_the_control_groups_counts(
         file.write_text(text)
     assert memory_limit(tmp_path / "cgroup", own) == expected
     assert memory_limit(tmp_path, tmp_path / "missing") is None
+
+
+def test_a_registry_that_is_not_given_is_the_global_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    signals = Signals(clock)
+    RegistrySampler(signals, interval=10)
+    for _ in range(3):
+        advance(signals, clock)
+    selection = signals.source.select([Matcher("__name__", "=", "python_info")])
+    assert list(signals.source.samples(selection, 0, clock.monotonic())[0].values) == [1.0]
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(MissingExtra, match="asyncio-resilience\\[prometheus\\]"):
+        RegistrySampler(signals)
 
 
 def test_another_registry_is_read_without_what_it_counted_before() -> None:
