@@ -8,6 +8,7 @@ from collections.abc import Callable
 from compare import Batch, Function, Group, decorated
 
 from resilience.policies.backoff import Constant
+from resilience.policies.budget import RatioBudget, TokenBudget
 from resilience.policies.retry import Retry
 
 group = Group(reference="nopanic")
@@ -55,6 +56,26 @@ def hyx() -> Batch:
     from hyx.retry import retry
 
     return decorated(retry(attempts=3))
+
+
+budgeted = Group(reference="nopanic", scene="with a shared budget")
+
+
+@budgeted.row("Retry, TokenBudget")
+def product_tokens() -> Batch:
+    return decorated(Retry(3, budget=TokenBudget()))
+
+
+@budgeted.row("Retry, RatioBudget")
+def product_ratio() -> Batch:
+    return decorated(Retry(3, budget=RatioBudget()))
+
+
+@budgeted.row("nopanic")
+def nopanic_budgeted() -> Batch:
+    import nopanic as peer
+
+    return decorated(peer.retry(3, budget=peer.RetryBudget()))
 
 
 repeated = Group(

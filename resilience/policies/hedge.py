@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import math
 from collections.abc import Callable, Collection
@@ -60,7 +61,7 @@ class HedgeStatistics:
     refused: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HedgeSettings:
     """The options of a `Hedge`, valid as a whole; described there."""
 
@@ -84,7 +85,7 @@ class HedgeSettings:
             raise ConfigError(f"budget must be a TokenBudget or another retry budget, got {self.budget!r}")
         is_observing(self.mode)
 
-    @property
+    @functools.cached_property
     def classifier(self) -> Classifier:
         """Judges one attempt: a failure makes room for the next; anything that is not meant decides the call."""
         return Classifier(on=self.on, failed_result=self.on_result)

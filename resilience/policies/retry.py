@@ -209,20 +209,27 @@ class Retry(WrappingPolicy):
 
     def _decorated(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         refuse_sync(function, f"{type(self).__name__} {self.name!r}")
-        execute, monotonic = self.execute, self.clock.monotonic
+        monotonic = self.clock.monotonic
 
-        # `execute` once more, as far as the first attempt: a coroutine and a partial less are half the cost.
+        # `execute` once more, on the function itself: a coroutine and a partial less are half the cost.
         @functools.wraps(function)
         async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
-            if self.judges_results:
-                return await execute(functools.partial(function, *args, **kwargs))
+            judged = self.judges_results
+            if judged and self.budget is not None:
+                self.budget.begin()
             started = monotonic()
             try:
-                return await function(*args, **kwargs)
+                result = await function(*args, **kwargs)
             except BaseException as error:
                 delay = self.again(1, 0.0, None, error, monotonic() - started, None)
                 if delay is None:
                     raise
+            else:
+                if not judged:
+                    return result
+                delay = self.again(1, 0.0, result, None, monotonic() - started, None)
+                if delay is None:
+                    return result
             return await self._repeat(functools.partial(function, *args, **kwargs), None, started, delay)
 
         return retried

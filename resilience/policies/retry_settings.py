@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class RetryStatistics:
     stopped: dict[StopReason, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RetrySettings:
     """The options of a `Retry`, valid as a whole; and the decisions that follow from them alone; described there."""
 
@@ -109,6 +110,11 @@ class RetrySettings:
         flag("retry_rejections", self.retry_rejections)
         is_observing(self.mode)
 
+    @functools.cached_property
+    def meant(self) -> Callable[[BaseException], bool]:
+        """Whether an exception is among those of `on`."""
+        return matcher("on", self.on)
+
     def failed(self, result: object, error: BaseException | None) -> bool:
         """Whether an attempt failed in a way that is retried."""
         try:
@@ -119,7 +125,7 @@ class RetrySettings:
                 return False
             if isinstance(error, Rejected) and not self.retry_rejections:
                 return False
-            return bool(matcher("on", self.on)(error))
+            return bool(self.meant(error))
         except Exception as fault:  # noqa: BLE001  a user's predicate never hides the call's own outcome
             log(__name__).error("retry_predicate_failed", error=repr(fault), exc_info=fault)
             return False
