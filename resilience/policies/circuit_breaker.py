@@ -154,9 +154,8 @@ class CircuitBreaker(GuardPolicy[int]):
             )
         )
         self._counts = self._window.start()
-        self._passing = (
-            self._generation
-        )  # the token of calls that need no look; _UNCOUNTED when each needs one
+        # The token of calls that need no look; _UNCOUNTED when each needs one.
+        self._passing = self._generation
 
     def _apply(self, settings: BreakerSettings) -> None:
         self.settings = settings
@@ -313,9 +312,8 @@ class CircuitBreaker(GuardPolicy[int]):
             self._wait = self._next_wait()
             self._until = now + self._wait * (1 + self.settings.open_jitter * (2 * self._random() - 1))
         elif state is HALF_OPEN:
-            self._permits = (
-                self.settings.half_open_permits
-            )  # for this time: a new figure would unhinge the verdict
+            # Kept for as long as it is half open: a new figure would unhinge the verdict.
+            self._permits = self.settings.half_open_permits
             self._counts = CountWindow(self._permits).start()
             self._consecutive = 0
         elif state is not FORCED_OPEN:
@@ -383,7 +381,7 @@ class CircuitBreaker(GuardPolicy[int]):
         """Let every call through, count nothing, tell nothing more, until told otherwise."""
         self._set(DISABLED)
 
-    def watch(self) -> None:
+    def metrics_only(self) -> None:
         """Let every call through, count, and tell once when it would have opened: `metrics_only`."""
         self._set(METRICS_ONLY)
 
@@ -396,8 +394,10 @@ class CircuitBreaker(GuardPolicy[int]):
         self._start_over()
 
     def _set(self, state: BreakerState) -> None:
+        now = self.clock.monotonic()
+        self._catch_up(now)
         if self._state is not state:
-            self._go(state, "manual", self.clock.monotonic())
+            self._go(state, "manual", now)
 
     def reconfigure(self, **options: Any) -> None:
         """Change options while it works: its state and the calls in flight stay, and so do its counts unless the window changes.

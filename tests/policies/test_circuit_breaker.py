@@ -404,6 +404,14 @@ def test_isolated_it_refuses_however_long_it_takes(clock: ManualClock) -> None:
     succeed(breaker)
 
 
+def test_opened_by_hand_after_its_wait_it_waits_again(clock: ManualClock) -> None:
+    breaker = make(clock, open_duration=30.0)
+    breaker.open()
+    clock.shift(31.0)
+    breaker.open()
+    assert breaker.statistics().retry_after == 30.0
+
+
 def test_disabled_it_neither_counts_nor_tells(clock: ManualClock) -> None:
     breaker = make(clock, consecutive_failures=1)
     breaker.disable()
@@ -415,7 +423,7 @@ def test_disabled_it_neither_counts_nor_tells(clock: ManualClock) -> None:
 
 def test_metrics_only_counts_refuses_nothing_and_tells_once(clock: ManualClock) -> None:
     breaker = make(clock)
-    breaker.watch()
+    breaker.metrics_only()
     events = heard(breaker)
     fail(breaker, 20)
     assert events == [ThresholdReached("b", clock.monotonic(), "failure_rate", 1.0, 0.0)]
