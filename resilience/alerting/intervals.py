@@ -13,7 +13,8 @@ from resilience.errors import ConfigError
 
 __all__ = ["TimeInterval", "TimeIntervals", "time_intervals_from_config"]
 
-_WEEKDAYS = {name.lower(): day for day, name in enumerate(calendar.day_name)}
+# Alertmanager's week begins on Sunday.
+_WEEKDAYS = {name.lower(): (day + 1) % 7 for day, name in enumerate(calendar.day_name)}
 _MONTHS = {name.lower(): month for month, name in enumerate(calendar.month_name) if name}
 _OPTIONS = ("times", "weekdays", "days_of_month", "months", "years", "location")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
@@ -62,8 +63,8 @@ def _range(option: str, value: object, names: Mapping[str, int], low: int, high:
         except ValueError:
             raise _refuse(option, allowed, value) from None
     start, end = (ends * 2)[:2]
-    # Two negative days of the month count from its end: the order holds there too.
-    ordered = start <= end or (start > 0) != (end > 0)
+    # Days counted from the month's end are negative: 1:-1 is the whole month, -1:1 is nothing.
+    ordered = start <= end if (start < 0) == (end < 0) else start > 0
     if len(ends) > 2 or not (low <= start <= high and low <= end <= high and ordered):  # noqa: PLR2004  two ends
         raise _refuse(option, allowed, value)
     return start, end
@@ -75,7 +76,7 @@ class TimeInterval:
 
     Args:
         times: minutes of the day, start included, end not.
-        weekdays: 0 Monday to 6 Sunday, both ends included.
+        weekdays: 0 Sunday to 6 Saturday, both ends included.
         days_of_month: 1..31, or -31..-1 from the month's end; both ends included, cut at the month's length.
         months: 1..12, both ends included.
         years: both ends included.
@@ -144,7 +145,7 @@ class TimeInterval:
                 not self.days_of_month
                 or any(day(low) <= at.day <= day(high) for low, high in self.days_of_month)
             )
-            and _within(self.weekdays, at.weekday())
+            and _within(self.weekdays, at.isoweekday() % 7)
             and _within(self.months, at.month)
             and _within(self.years, at.year)
         )

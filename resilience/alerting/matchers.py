@@ -14,8 +14,10 @@ __all__ = ["Matchers"]
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-# An unquoted value ends at a comma or a closing brace, as in Alertmanager's classic matchers.
-_ONE = re.compile(rf"\s*(?P<name>{_NAME})\s*(?P<op>=~|!~|!=|=)\s*(?P<value>{_QUOTED}|[^\s,{{}}\"]*)\s*")
+# An unquoted value ends at a comma or a brace; one that begins like an operator is a slip (`a==b`).
+_ONE = re.compile(
+    rf"\s*(?P<name>{_NAME})\s*(?P<op>=~|!~|!=|=)\s*(?P<value>{_QUOTED}|(?![=~])[^\s,{{}}\"]*)\s*"
+)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 
 
