@@ -2,7 +2,7 @@
 
 from resilience.signals.collector import AggregatedMetrics, MetricsCollector, PerformanceMetrics
 from resilience.signals.instruments import DEFAULT_BUCKETS, OVERFLOW, Counter, Gauge, Histogram, Info
-from resilience.signals.registry import Family, Registry
+from resilience.signals.registry import Family, InstrumentRegistry
 from resilience.signals.retention import Resolution, Retention
 from resilience.signals.signals import Signals
 from resilience.signals.sli import SliRecorder
@@ -20,7 +20,7 @@ __all__ = [
     "LiveSource",
     "MetricsCollector",
     "PerformanceMetrics",
-    "Registry",
+    "InstrumentRegistry",
     "Resolution",
     "Retention",
     "Signals",

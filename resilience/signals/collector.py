@@ -12,7 +12,7 @@ from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.signals.extremes import Extremes
 from resilience.signals.instruments import Histogram, HistogramSeries
-from resilience.signals.registry import Registry
+from resilience.signals.registry import InstrumentRegistry
 
 __all__ = ["FINE_BUCKETS", "AggregatedMetrics", "MetricsCollector", "PerformanceMetrics"]
 
@@ -78,7 +78,7 @@ class MetricsCollector:
         buckets: upper bounds of the histograms that it declares; default ten to the decade from 0.001 to 8000.
 
     Example:
-        >>> collector = MetricsCollector(Registry())
+        >>> collector = MetricsCollector(InstrumentRegistry())
         >>> for value in (0.2, 0.3, 0.4):
         ...     collector.observe("ttfa_seconds", value, model="small")
         >>> merged = collector.aggregate("ttfa_seconds", window=300).merged
@@ -86,7 +86,7 @@ class MetricsCollector:
         (3, 0.3, 0.2, 0.4)
     """
 
-    def __init__(self, signals: Registry, *, buckets: Sequence[float] = FINE_BUCKETS) -> None:
+    def __init__(self, signals: InstrumentRegistry, *, buckets: Sequence[float] = FINE_BUCKETS) -> None:
         self._signals = signals
         self._buckets = tuple(buckets)
         self._extremes: dict[HistogramSeries, Extremes] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resilience.core.clock import Instant
 from resilience.core.validate import number
-from resilience.signals.registry import Registry
+from resilience.signals.registry import InstrumentRegistry
 
 __all__ = ["ProcessFigures", "memory_limit"]
 
@@ -71,14 +71,14 @@ class ProcessFigures:
     Example:
         >>> from resilience.core.clock import ManualClock
         >>> clock = ManualClock()
-        >>> signals = Registry(clock)
+        >>> signals = InstrumentRegistry(clock)
         >>> figures = ProcessFigures(signals)
         >>> signals.tick(clock.now())
         >>> signals.gauge("process_resident_memory_bytes").bind().current > 0
         True
     """
 
-    def __init__(self, signals: Registry, *, interval: float = 5.0) -> None:
+    def __init__(self, signals: InstrumentRegistry, *, interval: float = 5.0) -> None:
         import psutil  # noqa: PLC0415  15 ms that `import resilience` need not take
 
         self._interval = number("interval", interval, above=0)

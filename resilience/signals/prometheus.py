@@ -8,7 +8,7 @@ from resilience.core.clock import Instant
 from resilience.core.ports import Labels
 from resilience.core.validate import number
 from resilience.errors import MissingExtra
-from resilience.signals.registry import Registry
+from resilience.signals.registry import InstrumentRegistry
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -42,7 +42,7 @@ class RegistrySampler:
         >>> from resilience.core.ports import Matcher
         >>> registry, clock = CollectorRegistry(), ManualClock()
         >>> Gauge("queue_depth", "Jobs waiting.", registry=registry).set(3)
-        >>> signals = Registry(clock)
+        >>> signals = InstrumentRegistry(clock)
         >>> sampler = RegistrySampler(signals, registry)
         >>> clock.shift(1); signals.tick(clock.now())
         >>> depth = signals.source.select([Matcher("__name__", "=", "queue_depth")])
@@ -51,7 +51,7 @@ class RegistrySampler:
     """
 
     def __init__(
-        self, signals: Registry, registry: Collector | None = None, *, interval: float = 5.0
+        self, signals: InstrumentRegistry, registry: Collector | None = None, *, interval: float = 5.0
     ) -> None:
         if registry is None:
             try:

@@ -35,7 +35,7 @@ from resilience.signals.source import LiveSource
 from resilience.signals.table import Table
 from resilience.signals.written import WrittenSeries
 
-__all__ = ["Family", "Registry"]
+__all__ = ["Family", "InstrumentRegistry"]
 
 C = TypeVar("C", bound=Cell)
 N = TypeVar("N", bound=Instrument[Any])
@@ -54,7 +54,7 @@ class Family(NamedTuple):
     samples: Sequence[tuple[str, Labels, float]]
 
 
-class Registry:
+class InstrumentRegistry:
     """Instruments over sliding windows.
 
     Args:
@@ -71,7 +71,7 @@ class Registry:
     Example:
         >>> from resilience.core.clock import ManualClock
         >>> clock = ManualClock()
-        >>> signals = Registry(clock)
+        >>> signals = InstrumentRegistry(clock)
         >>> orders = signals.counter("orders_total", "Orders taken.", labels=("kind",))
         >>> orders.bind("book").inc(3)
         >>> clock.shift(1); signals.tick(clock.now())

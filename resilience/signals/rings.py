@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from resilience.signals.retention import Retention
 from resilience.signals.series import Row
@@ -46,8 +46,7 @@ class Ring:
             del self.rows[:excess]
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """Where a moment lies: between row `before` and row `after`.
 
     Args:

@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError, Rejected
-from resilience.signals.registry import Registry
+from resilience.signals.registry import InstrumentRegistry
 from resilience.signals.sli import SliRecorder
 
 __all__ = ["Signals"]
 
 
-class Signals(Registry):
+class Signals(InstrumentRegistry):
     """Instruments over sliding windows, and what services record with them.
 
-    Args and errors are those of `Registry`.
+    Args and errors are those of `InstrumentRegistry`.
 
     Example:
         >>> signals = Signals()

@@ -9,7 +9,7 @@ from resilience.core.ports import Recorder
 from resilience.core.validate import text
 from resilience.core.verdict import Verdict
 from resilience.signals.instruments import OVERFLOW, CounterSeries
-from resilience.signals.registry import Registry
+from resilience.signals.registry import InstrumentRegistry
 
 __all__ = ["CIRCUIT_STATES", "SliRecorder"]
 
@@ -41,11 +41,11 @@ class SliRecorder:
         ConfigError: `service` is empty.
 
     Example:
-        >>> sli = SliRecorder(Registry(), service="shop")
+        >>> sli = SliRecorder(InstrumentRegistry(), service="shop")
         >>> sli.request("GET", "/orders/{id}", "200", Verdict.SUCCESS, 0.012)
     """
 
-    def __init__(self, signals: Registry, service: str) -> None:
+    def __init__(self, signals: InstrumentRegistry, service: str) -> None:
         self.service = text("service", service)
         self._columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
         self._values = signals.values
