@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Awaitable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 import aiohttp
 from aiohttp import payload
-from aiohttp.typedefs import StrOrURL
+from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.typedefs import LooseHeaders, StrOrURL
 from multidict import CIMultiDict
 from yarl import URL
 
 from resilience.errors import ConfigError
 from resilience.http.calls import HttpCalls
-from resilience.http.preset import for_http
+from resilience.http.context import travelling_headers
+from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import host_key, idempotent, replayable
+from resilience.policies.circuit_breaker import CircuitBreaker
+from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
     from resilience.reliability import Reliability
 
-__all__ = ["GuardedResponse", "ResilientSession"]
+__all__ = ["GuardedResponse", "ResilientMiddleware", "ResilientSession"]
 
 
 class GuardedResponse:
@@ -88,18 +93,10 @@ class ResilientSession:
                 f"options of a session must be given where it is made, got {', '.join(options)} and a session"
             )
             raise ConfigError(message)
-        recipe = for_http(preset, transient=(aiohttp.ClientError, TimeoutError))
         self._session = session
         self._options = options
         self._own = session is None
-        self._calls: HttpCalls[aiohttp.ClientResponse] = HttpCalls(
-            lambda host: rel.pipeline(f"{name} {host}", recipe),
-            status=_status,
-            release=_release,
-            clock=rel.clock,
-            name=name,
-            record=rel.sli.client,
-        )
+        self._calls = _calls(rel, preset, name)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -171,19 +168,26 @@ class ResilientSession:
             options["data"] = data = data()
         if file := _rewindable(data):
             options["data"] = file
+        given = options.get("headers")
+        host = _host(session, url)
+        inherited = options.get("middlewares", session._middlewares)  # noqa: SLF001  what it would use without ours
+        options["middlewares"] = (*(inherited or ()), functools.partial(self._hop, host))
 
         async def attempt() -> aiohttp.ClientResponse:
             if file is not None:
                 file.rewind()
+            if travelling := travelling_headers():
+                headers = CIMultiDict(given or ())
+                headers.update(travelling)
+                options["headers"] = headers
             return await session.request(method, url, **options)
 
-        headers = CIMultiDict(session.headers)
-        headers.update(options.get("headers") or {})
         response = await self._calls.send(
             attempt,
             method=method,
-            host=_host(session, url),
-            repeatable=idempotent(method, headers) and (file is not None or _replayable(data)),
+            host=host,
+            repeatable=(idempotent(method) or _has_key(given) or _has_key(session.headers))
+            and (file is not None or _replayable(data)),
         )
         if callable(raise_for_status):
             await raise_for_status(response)
@@ -191,14 +195,93 @@ class ResilientSession:
             response.raise_for_status()
         return response
 
+    async def _hop(
+        self, host: str, request: aiohttp.ClientRequest, handler: ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send one hop of a chain of redirects; one to another host is that host's breaker's business."""
+        other = host_key(request.url.scheme, request.url.raw_host or "", request.url.port)
+        if other == host:
+            return await handler(request)
+        call = functools.partial(handler, request)
+        try:
+            for policy in self._calls.of(other):
+                if isinstance(policy, CircuitBreaker):
+                    return await policy.execute(call)
+            return await call()
+        except Exception as error:
+            error.add_note(_ELSEWHERE)
+            raise
+
+
+class ResilientMiddleware:
+    """The same for a session of your own: `aiohttp.ClientSession(middlewares=[ResilientMiddleware(rel)])`.
+
+    aiohttp runs it for every hop of a chain of redirects, so each hop has its host's policies, its retries included.
+
+    Args:
+        rel: what names and records the policies.
+        preset: the policies of one host.
+        name: the client's label; sessions of one name share their policies.
+    """
+
+    def __init__(self, rel: Reliability, *, preset: Preset = API_CALLS, name: str = "http") -> None:
+        self._calls = _calls(rel, preset, name)
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send one request."""
+
+        async def attempt() -> aiohttp.ClientResponse:
+            if travelling := travelling_headers():
+                request.headers.update(travelling)
+            return await handler(request)
+
+        return await self._calls.send(
+            attempt,
+            method=request.method,
+            host=host_key(request.url.scheme, request.url.raw_host or "", request.url.port),
+            repeatable=idempotent(request.method, request.headers) and _replayable(request.body),
+        )
+
+
+# Notes on an error that a host further down a chain of redirects has caused.
+_ELSEWHERE: Final = "raised by a redirect to another host"
+
+
+def _calls(rel: Reliability, preset: Preset, name: str) -> HttpCalls[aiohttp.ClientResponse, Pipeline]:
+    recipe = for_http(
+        preset,
+        status=_status,
+        transient=(aiohttp.ClientError, TimeoutError),
+        own_status=_first_status,
+        ignore=lambda error: _ELSEWHERE in getattr(error, "__notes__", ()),
+    )
+    return HttpCalls(
+        HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
+        status=_status,
+        release=_release,
+        clock=rel.clock,
+        name=name,
+        record=rel.sli.client,
+    )
+
 
 def _status(response: aiohttp.ClientResponse) -> int:
     return response.status
 
 
-def _release(response: aiohttp.ClientResponse) -> None:
+def _first_status(response: aiohttp.ClientResponse) -> int:
+    return response.history[0].status if response.history else response.status
+
+
+async def _release(response: aiohttp.ClientResponse) -> None:
     # Not read to its end, the connection is closed rather than kept: a pool of one goes on at once.
     response.close() if not response.content.at_eof() else response.release()
+
+
+def _has_key(headers: LooseHeaders | None) -> bool:
+    return headers is not None and "Idempotency-Key" in CIMultiDict(headers)
 
 
 def _host(session: aiohttp.ClientSession, url: StrOrURL) -> str:

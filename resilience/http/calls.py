@@ -27,6 +27,9 @@ class Guarding(Protocol):
         """Run `call` and return what it returns."""
 
 
+G = TypeVar("G", bound=Guarding)
+
+
 class ClientRecorder(Protocol):
     """Where attempts are counted; `SliRecorder.client` is one. No answer is an empty code."""
 
@@ -36,7 +39,7 @@ class ClientRecorder(Protocol):
         """Count one attempt."""
 
 
-class HttpCalls(Generic[R]):
+class HttpCalls(Generic[R, G]):
     """Makes guarded calls for one client library.
 
     Args:
@@ -54,10 +57,10 @@ class HttpCalls(Generic[R]):
 
     def __init__(
         self,
-        guard: Callable[[str], Guarding],
+        guard: Callable[[str], G],
         *,
         status: Callable[[R], int],
-        release: Callable[[R], None],
+        release: Callable[[R], Awaitable[None]],
         clock: Clock,
         name: str = "http",
         record: ClientRecorder | None = None,
@@ -70,12 +73,12 @@ class HttpCalls(Generic[R]):
         self._name = name
         self._record = record
         self._limit = integer("hosts", hosts)
-        self._hosts: OrderedDict[str, Guarding] = OrderedDict()
+        self._hosts: OrderedDict[str, G] = OrderedDict()
 
     async def send(
         self, attempt: Callable[[], Awaitable[R]], *, method: str, host: str, repeatable: bool
     ) -> R:
-        """Make one call.
+        """Make one call; what is left of the caller's time is for all its attempts.
 
         Args:
             attempt: sends the request once and returns the response, its body unread.
@@ -102,7 +105,7 @@ class HttpCalls(Generic[R]):
             for earlier in open_[:]:
                 if verdict_of_status(status(earlier)) is not Verdict.SUCCESS:
                     open_.remove(earlier)
-                    self._release(earlier)
+                    await self._release(earlier)
             started = monotonic()
             code, verdict = "", Verdict.FAILURE
             try:
@@ -122,14 +125,15 @@ class HttpCalls(Generic[R]):
 
         kept = None
         try:
-            kept = await self._of(host).execute(once, CallContext(key=host, idempotent=repeatable))
+            kept = await self.of(host).execute(once, CallContext(key=host, idempotent=repeatable))
             return kept
         finally:
             for response in open_:
                 if response is not kept:
-                    self._release(response)
+                    await self._release(response)
 
-    def _of(self, host: str) -> Guarding:
+    def of(self, host: str) -> G:
+        """Return what guards the calls to a host."""
         hosts = self._hosts
         guard = hosts.get(host)
         if guard is None:

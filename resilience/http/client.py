@@ -98,7 +98,7 @@ class GuardedClient:
         self._max_body = integer("max_body", max_body, low=0)
         self._headers = dict(headers or {})
         self._clock = clock
-        self._calls: HttpCalls[Response] = HttpCalls(
+        self._calls: HttpCalls[Response, Pipeline] = HttpCalls(
             self._guard, status=attrgetter("status"), release=_nothing_held, clock=clock
         )
         self._session: aiohttp.ClientSession | None = None
@@ -212,7 +212,7 @@ class GuardedClient:
         await self.close()
 
 
-def _nothing_held(response: Response) -> None:
+async def _nothing_held(response: Response) -> None:
     """A response that was read whole holds no connection."""
 
 

@@ -37,7 +37,8 @@ criticality: ContextVar[int | None] = ContextVar("resilience_criticality", defau
 
 # gRPC over HTTP/2, "Timeout": at most eight digits and a unit.
 _BUDGET: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
-_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+# In nanoseconds, so that 950 ms is 0.95 and not the next float above.
+_UNITS: Final = {"H": 3600 * 10**9, "M": 60 * 10**9, "S": 10**9, "m": 10**6, "u": 10**3, "n": 1}
 
 
 def parse_budget(value: str) -> float | None:
@@ -54,7 +55,7 @@ def parse_budget(value: str) -> float | None:
         (1.5, 2.0, None, None)
     """
     match = _BUDGET.fullmatch(value)
-    return int(match[1]) * _UNITS[match[2]] if match else None
+    return int(match[1]) * _UNITS[match[2]] / 10**9 if match else None
 
 
 def format_budget(seconds: float) -> str:

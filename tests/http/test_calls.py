@@ -24,7 +24,7 @@ class Answer:
 
 
 def calls_of(guard, log=None, **options):
-    def release(answer):
+    async def release(answer):
         assert not answer.released
         answer.released = True
 
@@ -128,6 +128,10 @@ async def test_a_refusal_inside_an_attempt_is_rejected_and_a_cancellation_cancel
     assert [seen[4] for seen in log] == [Verdict.REJECTED, Verdict.CANCELLED]
 
 
+async def nothing(answer):
+    pass
+
+
 async def test_the_host_forgotten_first_is_the_one_not_called_for_longest():
     made = []
 
@@ -139,7 +143,7 @@ async def test_the_host_forgotten_first_is_the_one_not_called_for_longest():
         return Answer(200)
 
     calls = HttpCalls(
-        guard, status=lambda answer: answer.status, release=lambda answer: None, clock=SYSTEM_CLOCK, hosts=2
+        guard, status=lambda answer: answer.status, release=nothing, clock=SYSTEM_CLOCK, hosts=2
     )
     for host in ("a", "b", "a", "c", "a", "b"):
         await calls.send(attempt, method="GET", host=host, repeatable=True)

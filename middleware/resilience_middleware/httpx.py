@@ -1,0 +1,77 @@
+"""httpx: a transport whose calls are guarded, host by host."""
+
+from __future__ import annotations
+
+import httpx
+
+from resilience.http.calls import HttpCalls
+from resilience.http.context import travelling_headers
+from resilience.http.preset import HostPipelines, for_http
+from resilience.http.rules import host_key, idempotent
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.presets import API_CALLS, Preset
+from resilience.reliability import Reliability
+
+__all__ = ["ResilientTransport"]
+
+
+class ResilientTransport(httpx.AsyncBaseTransport):
+    """Guarded calls through httpx: `httpx.AsyncClient(transport=ResilientTransport(rel))`.
+
+    The rules are those of `resilience_middleware.aiohttp.ResilientSession`. httpx follows redirects above its
+    transports, so each hop has its own host's policies, its retries included.
+
+    Args:
+        rel: what names and records the policies.
+        transport: what sends; httpx's own when None. It is closed with this one.
+        preset: the policies of one host.
+        name: the client's label; clients of one name share their policies.
+
+    Example:
+        >>> async def main(rel, url):
+        ...     async with httpx.AsyncClient(transport=ResilientTransport(rel)) as client:
+        ...         return await client.get(url)
+    """
+
+    def __init__(
+        self,
+        rel: Reliability,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        preset: Preset = API_CALLS,
+        name: str = "http",
+    ) -> None:
+        self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
+        recipe = for_http(preset, status=_status, transient=(httpx.TransportError, TimeoutError))
+        self._calls: HttpCalls[httpx.Response, Pipeline] = HttpCalls(
+            HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
+            status=_status,
+            release=httpx.Response.aclose,
+            clock=rel.clock,
+            name=name,
+            record=rel.sli.client,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+
+        async def attempt() -> httpx.Response:
+            request.headers.update(travelling_headers())
+            return await self._transport.handle_async_request(request)
+
+        return await self._calls.send(
+            attempt,
+            method=request.method,
+            host=host_key(request.url.scheme, request.url.host, request.url.port),
+            # httpx sends bytes, forms and JSON from a ByteStream; all else is read once.
+            repeatable=idempotent(request.method, request.headers)
+            and isinstance(request.stream, httpx.ByteStream),
+        )
+
+    async def aclose(self) -> None:
+        """Close the transport that sends."""
+        await self._transport.aclose()
+
+
+def _status(response: httpx.Response) -> int:
+    return response.status_code
