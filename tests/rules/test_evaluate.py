@@ -48,6 +48,26 @@ def test_groups_and_rules_are_evaluated_in_order_and_read_what_was_just_written(
         (("alertname", "Meta"), ("alertstate", "firing"), ("x", "y")),
     }
 
+    (written,) = promql.evaluate("b:up", memory, 0)
+    assert written == ((("__name__", "b:up"), ("x", "y")), 1.0)
+
+
+def test_what_rules_share_is_worked_out_again_once_a_rule_has_written() -> None:
+    memory = source(("up", "a", [1]))
+    before, after = AlertRule("Before", "sum(a:up) > 0"), AlertRule("After", "sum(a:up) > 0")
+    rules = Evaluator([RuleGroup("g", (before, RecordingRule("a:up", "up"), after))], memory, memory)
+    assert changes(rules.tick(at(0))) == [("After", "inactive", "firing")]
+
+
+def test_a_late_sample_is_seen_by_a_group_that_looks_back() -> None:
+    memory = source(("up", "a", [1]))
+    late = RuleGroup("late", (AlertRule("Late", "sum(up) > 1"),), query_offset=60)
+    prompt = RuleGroup("prompt", (AlertRule("Prompt", "sum(up) > 1"),))
+    rules = Evaluator([late, prompt], memory)
+    assert changes(rules.tick(at(0))) == []
+    memory.add("up", [(0, 1)], job="b")
+    assert changes(rules.tick(at(60)))[0] == ("Late", "inactive", "firing")
+
 
 def test_a_rule_that_stops_finding_a_series_ends_it() -> None:
     memory = source(("up", "a", [1, 0]))
@@ -229,8 +249,10 @@ def test_a_restart_resolves_nothing_and_forgets_nothing() -> None:
         alert.rule: alert.active_at.wall for alert in rules.alerts()
     }
     empty.add("up", [(65, 1)], job="a")
+    empty.add("errors_total", [(35, 0), (65, 0)], job="a")  # no errors so far, and the window is not full
     assert changes(after.tick(Instant(65, begun.wall + 60))) == [("Down", "firing", "resolved")]
-    empty.add("errors_total", [(305, 0), (365, 0)], job="a")
+    empty.add("errors_total", [(155, 0), (245, 0), (305, 0), (365, 0)], job="a")
+    assert changes(after.tick(Instant(245, begun.wall + 240))) == []
     assert (
         changes(after.tick(Instant(305, begun.wall + 300))) == []
     )  # five minutes are over: held for one more

@@ -112,6 +112,20 @@ def test_annotations_follow_the_value() -> None:
     assert state.alerts[0].value == 0.5
 
 
+def test_annotations_follow_labels_that_do_not_identify_the_alert() -> None:
+    state = RuleState(rule(labels={"pod": ""}, annotations={"summary": "{{ $labels.pod }}"}))
+    for pod in ("x", "y"):
+        state.evaluate([((("pod", pod),), 1.0)], at(0))
+        assert [dict(alert.annotations) for alert in state.alerts] == [{"summary": pod}]
+
+
+def test_annotations_follow_what_they_query() -> None:
+    state = RuleState(rule(annotations={"summary": '{{ query "x" | first | value }}'}))
+    for value in (1.0, 2.0):
+        state.evaluate([A], at(0), query=lambda _: [((), value)])  # noqa: B023  called at once
+        assert state.alerts[0].annotations == {"summary": f"{value:g}"}
+
+
 def test_a_template_that_fails_says_so_in_its_text() -> None:
     state = RuleState(rule(annotations={"summary": "{{ $labels.job.x }}"}))
     state.evaluate([A], at(0))

@@ -35,6 +35,33 @@ tests:
     assert run(file, semantics=2).failures[0].got == ["{} 6.0"]
 
 
+def test_an_expectation_between_two_evaluations_is_about_the_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text("groups: [{name: g, rules: [{alert: A, expr: x > 0, for: 1m}]}]")
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+rule_files: [r.yml]
+tests:
+  - input_series: [{series: x, values: 1x9}]
+    alert_rule_test:
+      - {eval_time: 59s, alertname: A, exp_alerts: [{}]}
+      - {eval_time: 90s, alertname: A, exp_alerts: []}
+      - {eval_time: 119s, alertname: A, exp_alerts: [{}]}
+""")
+    assert [failure.line for failure in run(file).failures] == [5, 6]
+
+
+def test_a_subquery_steps_at_the_evaluation_interval(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+evaluation_interval: 30s
+tests:
+  - input_series: [{series: x, values: 1x20}]
+    promql_expr_test:
+      - {expr: 'count_over_time(x[5m:])', eval_time: 8m, exp_samples: [{labels: '{}', value: 10}]}
+""")
+    assert run(file).passed
+
+
 def test_a_failure_shows_what_differs(tmp_path: Path) -> None:
     file = tmp_path / "t.yml"
     file.write_text("""\
