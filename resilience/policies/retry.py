@@ -45,7 +45,7 @@ class Retry(WrappingPolicy):
         attempts: how often the call is made at most, the first time included (as resilience4j's `maxAttempts`).
         backoff: how long to wait in between; `Exponential()`: full jitter up to 0.1 s, 0.2 s, 0.4 s ... 20 s.
         on: which exceptions are retried: types, or a function of the exception.
-        on_result: says of a returned value that the call failed.
+        on_result: says of a returned value that the call failed; not asked of blocks and generators.
         max_elapsed: seconds since the first attempt began after which none begins any more; None for no bound.
         budget: what may be sent again over all calls; share one between policies.
         respect_retry_after: wait at least as long as `Retry-After` of the error or the response asks.
@@ -193,11 +193,10 @@ class Retry(WrappingPolicy):
 
         @functools.wraps(function)
         async def generator(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
-            async def first() -> Any:
-                items = function(*args, **kwargs)
-                return items, await anext(items, _NOTHING)
-
-            items, item = await self.execute(first)
+            async for attempt in self.attempts():
+                with attempt:
+                    items = function(*args, **kwargs)
+                    item = await anext(items, _NOTHING)
             async with aclosing(items):
                 if item is _NOTHING:
                     return
@@ -296,7 +295,7 @@ class Retry(WrappingPolicy):
 
     def gave_up(self, error: BaseException, attempt: int) -> None:
         """Note on the error that is raised how many attempts were made, where it was more than one."""
-        if attempt > 1:
+        if attempt > 1 and isinstance(error, Exception):
             note = f"{self.name}: gave up after {attempt} attempts"
             # An error object that a caller raises over and over must not collect notes without end.
             if note not in getattr(error, "__notes__", ()):

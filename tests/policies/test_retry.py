@@ -362,6 +362,20 @@ async def test_outside_cancellation_ends_the_wait(clock: ManualClock) -> None:
         await task
 
 
+async def test_a_cancelled_later_attempt_did_not_give_up(clock: ManualClock) -> None:
+    async def second_hangs() -> None:
+        if clock.monotonic() == 1000.0:
+            raise OSError
+        await clock.sleep(60)
+
+    task = asyncio.ensure_future(made(clock).execute(second_hangs))
+    await clock.advance(2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    assert not hasattr(caught.value, "__notes__")
+
+
 # -- decorators -------------------------------------------------------------------------------------------------
 
 
@@ -414,6 +428,11 @@ async def test_a_generator_is_not_retried_after_its_first_item() -> None:
     assert await anext(items) == 0
     with pytest.raises(OSError):
         await anext(items)
+
+
+async def test_a_generators_items_are_not_judged_as_results() -> None:
+    generate = Retry(3, backoff=Constant(0), on_result=lambda _: True)(numbers([0], []))
+    assert [number async for number in generate()] == [0, 1, 2]
 
 
 async def test_an_empty_generator_is_no_failure() -> None:
