@@ -10,23 +10,26 @@ cancellation pass through the layers inside it, as nesting does, and is turned i
 
 from __future__ import annotations
 
+import functools
 import linecache
 import math
 from asyncio import current_task
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, deadlines_here, here
 from resilience.core.deadline import capped, expired, innermost, live
-from resilience.core.ports import Guard, Policy
+from resilience.core.ports import Call, CallContext, Guard, Policy
 from resilience.core.verdict import Verdict
 from resilience.policies.base import GuardPolicy
+from resilience.policies.identity import call_identity
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
 
-__all__ = ["generate", "is_guard"]
+__all__ = ["generate", "identified"]
 
 # CPython refuses more than 20 nested blocks; a layer takes at most three.
 _DEEPEST = 14
@@ -42,17 +45,26 @@ _NAMES: dict[str, object] = {
     "current_task": current_task,
     "deadlines_here": deadlines_here,
     "expired": expired,
+    "partial": functools.partial,
     "here": here,
     "innermost": innermost,
     "live": live,
 }
 
 
-def is_guard(policy: object) -> bool:
+def _is_guard(policy: object) -> bool:
     """Whether a policy is no more than its `enter`, `wait` and `leave`."""
     if isinstance(policy, GuardPolicy):
         return type(policy).execute is GuardPolicy.execute
     return isinstance(policy, Guard) and not hasattr(policy, "execute")
+
+
+def identified(call: Call[Any], context: CallContext | None) -> CallContext | None:
+    """Say in the context which call it is, for the policies that see only what is generated around it."""
+    identity = call_identity(call)
+    if context is None:
+        return CallContext(identity=identity)
+    return context if context.identity is not None else replace(context, identity=identity)
 
 
 def generate(
@@ -69,15 +81,24 @@ def generate(
         `execute(call, context)`, and a decorator that does the same with less on the way.
     """
     source = _Source(policies)
+    asking = [index for index, policy in enumerate(policies) if hasattr(policy, "needs_identity")]
+    source.names |= {f"policy{index}": policies[index] for index in asking}
+    asked = " or ".join(f"policy{index}.needs_identity" for index in asking)
     with source.block("async def execute(call, context=None):"):
+        if asked:
+            with source.block(f"if {asked}:"):
+                source.line("context = identified(call, context)")
         source.function(0, "call()")
     with source.block("def decorate(function):"):
         with source.block("async def guarded(*args, **kwargs):"):
             source.line("context = None")
+            if asked:
+                with source.block(f"if {asked}:"):
+                    source.line("context = identified(partial(function, *args, **kwargs), None)")
             source.function(0, "function(*args, **kwargs)")
         source.line("return guarded")
     text = "\n".join(source.lines) + "\n"
-    names = _NAMES | source.names | {"monotonic": monotonic}
+    names = _NAMES | source.names | {"monotonic": monotonic, "identified": identified}
     exec(compile(text, file, "exec"), names)  # noqa: S102  our own text, of nothing but numbered names
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     return cast("tuple[Callable[..., Any], Callable[..., Any]]", (names["execute"], names["decorate"]))
@@ -126,7 +147,7 @@ class _Source:
             self.line("ended = monotonic()")
         elif isinstance(policy, Recording):
             self._recording(index, policy, limits)
-        elif is_guard(policy):
+        elif _is_guard(policy):
             self._guard(index, policy, limits, attempt=attempt)
         elif type(policy) is Timeout and not policy.observing:
             self._timeout(index, policy, limits, attempt=attempt)

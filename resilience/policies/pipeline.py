@@ -18,7 +18,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
-from resilience.policies.generate import generate
+from resilience.policies.generate import generate, identified
 from resilience.policies.order import CompositionWarning, check_order
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
@@ -153,14 +153,15 @@ class Pipeline(WrappingPolicy):
 
     async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""
+        if any(getattr(policy, "needs_identity", False) for policy in self._layers):
+            context = identified(call, context)
         for execute in reversed(self._executors):
             call = functools.partial(execute, call, context)
         return await call()
 
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function(*args, **kwargs)` under all policies."""
-        call = functools.partial(function, *args, **kwargs) if args or kwargs else function
-        return await self.execute(call)
+        return await self.execute(functools.partial(function, *args, **kwargs))
 
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Decorate a coroutine function; its signature stays.
