@@ -59,6 +59,7 @@ _EXPERIMENTAL = frozenset({"limitk", "limit_ratio"})
 _PRECEDENCE = {"or": 1, "and": 2, "unless": 2} | dict.fromkeys(("==", "!=", "<", ">", "<=", ">="), 3)
 _PRECEDENCE |= {"+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "atan2": 5, "^": 6}
 _POWER = 6
+_DURATIONS = "arithmetic of durations is experimental and not supported"
 _COMPARISONS = frozenset({"==", "!=", "<", ">", "<=", ">="})
 # Words of the grammar that no metric can be called (the others can, as in Prometheus).
 _RESERVED = frozenset(["bool", "on", "ignoring", "group_left", "group_right", "atan2"])
@@ -344,17 +345,15 @@ class _Parser:
     def _window(self, node: Node, *, plain: bool) -> Node:
         position = self._take().position
         window = self._positive("range")
-        if self._token.kind in _PRECEDENCE:
-            self._fail("arithmetic of durations is experimental and not supported", self._token.position)
         if self._accept("]"):
             if not isinstance(node, Selector) or not plain:
                 self._fail("a range is only allowed right after a selector", position)
             if node.offset or node.anchor is not None:
                 self._fail("offset and @ belong after the range", position)
             return Range(node, window, position)
-        self._expect(":", "']' or ':'")
+        self._expect(":", f"']' or ':' ({_DURATIONS})")
         step = None if self._token.kind == "]" else self._positive("step")
-        self._expect("]")
+        self._expect("]", f"']' ({_DURATIONS})")
         if node.kind != "vector":
             self._fail(f"a subquery is only allowed on an instant vector, got a {node.kind}", position)
         return Subquery(node, window, step, position)
@@ -403,7 +402,7 @@ class _Parser:
         return seconds if seconds < _LAST else self._fail(f"{token.text} is too long a time", token.position)
 
     def _literal(self) -> float:
-        token = self._accept("number", "duration") or self._unexpected("a duration or a number")
+        token = self._accept("number", "duration") or self._unexpected(f"a duration or a number ({_DURATIONS})")
         try:
             return _number(token.text) if token.kind == "number" else parse_duration(token.text)
         except (ConfigError, ValueError, OverflowError):

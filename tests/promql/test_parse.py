@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import promql_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -237,3 +238,20 @@ def _vectors(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 def test_valid_expressions_come_to_a_value_or_a_refusal(text: str) -> None:
     assert parse(text).kind == "vector"
     _value_or_refusal(text)
+
+
+@given(st.recursive(_LEAVES, _vectors, max_leaves=6))
+def test_another_parser_reads_the_same_operators_in_the_same_order(text: str) -> None:
+    # What it writes has the same meaning, and its own spacing.
+    text = text.replace("NaN", "7")  # which equals itself
+    theirs = promql_parser.parse(text).prettify()
+    assert parse(theirs).node == parse(text).node
+
+
+@given(st.lists(_WORDS, max_size=8).map(" ".join))
+def test_another_parser_refuses_the_same(text: str) -> None:
+    try:
+        promql_parser.parse(text)
+    except ValueError:
+        with pytest.raises(QueryError):
+            parse(text)

@@ -25,7 +25,7 @@ def _date(
     def register(function: Callable[[dt.datetime], float]) -> Callable[[dt.datetime], float]:
         def part(seconds: float) -> float:
             try:
-                return float(function(_EPOCH + dt.timedelta(seconds=math.floor(seconds))))
+                return float(function(_EPOCH + dt.timedelta(seconds=math.trunc(seconds))))
             except (OverflowError, ValueError):
                 return math.nan
 
