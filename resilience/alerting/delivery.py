@@ -29,7 +29,7 @@ class Outcomes(Protocol):
     def delivered(self, notification: Notification) -> None:
         """A notification arrived."""
 
-    def undelivered(self, notification: Notification, error: BaseException) -> None:
+    def undelivered(self, notification: Notification, error: str) -> None:
         """A notification was given up."""
 
     def channel_failing(self, channel: str, error: str) -> None:
@@ -41,6 +41,11 @@ class Outcomes(Protocol):
 
 def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, DeliveryError) or error.retryable
+
+
+def _words(error: Exception) -> str:
+    """An error in words: its class alone where it is not ours, since a library's message may hold a secret URL."""
+    return str(error) if isinstance(error, ResilienceError) else type(error).__name__
 
 
 class _Channel:
@@ -73,8 +78,7 @@ class _Channel:
         try:
             await self._timeout.call(self._notifier.send, notification)
         except Exception as error:
-            # The class alone where the error is not ours: a library's message may hold the URL, and the URL a token.
-            self._last_error = str(error) if isinstance(error, ResilienceError) else type(error).__name__
+            self._last_error = _words(error)
             log(__name__).warning(
                 "notification_failed", channel=self.name, key=notification.key, error=self._last_error
             )
@@ -130,8 +134,7 @@ class Dispatcher:
         """Send a notification after those of its group; before `run` it waits."""
         channel = self._channels.get(notification.receiver)
         if channel is None:
-            error = DeliveryError(f"there is no channel {notification.receiver!r} any more", retryable=False)
-            self._outcomes.undelivered(notification, error)
+            self._outcomes.undelivered(notification, "there is no such channel any more")
             return
         lane = channel.lanes.get(notification.group_key)
         if lane is not None:
@@ -186,6 +189,6 @@ class Dispatcher:
             await retry.call(channel.attempt, notification)
         except Exception as error:  # noqa: BLE001  a notifier's fault ends this notification, not the channel
             log(__name__).error("notification_given_up", channel=channel.name, key=notification.key)
-            self._outcomes.undelivered(notification, error)
+            self._outcomes.undelivered(notification, _words(error))
         else:
             self._outcomes.delivered(notification)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from resilience.alerting.codec import decode, encode
 from resilience.alerting.group import Decision, Group, View
@@ -25,9 +25,6 @@ class Groups:
         self._groups: dict[str, Group] = {}
         self._of: dict[str, list[Group]] = {}
         self._changed: dict[str, Group] = {}
-
-    def __iter__(self) -> Iterator[Group]:
-        return iter(self._groups.values())
 
     def join(self, alert: NotifiedAlert, destinations: Iterable[Destination], now: Instant) -> None:
         """Put an alert that fires into its groups; new ones are first looked at after `group_wait`."""
@@ -96,11 +93,3 @@ class Groups:
             self._groups[group.key] = group
             for fingerprint in group.told:
                 self._of.setdefault(fingerprint, []).append(group)
-
-    def reroute(self, destinations: Mapping[str, Destination]) -> None:
-        """Follow a new route tree: alerts have to join again, and groups it has no place for only resolve."""
-        for group in self._groups.values():
-            place = group.destination
-            group.destination = None if place is None else destinations.get(place.key)
-            group.members.clear()
-            group.wake = 0.0

@@ -361,10 +361,10 @@ class AlertManager:
         subject = f"{notification.status} {notification.group_key}"
         self._note("notified", subject, labels=notification.group, detail=notification.receiver)
 
-    def undelivered(self, notification: Notification, error: BaseException) -> None:
+    def undelivered(self, notification: Notification, error: str) -> None:
         """Give a notification up."""
         self._outbox.settle(notification)
-        detail = f"{notification.receiver}: {error if isinstance(error, Exception) else type(error).__name__}"
+        detail = f"{notification.receiver}: {error}"
         self._note("undelivered", notification.group_key, labels=notification.group, detail=detail)
 
     def channel_failing(self, channel: str, error: str) -> None:

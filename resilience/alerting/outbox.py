@@ -28,9 +28,6 @@ class Outbox:
         self._waiting: Counter[tuple[str, str]] = Counter()
         self._puts: list[Put] = []
 
-    def __len__(self) -> int:
-        return len(self._unsettled)
-
     def add(self, notification: Notification) -> None:
         """Take in a decision."""
         self._note(notification)

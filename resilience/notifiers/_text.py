@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from resilience.core.ports import Notification, NotifiedAlert
 
-__all__ = ["cut", "cut_bytes", "describe", "moment", "subject", "title"]
+__all__ = ["cut", "describe", "moment", "subject", "title"]
 
 _MARK = "\u2026"
 
@@ -19,14 +19,6 @@ def cut(text: str, limit: int) -> str:
         ('abc…', 'abc')
     """
     return text if len(text) <= limit else text[: limit - 1] + _MARK
-
-
-def cut_bytes(text: str, limit: int) -> str:
-    """Cut a text to `limit` bytes of UTF-8, never within a character."""
-    data = text.encode("utf-8", "replace")
-    if len(data) <= limit:
-        return text
-    return data[: limit - len(_MARK.encode())].decode("utf-8", "ignore") + _MARK
 
 
 def moment(wall: float) -> str:

@@ -326,3 +326,136 @@ def test_nonsense_is_refused_by_name(clock: ManualClock) -> None:
         manager.unsilence("nothing")
     with pytest.raises(ConfigError, match="register_rules"):
         manager.register_rules([])
+
+
+async def test_what_was_left_for_a_channel_that_is_gone_is_given_up(make: Make, clock: ManualClock) -> None:
+    store = MemoryStore(clock=clock)
+    first = make(Route(to=("old",), group_wait=0), "old", store=store)
+    first.fire("Down")
+    await first.tick()
+    second = make(QUICK, store=store)
+    await second.manager.restore()
+    async with second.running():
+        await second.tick()
+        assert await second.manager.flush(1)
+    [event] = [each for each in second.manager.history() if each.kind == "undelivered"]
+    assert event.detail == "old: there is no such channel any more"
+    assert await store.load("alerting.outbox") == {}
+
+
+async def test_what_does_not_arrive_within_a_day_is_given_up(make: Make) -> None:
+    desk = make(QUICK)
+    desk.phones["ops"].error = OSError("T0KEN")
+    async with desk.running():
+        desk.fire("Down")
+        await desk.pass_(4)
+        await desk.clock.advance(90_000)
+    [event] = [each for each in desk.manager.history() if each.kind == "undelivered"]
+    assert event.detail == "ops: OSError", "what a library's error says may be secret"
+
+
+async def test_flush_is_bounded_and_says_so(make: Make) -> None:
+    desk = make(QUICK)
+    desk.phones["ops"].error = DeliveryError("ops: answered 503")
+    async with desk.running():
+        desk.fire("Down")
+        await desk.pass_(4)
+        assert not await desk.manager.flush(0.01)
+    assert len(await desk.manager._store.load("alerting.outbox")) == 1
+
+
+async def test_a_lone_channel_that_fails_has_nobody_to_tell(make: Make) -> None:
+    desk = make(QUICK)
+    desk.phones["ops"].error = DeliveryError("ops: answered 503")
+    async with desk.running():
+        desk.fire("Down")
+        await desk.pass_(30)
+    assert [each.alert.labels["alertname"] for each in desk.manager.active_alerts()] == ["Down"]
+
+
+async def test_history_is_found_by_alert_service_and_time_and_bounded(make: Make) -> None:
+    desk = make(QUICK, history=4)
+    async with desk.running():
+        for number in range(6):
+            desk.fire(f"A{number}", service="shop" if number % 2 else "pay")
+            await desk.tick()
+        start = desk.clock.time()
+        last = desk.fire("Last", service="shop")
+        await desk.tick()
+    history = desk.manager.history
+    assert len(history()) == 4
+    assert [each.subject for each in history(alert_id=last)] == ["Last"]
+    assert {each.labels["service"] for each in history(service="shop")} == {"shop"}
+    assert all(each.at >= start for each in history(since=start))
+    assert len(history(limit=1)) == 1
+    assert len(await desk.manager._store.load("alerting.history")) == 4
+
+
+async def test_a_repeat_is_left_out_while_the_last_one_has_not_arrived(make: Make) -> None:
+    desk = make(QUICK)
+    desk.phones["ops"].error = DeliveryError("ops: answered 503")
+    async with desk.running():
+        desk.fire("Down")
+        await desk.pass_(60)
+        assert len(await desk.manager._store.load("alerting.outbox")) == 1
+
+
+async def test_ticks_keep_the_heartbeat_alive_and_closing_closes_all(make: Make) -> None:
+    seen = []
+
+    class Beats:
+        def tick(self) -> None:
+            seen.append("tick")
+
+        async def run(self) -> None:
+            seen.append("run")
+
+        async def close(self) -> None:
+            seen.append("close")
+
+    desk = make(QUICK, heartbeat=Beats())
+    desk.manager.notifiers["ops"].close = Beats().close
+    async with desk.running():
+        await desk.tick()
+    await desk.manager.close()
+    assert seen == ["run", "tick", "close", "close"]
+
+
+async def test_a_channel_that_wants_to_hear_often_does(make: Make, clock: ManualClock) -> None:
+    desk = make(QUICK)
+    desk.phones["ops"].repeat_interval = 3.0
+    manager = AlertManager(desk.phones, store=MemoryStore(), route=QUICK, clock=clock)
+    desk.manager = manager
+    async with desk.running():
+        desk.fire("Down")
+        await desk.pass_(12)
+    assert [at for at, _, _ in desk.phones["ops"].told] == [2, 5, 8, 11]
+    assert [each.kind for each in manager.history()] == ["fired"], "what a machine is told is no history"
+
+
+async def test_a_write_that_breaks_in_an_unknown_way_is_raised_and_kept(
+    make: Make, clock: ManualClock
+) -> None:
+    class Broken(MemoryStore):
+        broken = True
+
+        async def write(self, batch: Sequence[Put]) -> None:
+            if self.broken:
+                raise RuntimeError("a bug")
+            await super().write(batch)
+
+    store = Broken(clock=clock)
+    desk = make(QUICK, store=store)
+    desk.fire("Down")
+    with pytest.raises(RuntimeError, match="a bug"):
+        await desk.tick()
+    store.broken = False
+    await desk.manager.commit()
+    assert len(await store.load("alerting.firing")) == 1
+
+
+async def test_rules_are_handed_to_the_evaluator(make: Make) -> None:
+    taken: list[object] = []
+    desk = make(QUICK, register_rules=taken.extend)
+    desk.manager.register_rules(["a rule"])
+    assert taken == ["a rule"]

@@ -289,3 +289,21 @@ def test_a_secret_can_be_read_from_a_file(tmp_path: Any) -> None:
     (tmp_path / "url").write_text("http://localhost/T0KEN\n")
     notifier = from_config("ops", {"slack": {"url_file": str(tmp_path / "url")}})
     assert notifier.name == "ops"
+
+
+async def test_slack_text_that_grows_by_escaping_is_cut_to_the_limit(receiver: Any, say: Any) -> None:
+    notifier = SlackNotifier("ops", url=receiver.url)
+    await notifier.send(say.notification(say.alert(annotations={"summary": "<!channel> & " * 600})))
+    await notifier.close()
+    check_slack(receiver.payloads[0])
+    assert len(receiver.payloads[0]["blocks"][1]["text"]["text"]) > 2000
+
+
+async def test_a_pagerduty_event_leaves_out_details_that_do_not_fit(receiver: Any, say: Any) -> None:
+    notifier = PagerDutyNotifier("ops", routing_key="R" * 32, url=receiver.url)
+    alerts = [say.alert(annotations={"summary": "s" * 3000}) for _ in range(1000)]
+    await notifier.send(say.notification(*alerts))
+    await notifier.close()
+    assert len(receiver.bodies[0]) <= 512_000
+    details = receiver.payloads[0]["payload"]["custom_details"]
+    assert len(details["alerts"]) + details["omitted"] == 1000
