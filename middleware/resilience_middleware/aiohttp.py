@@ -272,7 +272,9 @@ def _status(response: aiohttp.ClientResponse) -> int:
 
 
 def _first_status(response: aiohttp.ClientResponse) -> int:
-    return response.history[0].status if response.history else response.status
+    # `history` is worked out once: asked for within a hop, it would stay empty for the user.
+    history = response._history  # noqa: SLF001  see above
+    return history[0].status if history else response.status
 
 
 async def _release(response: aiohttp.ClientResponse) -> None:

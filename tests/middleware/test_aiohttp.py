@@ -16,7 +16,7 @@ from resilience.core.window import CountWindow
 from resilience.errors import CircuitOpen, ConfigError
 from resilience.policies.backoff import Exponential
 from resilience.policies.presets import API_CALLS
-from resilience_middleware.aiohttp import ResilientSession
+from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession
 
 FAST = API_CALLS.changed(
     retry={"backoff": Exponential(0.001)}, circuit_breaker={"window": CountWindow(10), "minimum_calls": 10}
@@ -46,6 +46,7 @@ class Upstream:
         self.statuses = []
         self.bodies = []
         self.headers = {}
+        self.seen = []
         self.content = b"content"
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{tail:.*}", self.answer)
@@ -53,6 +54,7 @@ class Upstream:
 
     async def answer(self, request):
         self.bodies.append(await request.read())
+        self.seen.append(request.headers)
         status = self.statuses.pop(0) if self.statuses else 200
         return web.Response(status=status, body=self.content, headers=self.headers)
 
@@ -183,9 +185,7 @@ async def test_a_refused_connection_is_tried_again_and_raised(session, real, unu
     assert real.seen == [("http", "GET", 0, "failure")] * 3
 
 
-async def test_each_host_has_a_breaker_of_its_own(session, real, upstream):
-    other = Upstream()
-    await other.server.start_server()
+async def test_each_host_has_a_breaker_of_its_own(session, real, upstream, other):
     upstream.statuses = [500] * 10
     for _ in range(10):
         async with session.get(upstream.url()):
@@ -195,7 +195,6 @@ async def test_each_host_has_a_breaker_of_its_own(session, real, upstream):
     async with session.get(other.url()) as response:
         assert response.status == 200
     assert len(real.pipelines) == 2
-    await other.server.close()
 
 
 async def test_the_callers_own_fault_does_not_open_the_breaker(session, upstream):
@@ -262,3 +261,102 @@ async def test_a_head_request_follows_no_redirect(session, upstream):
     upstream.statuses, upstream.headers = [302], {"Location": "/"}
     async with session.head(upstream.url()) as response:
         assert response.status == 302
+
+
+@pytest.fixture
+async def other():
+    other = Upstream()
+    await other.server.start_server()
+    yield other
+    await other.server.close()
+
+
+async def test_each_hop_of_a_redirect_is_judged_by_its_own_hosts_breaker(session, upstream, other):
+    upstream.headers = {"Location": str(other.url())}
+    upstream.statuses, other.statuses = [302] * 50, [500] * 50
+    for _ in range(10):
+        async with session.get(upstream.url()) as response:
+            assert response.status == 500
+            assert [hop.status for hop in response.history] == [302]
+    with pytest.raises(CircuitOpen):
+        await session.get(upstream.url())
+    assert len(other.bodies) == 10
+    assert len(upstream.bodies) == 11
+    upstream.statuses = []
+    async with session.get(upstream.url()) as response:
+        assert response.status == 200
+
+
+async def test_a_hop_that_cannot_be_reached_is_not_the_first_hosts_fault(session, upstream, unused_tcp_port):
+    upstream.headers = {"Location": f"http://127.0.0.1:{unused_tcp_port}/"}
+    upstream.statuses = [302] * 100
+    for _ in range(5):
+        with pytest.raises((aiohttp.ClientConnectorError, CircuitOpen)):
+            await session.post(upstream.url())
+    upstream.statuses = []
+    async with session.get(upstream.url()) as response:
+        assert response.status == 200
+
+
+async def test_a_redirect_is_one_logical_call(session, upstream, real):
+    upstream.headers = {"Location": "/there"}
+    upstream.statuses = [302, 503, 302]
+    async with session.get(upstream.url()) as response:
+        assert response.status == 200
+    assert [seen[2] for seen in real.seen] == [503, 200]
+
+
+async def test_what_is_left_is_sent_along(session, upstream):
+    async with session.get(upstream.url()):
+        pass
+    assert 0 < int(upstream.seen[0]["X-Request-Deadline"].removesuffix("m")) <= 3_000
+
+
+async def test_own_middlewares_of_a_session_stay(real, upstream):
+    seen = []
+
+    async def own(request, handler):
+        seen.append(request.method)
+        return await handler(request)
+
+    async with ResilientSession(real, preset=FAST, middlewares=[own]) as session:
+        async with session.get(upstream.url()):
+            pass
+        async with session.get(upstream.url(), middlewares=()):
+            pass
+    assert seen == ["GET"]
+
+
+async def test_the_same_as_a_middleware_of_a_session(real, upstream):
+    middleware = ResilientMiddleware(real, preset=FAST)
+    async with aiohttp.ClientSession(middlewares=[middleware]) as session:
+        upstream.statuses = [503, 503]
+        async with session.get(upstream.url()) as response:
+            assert response.status == 200
+        upstream.statuses = [503]
+        async with session.put(upstream.url(), data=b"again") as response:
+            assert response.status == 200
+        upstream.statuses = [503]
+        async with session.post(upstream.url(), data=b"x") as response:
+            assert response.status == 503
+    assert upstream.bodies[-3:] == [b"again", b"again", b"x"]
+
+
+async def test_the_middleware_releases_8_mib_in_a_pool_of_one(real, upstream):
+    upstream.statuses, upstream.content = [503, 503], bytes(8 << 20)
+    async with (
+        asyncio.timeout(10),
+        aiohttp.ClientSession(
+            middlewares=[ResilientMiddleware(real, preset=FAST)], connector=aiohttp.TCPConnector(limit=1)
+        ) as session,
+        session.get(upstream.url()) as response,
+    ):
+        assert response.status == 200
+
+
+async def test_ten_thousand_hosts_are_not_all_remembered(real):
+    middleware = ResilientMiddleware(real, preset=FAST)
+    for number in range(2_000):
+        middleware._calls.of(f"http://host{number}:80")
+    assert len(real.pipelines) == 500
+    assert len(middleware._calls._hosts) == 1_000
