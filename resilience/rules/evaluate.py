@@ -166,7 +166,8 @@ class Evaluator:
 
     def _steps(self, now: Instant, transitions: list[AlertTransition]) -> Iterator[None]:
         self._engine.forget()
-        for running in self._running:
+        groups = self._running
+        for running in groups:
             if running.due is not None and now.monotonic < running.due - _EPSILON:
                 continue
             due = now.monotonic if running.due is None else running.due
@@ -180,6 +181,8 @@ class Evaluator:
                 except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
                     self._fail(running, unit, error)
                 yield
+                if self._running is not groups:  # reloaded while others had their turn
+                    return
         self._tell_failures(now, transitions)
 
     def _evaluate(self, unit: _Unit, group: RuleGroup, at: float, now: Instant) -> list[AlertTransition]:

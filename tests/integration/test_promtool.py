@@ -1,6 +1,5 @@
 """The same unit tests through the real promtool and through this library: the same verdicts."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,10 +10,7 @@ from resilience.cli.main import main
 FILES = sorted((Path(__file__).parent / "promtool").glob("*_*.yml"))
 CASES = [file for file in FILES if file.name.startswith(("pass_", "fail_"))]
 
-pytestmark = [
-    pytest.mark.server("promtool"),
-    pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed"),
-]
+pytestmark = pytest.mark.server("promtool")
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

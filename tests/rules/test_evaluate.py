@@ -267,6 +267,24 @@ def test_saved_state_of_another_version_is_refused() -> None:
 # -- slices
 
 
+async def test_a_reload_between_slices_ends_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    now = 0.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+
+    def slow() -> bool:
+        nonlocal now
+        now += 1
+        return True
+
+    group = RuleGroup("g", tuple(AlertRule(f"R{i}", condition=slow) for i in range(10)))
+    rules = Evaluator([group], promql.MemorySource())
+    loop.call_soon(lambda: rules.reload([], at(0)))
+    transitions = await rules.evaluate(at(0))
+    assert changes(transitions) == [("R0", "inactive", "firing")]
+    assert rules.alerts() == []
+
+
 async def test_long_work_gives_the_loop_its_turn_between_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     now = 0.0

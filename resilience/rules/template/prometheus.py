@@ -24,6 +24,9 @@ __all__ = ["FUNCTIONS"]
 
 FUNCTIONS = Functions()
 
+_QUIET = re2.Options()
+_QUIET.log_errors = False  # else the library writes to stderr by itself
+
 
 # -- numbers
 
@@ -151,7 +154,7 @@ def _safe_html(_: Context, given: object) -> str:
 
 def _pattern(given: object) -> Any:
     try:
-        return re2.compile(text(given))
+        return re2.compile(text(given), _QUIET)
     except re2.error as error:
         raise Failed(f"error parsing regexp: {text(given)!r}") from error
 
