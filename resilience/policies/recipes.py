@@ -81,8 +81,11 @@ def recipe(config: object, *, option: str = "pipeline") -> Preset:
             del base[name]
             continue
         policy = base[name].policy if name in base else _kind(place, name)
-        options = _options(place, policy, value)
-        base[name] = Layer(policy, {**base[name].options, **options} if name in base else options)
+        options = {**(base[name].options if name in base else {}), **_options(place, policy, value)}
+        for needed, parameter in inspect.signature(policy).parameters.items():
+            if parameter.default is parameter.empty and needed not in options:
+                raise ConfigError(f"{place}.{needed} must be given")
+        base[name] = Layer(policy, options)
     made = Preset(base)
     try:
         # Once, to find what only the policies themselves can tell: ranges, and options that do not go together.
