@@ -67,11 +67,12 @@ class Reliability:
         ConfigError: an option or a rule cannot be meant; nothing is half made.
 
     Example:
-        >>> async def main():
-        ...     async with Reliability(service="shop") as rel:
-        ...         return rel.ready
-        >>> asyncio.run(main())
-        True
+        >>> from resilience.core.verdict import Verdict
+        >>> rel = Reliability(service="shop")
+        >>> rel.sli.request("GET", "/", "200", Verdict.SUCCESS, 0.012)
+        >>> asyncio.run(rel.tick())
+        >>> rel.ready  # not before `async with rel:` or the application's start
+        False
     """
 
     def __init__(
@@ -350,7 +351,6 @@ class Reliability:
 
     def _on_policy_event(self, event: object) -> None:
         if isinstance(event, BreakerTransition):
-            self.sli.circuit_state(event.name, event.state)
             self.sli.circuit_transition(event.name, event.previous, event.state)
         elif isinstance(event, BeforeSleep):
             self.sli.retry_attempt(event.name)
