@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 
 from resilience.core.log import log
+from resilience.core.ports import Guard
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
+from resilience_middleware.admission import Peers, RouteGuards
 from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.problem import ProblemBody, render
-from resilience_middleware.routes import routes
+from resilience_middleware.routes import routes as endpoint_routes
 
 __all__ = ["install"]
 
@@ -22,6 +25,10 @@ def install(
     *,
     prefix: str = "",
     open_metrics: bool = True,
+    timeout: float | None = None,
+    guards: Sequence[Guard[Any]] = (),
+    routes: Mapping[str, RouteGuards] | None = None,
+    trusted: Collection[str] = (),
     exclude: Collection[str] = (),
     problem: ProblemBody = render,
 ) -> None:
@@ -35,11 +42,16 @@ def install(
         rel: starts and stops along with the application.
         prefix: put before each endpoint's path: `/ops`.
         open_metrics: whether `/metrics` needs no token.
-        exclude: further paths that are not recorded.
+        timeout: seconds for a request, to the last byte of its answer; None for no limit.
+        guards: what each request has to pass, in this order.
+        routes: other guards by route template, instead of `timeout` and `guards`.
+        trusted: addresses and networks whose deadline and criticality headers are believed.
+        exclude: further paths that are neither recorded nor guarded.
         problem: makes content type and body of what a refused client is told.
 
     Raises:
-        ConfigError: it is no FastAPI or Starlette application, it has been installed there before, or `prefix` is no path.
+        ConfigError: it is no FastAPI or Starlette application, it has been installed there before, or an option cannot
+            be meant.
     """
     if not isinstance(app, Starlette):
         message = (
@@ -51,9 +63,13 @@ def install(
         raise ConfigError("install() was called for this application before")
     if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
         raise ConfigError(f"prefix must be empty or a path such as /ops, got {prefix!r}")
+    RouteGuards(
+        timeout, guards
+    )  # Starlette makes the middleware at the first request: nonsense is refused now
+    Peers(trusted)
     taken = {getattr(route, "path", None) for route in app.router.routes}
     endpoints = []
-    for route in routes(rel, prefix=prefix, open_metrics=open_metrics):
+    for route in endpoint_routes(rel, prefix=prefix, open_metrics=open_metrics):
         if route.path in taken:
             log(__name__).warning("endpoint_taken", path=route.path)
         else:
@@ -61,6 +77,10 @@ def install(
     app.add_middleware(
         ResilienceMiddleware,
         reliability=rel,
+        timeout=timeout,
+        guards=guards,
+        routes=routes,
+        trusted=trusted,
         exclude={*exclude, *(endpoint.path for endpoint in endpoints)},
         problem=problem,
     )

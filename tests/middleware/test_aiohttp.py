@@ -352,11 +352,3 @@ async def test_the_middleware_releases_8_mib_in_a_pool_of_one(real, upstream):
         session.get(upstream.url()) as response,
     ):
         assert response.status == 200
-
-
-async def test_ten_thousand_hosts_are_not_all_remembered(real):
-    middleware = ResilientMiddleware(real, preset=FAST)
-    for number in range(2_000):
-        middleware._calls.of(f"http://host{number}:80")
-    assert len(real.pipelines) == 500
-    assert len(middleware._calls._hosts) == 1_000

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from resilience.errors import ConfigError
+from resilience.policies.rate_limiter import RateLimiter
 from resilience_middleware.routes import reliability_app
 from resilience_middleware.setup import install
 
@@ -118,3 +119,16 @@ def test_twice_is_refused(app, rel):
 def test_a_prefix_that_is_no_path_is_refused(app, rel, prefix):
     with pytest.raises(ConfigError, match="prefix"):
         install(app, rel, prefix=prefix)
+
+
+async def test_guards_can_be_given_at_once(app, rel, client_of):
+    install(app, rel, guards=[RateLimiter(1, per=10, burst=1)])
+    app.add_route("/mine", mine)
+    statuses = [(await client_of(app).request(path)).status for path in ("/mine", "/mine", "/livez")]
+    assert statuses == [200, 429, 200]
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"guards": [7]}, {"trusted": ["here"]}])
+def test_nonsense_is_refused_at_once(app, rel, options):
+    with pytest.raises(ConfigError):
+        install(app, rel, **options)
