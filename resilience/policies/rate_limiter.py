@@ -146,7 +146,7 @@ class RateLimiter(GuardPolicy[int]):
         Raises:
             RateLimited: its turn is further away than `max_wait`.
         """
-        if not self._waiters and self._algorithm.take(now):
+        if (not self._waiters or self._first() is None) and self._algorithm.take(now):
             return _PASS
         delay = self._delay(now)
         max_wait = self.settings.max_wait
@@ -170,21 +170,20 @@ class RateLimiter(GuardPolicy[int]):
     async def wait(self, context: CallContext | None) -> int:
         """Wait for the call's turn; cancelled, leave nothing behind."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        first = self._first() is None
+        if self._first() is None:
+            turn.set_result(None)
         self._waiters[turn] = None
         try:
-            if not first:
-                await turn
+            await turn
             now = self.clock.monotonic()
             while not self._algorithm.take(now):
                 await self.clock.sleep(self._algorithm.ready_at(1) - now)
                 now = self.clock.monotonic()
         finally:
-            was_first = self._first() is turn
             self._waiters.pop(turn, None)
-            # If the next was cancelled, it calls the one after it when it runs to take itself out.
-            if was_first and (after := self._first()) is not None and not after.done():
-                after.set_result(None)
+            # One that was called already sleeps and hears nothing; one that was cancelled calls the next when it runs.
+            if (first := self._first()) is not None and not first.done():
+                first.set_result(None)
         return _PASS
 
     def _first(self) -> asyncio.Future[None] | None:

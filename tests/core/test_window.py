@@ -70,6 +70,13 @@ def test_a_call_leaves_the_time_window_exactly_with_its_bucket() -> None:
     assert figures(counts) == (0, 0, 0)
 
 
+def test_a_write_expires_what_has_left_by_its_time() -> None:
+    counts = TimeWindow(10.0, 10).start()
+    counts.record(True, False, 1000.0)
+    counts.record(False, False, 1010.0)
+    assert figures(counts) == (1, 0, 0)
+
+
 def test_a_pause_of_any_length_costs_no_more_than_the_buckets() -> None:
     counts = TimeWindow(60.0).start()
     counts.record(True, False, 0.0)

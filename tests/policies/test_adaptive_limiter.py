@@ -59,6 +59,17 @@ def test_a_window_needs_its_time_and_its_calls() -> None:
     assert limiter.statistics().latency == pytest.approx(1.8)
 
 
+def test_calls_that_are_still_inside_count_for_the_next_window() -> None:
+    clock = ManualClock()
+    limiter = AdaptiveLimiter(Aimd(initial=10, minimum=1), minimum_calls=1, clock=clock)
+    started = clock.monotonic()
+    tokens = [limiter.enter(started, None) for _ in range(10)]
+    for token in tokens[:2]:
+        clock.shift(1.0)
+        limiter.leave(token, None, None, started, clock.monotonic())
+    assert limiter.limit == 12
+
+
 def test_failed_calls_measure_nothing_and_dropped_ones_count_against_the_limit() -> None:
     limiter = AdaptiveLimiter(Aimd(initial=10, minimum=1), clock=ManualClock())
     events: list[object] = []
@@ -276,6 +287,16 @@ def test_gradient2_lets_latency_rise_by_its_tolerance() -> None:
     before = gradient.limit
     gradient.update(LimitSample(0.149, int(gradient.limit), dropped=False))
     assert gradient.limit > before
+
+
+def test_gradient2_soon_forgets_a_long_overload() -> None:
+    gradient = Gradient2(minimum=1).start()
+    for latency in [1.0] * 10 + [0.1] * 60:
+        gradient.update(LimitSample(latency, int(gradient.limit), dropped=False))
+    before = gradient.limit
+    for _ in range(3):
+        gradient.update(LimitSample(0.5, int(gradient.limit), dropped=False))
+    assert gradient.limit < before
 
 
 def test_gradient2_comes_down_when_everything_is_dropped() -> None:

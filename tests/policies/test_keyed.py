@@ -106,6 +106,13 @@ async def test_guards_that_hold_nothing_work_too() -> None:
     assert await tenants.execute(fine, CallContext(key="b")) == "fine"
 
 
+def test_the_guard_that_was_looked_at_is_not_the_next_to_be_forgotten() -> None:
+    hosts = breakers(max_keys=2)
+    for host in "abac":
+        hosts.get(host)
+    assert list(hosts.statistics()) == ["a", "c"]
+
+
 def test_fewer_keys_can_be_kept_while_it_works() -> None:
     hosts = breakers()
     for host in "abc":

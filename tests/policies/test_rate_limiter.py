@@ -164,6 +164,28 @@ async def test_only_those_wait_whose_turn_comes_soon_enough() -> None:
     await asyncio.gather(*tasks[:3])
 
 
+async def test_a_newcomer_does_not_overtake_who_is_about_to_wake() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, max_wait=None, clock=clock)
+    assert allowed(limiter)
+    waiter = asyncio.create_task(limiter.call(asyncio.sleep, 0))
+    await clock.advance()
+    clock.shift(1.0)  # its turn has come, and it has not run yet
+    assert limiter.enter(clock.monotonic(), None) is None
+    await waiter
+
+
+@pytest.mark.parametrize("algorithm", ["token_bucket", "gcra"])
+@pytest.mark.parametrize("rate", [3, 7, 10, 30])
+def test_an_even_stream_at_the_rate_is_never_refused(algorithm: Any, rate: int) -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(rate, algorithm=algorithm, clock=clock)
+    assert all(allowed(limiter) for _ in range(rate))
+    for _ in range(200):
+        clock.shift(1 / rate)
+        assert allowed(limiter)
+
+
 @pytest.mark.parametrize("victims", [[1], [2], [3], [1, 2], [2, 3], [1, 3], [1, 2, 3]])
 @pytest.mark.parametrize("waited", [0.0, 0.5, 1.5])
 async def test_a_cancelled_waiter_costs_no_call_and_stops_nobody(victims: list[int], waited: float) -> None:
