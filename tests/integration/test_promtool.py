@@ -1,11 +1,17 @@
 """The same unit tests through the real promtool and through this library: the same verdicts."""
 
+import json
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from resilience import promql
 from resilience.cli.main import main
+from resilience.core.clock import Instant
+from resilience.rules import Evaluator, load
+from resilience.rules.notation import show_series
 
 FILES = sorted((Path(__file__).parent / "promtool").glob("*_*.yml"))
 CASES = [file for file in FILES if file.name.startswith(("pass_", "fail_"))]
@@ -67,3 +73,41 @@ def test_rule_files_are_taken_or_refused_as_by_promtool(text: str, tmp_path: Pat
     assert (main(["rules", "check", str(file)]) == 2) == (theirs.returncode != 0), (
         theirs.stdout + theirs.stderr
     )
+
+
+def test_promtool_confirms_every_state_of_alerts_with_random_histories(tmp_path: Path) -> None:
+    """What this library says of `ALERTS` at each minute is written down as promtool's expectation."""
+    chance = random.Random(20)
+    holds = [(for_, keep) for for_ in (0, 1, 2, 5) for keep in (0, 1, 3)]
+    rules = [
+        {"alert": f"F{for_}K{keep}", "expr": "x > 0", "for": f"{for_}m", "keep_firing_for": f"{keep}m"}
+        for for_, keep in holds
+    ]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
+    tests = []
+    for _ in range(8):
+        series = {job: chance.choices(["0", "1", "_", "stale"], [6, 8, 1, 1], k=25) for job in "ab"}
+        source = promql.MemorySource()
+        evaluator = Evaluator(load(tmp_path / "rules.yml"), source, source, semantics=2)
+        expectations = []
+        for minute in range(25):
+            at = 60.0 * minute
+            for job, values in series.items():
+                if values[minute] != "_":
+                    value = promql.STALE if values[minute] == "stale" else float(values[minute])
+                    source.add("x", [(at, value)], job=job)
+            evaluator.tick(Instant(at, at))
+            found = promql.evaluate('{__name__=~"ALERTS.*"}', source, at, semantics=2)
+            assert isinstance(found, promql.Vector)
+            samples = [{"labels": show_series(labels), "value": value} for labels, value in found]
+            expr = '{__name__=~"ALERTS.*"}'
+            expectations.append({"expr": expr, "eval_time": f"{minute}m", "exp_samples": samples})
+        inputs = [
+            {"series": f'x{{job="{job}"}}', "values": " ".join(values)} for job, values in series.items()
+        ]
+        tests.append({"interval": "1m", "input_series": inputs, "promql_expr_test": expectations})
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": ["rules.yml"], "tests": tests}))
+    theirs = promtool("test", "rules", file)
+    assert theirs.returncode == 0, theirs.stdout + theirs.stderr
+    assert main(["rules", "test", "--semantics", "2", str(file)]) == 0
