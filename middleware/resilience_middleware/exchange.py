@@ -100,15 +100,9 @@ class Exchange:
             raise
         if begins:
             self._code = self._code or message["status"]
-            if "trailers" in message:
-                self._trailers = message["trailers"]
-        elif self._code and not self._complete:
-            if kind == "http.response.body":
-                last = not ("more_body" in message and message["more_body"]) and not self._trailers
-            else:
-                last = self._is_last(kind, message)
-            if last:
-                self._finish(verdict_of_status(self._code))
+            self._trailers = message.get("trailers", False)
+        elif self._code and not self._complete and self._is_last(kind, message):
+            self._finish(verdict_of_status(self._code))
 
     def end(self, error: BaseException | None = None) -> None:
         """Take note that the application is done, by an exception or by itself; what it left unfinished is a failure."""
@@ -117,8 +111,9 @@ class Exchange:
             self.error = error
             self._finish(Verdict.FAILURE)
 
-    @staticmethod
-    def _is_last(kind: str, message: Message) -> bool:
+    def _is_last(self, kind: str, message: Message) -> bool:
+        if kind == "http.response.body":
+            return not (self._trailers or message.get("more_body", False))
         if kind == "http.response.trailers":
             return not message.get("more_trailers", False)
         return kind == "http.response.pathsend"

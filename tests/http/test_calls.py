@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,12 @@ class Answer:
     released: bool = False
 
 
-def calls_of(guard, log=None, **options):
-    async def release(answer):
+def calls_of(guard: Any, log: Any = None, **options: Any) -> Any:
+    async def release(answer: Any) -> None:
         assert not answer.released
         answer.released = True
 
-    def record(*seen):
+    def record(*seen: Any) -> None:
         log.append(seen[:5])
 
     return HttpCalls(
@@ -41,19 +42,19 @@ def calls_of(guard, log=None, **options):
     )
 
 
-def retrying():
+def retrying() -> Any:
     return Pipeline(Retry(3, on_result=says_later))
 
 
-async def send(calls, attempt, *, repeatable=True):
+async def send(calls: Any, attempt: Any, *, repeatable: Any = True) -> Any:
     with retries_without_waiting():
         return await calls.send(attempt, method="GET", host="h", repeatable=repeatable)
 
 
-async def test_each_failed_answer_is_released_before_the_next_attempt():
+async def test_each_failed_answer_is_released_before_the_next_attempt() -> None:
     answers = []
 
-    async def attempt():
+    async def attempt() -> Any:
         assert all(answer.released for answer in answers)
         answers.append(Answer(503))
         return answers[-1]
@@ -63,11 +64,11 @@ async def test_each_failed_answer_is_released_before_the_next_attempt():
     assert [answer.released for answer in answers] == [True, True, False]
 
 
-async def test_an_answer_is_released_when_a_later_attempt_raises():
+async def test_an_answer_is_released_when_a_later_attempt_raises() -> None:
     first = Answer(503)
     script = [first, OSError(), OSError()]
 
-    async def attempt():
+    async def attempt() -> Any:
         outcome = script.pop(0)
         if isinstance(outcome, OSError):
             raise outcome
@@ -78,10 +79,10 @@ async def test_an_answer_is_released_when_a_later_attempt_raises():
     assert first.released
 
 
-async def test_a_call_that_is_not_repeatable_is_made_once():
+async def test_a_call_that_is_not_repeatable_is_made_once() -> None:
     made = []
 
-    async def attempt():
+    async def attempt() -> Any:
         made.append(Answer(503))
         return made[-1]
 
@@ -89,11 +90,11 @@ async def test_a_call_that_is_not_repeatable_is_made_once():
     assert len(made) == 1
 
 
-async def test_attempts_are_counted_one_by_one():
+async def test_attempts_are_counted_one_by_one() -> None:
     log = []
     script = [Answer(503), OSError(), Answer(200)]
 
-    async def attempt():
+    async def attempt() -> Any:
         outcome = script.pop(0)
         if isinstance(outcome, OSError):
             raise outcome
@@ -107,13 +108,13 @@ async def test_attempts_are_counted_one_by_one():
     ]
 
 
-async def test_a_refusal_inside_an_attempt_is_rejected_and_a_cancellation_cancelled():
+async def test_a_refusal_inside_an_attempt_is_rejected_and_a_cancellation_cancelled() -> None:
     log = []
 
-    async def refused():
+    async def refused() -> None:
         raise CircuitOpen("open")
 
-    async def hangs():
+    async def hangs() -> None:
         await asyncio.Event().wait()
 
     calls = calls_of(retrying(), log)
@@ -128,18 +129,18 @@ async def test_a_refusal_inside_an_attempt_is_rejected_and_a_cancellation_cancel
     assert [seen[4] for seen in log] == [Verdict.REJECTED, Verdict.CANCELLED]
 
 
-async def nothing(answer):
+async def nothing(answer: Any) -> None:
     pass
 
 
-async def test_the_host_forgotten_first_is_the_one_not_called_for_longest():
+async def test_the_host_forgotten_first_is_the_one_not_called_for_longest() -> None:
     made = []
 
-    def guard(host):
+    def guard(host: Any) -> Any:
         made.append(host)
         return retrying()
 
-    async def attempt():
+    async def attempt() -> Any:
         return Answer(200)
 
     calls = HttpCalls(
@@ -150,6 +151,6 @@ async def test_the_host_forgotten_first_is_the_one_not_called_for_longest():
     assert made == ["a", "b", "c", "b"]
 
 
-def test_no_hosts_is_refused():
+def test_no_hosts_is_refused() -> None:
     with pytest.raises(ConfigError, match="hosts"):
         calls_of(retrying(), hosts=0)

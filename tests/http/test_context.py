@@ -37,7 +37,7 @@ from resilience.http.context import (
         "1s",
         " 1S",
         "1S ",
-        "１S",
+        "\uff11S",
         "0x1S",
     ],
 )
@@ -88,9 +88,13 @@ async def test_what_is_left_is_sent_along_and_nothing_is_sent_when_nothing_is_le
             }
     finally:
         criticality.reset(token)
-    with pytest.raises(TimeoutError):
+
+    async def late() -> None:
         async with timeout(2.0, clock=clock):
             clock.shift(2.0)
             with pytest.raises(TimeoutExceeded, match="not sent"):
                 travelling_headers()
             await asyncio.sleep(0)
+
+    with pytest.raises(TimeoutError):
+        await late()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -28,17 +29,17 @@ START = {"type": "http.response.start", "status": 200, "headers": []}
 BODY = {"type": "http.response.body", "body": b"ok"}
 
 
-async def ok(scope, receive, send):
+async def ok(scope: Any, receive: Any, send: Any) -> None:
     await send(START)
     await send(BODY)
 
 
 @pytest.fixture
-def serve(rel, client_of):
-    def make(app=ok, **options):
+def serve(rel: Any, client_of: Any) -> Any:
+    def make(app: Any = ok, **options: Any) -> Any:
         middleware = ResilienceMiddleware(app, rel, **options)
 
-        async def request(path="/", **more):
+        async def request(path: Any = "/", **more: Any) -> Any:
             return await client_of(middleware).request(path, **more)
 
         return request
@@ -46,23 +47,23 @@ def serve(rel, client_of):
     return make
 
 
-async def hang(scope, receive, send):
+async def hang(scope: Any, receive: Any, send: Any) -> None:
     await asyncio.Event().wait()
 
 
-async def begun(task_of, rel):
+async def begun(task_of: Any, rel: Any) -> Any:
     task = asyncio.create_task(task_of)
     await rel.clock.advance()
     return task
 
 
-async def ended(task):
+async def ended(task: Any) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-async def test_a_request_whose_time_is_up_is_a_504(serve, rel):
+async def test_a_request_whose_time_is_up_is_a_504(serve: Any, rel: Any) -> None:
     task = await begun(serve(hang, timeout=2.0)(), rel)
     await rel.clock.advance(1.9)
     assert not task.done()
@@ -73,8 +74,10 @@ async def test_a_request_whose_time_is_up_is_a_504(serve, rel):
     assert rel.seconds == 2.0
 
 
-async def test_time_that_is_up_after_the_start_is_a_failure_with_the_code_as_sent(serve, rel):
-    async def half(scope, receive, send):
+async def test_time_that_is_up_after_the_start_is_a_failure_with_the_code_as_sent(
+    serve: Any, rel: Any
+) -> None:
+    async def half(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         await hang(scope, receive, send)
 
@@ -85,11 +88,11 @@ async def test_time_that_is_up_after_the_start_is_a_failure_with_the_code_as_sen
     assert rel.last[2:] == (200, "failure")
 
 
-async def test_a_background_task_has_all_the_time_it_wants_and_no_slot(serve, rel):
+async def test_a_background_task_has_all_the_time_it_wants_and_no_slot(serve: Any, rel: Any) -> None:
     bulkhead = Bulkhead(1, clock=rel.clock)
     done = []
 
-    async def later(scope, receive, send):
+    async def later(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
         await rel.clock.sleep(60)
         done.append(True)
@@ -103,8 +106,8 @@ async def test_a_background_task_has_all_the_time_it_wants_and_no_slot(serve, re
     assert rel.last[2:] == (200, "success")
 
 
-async def test_the_applications_own_timeout_error_is_no_504(serve, rel):
-    async def own(scope, receive, send):
+async def test_the_applications_own_timeout_error_is_no_504(serve: Any, rel: Any) -> None:
+    async def own(scope: Any, receive: Any, send: Any) -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
@@ -112,7 +115,7 @@ async def test_the_applications_own_timeout_error_is_no_504(serve, rel):
     assert rel.last[2:] == (500, "failure")
 
 
-async def test_a_full_bulkhead_is_a_503(serve, rel):
+async def test_a_full_bulkhead_is_a_503(serve: Any, rel: Any) -> None:
     request = serve(hang, guards=[Bulkhead(1)], timeout=60)
     first = await begun(request(), rel)
     client = await request()
@@ -124,15 +127,15 @@ async def test_a_full_bulkhead_is_a_503(serve, rel):
     await ended(second)
 
 
-async def test_a_slot_is_held_until_the_stream_ends(rel, client_of):
+async def test_a_slot_is_held_until_the_stream_ends(rel: Any, client_of: Any) -> None:
     bulkhead, gate = Bulkhead(1), asyncio.Event()
 
-    async def items():
+    async def items() -> Any:
         yield b"a"
         await gate.wait()
         yield b"b"
 
-    async def stream(request):
+    async def stream(request: Any) -> Any:
         return StreamingResponse(items())
 
     app = ResilienceMiddleware(Starlette(routes=[Route("/", stream)]), rel, guards=[bulkhead])
@@ -143,10 +146,10 @@ async def test_a_slot_is_held_until_the_stream_ends(rel, client_of):
     assert bulkhead.statistics().in_flight == 0
 
 
-async def test_a_waiting_request_gets_the_slot_that_comes_free(serve, rel):
+async def test_a_waiting_request_gets_the_slot_that_comes_free(serve: Any, rel: Any) -> None:
     bulkhead, gate = Bulkhead(1, queue=1), asyncio.Event()
 
-    async def gated(scope, receive, send):
+    async def gated(scope: Any, receive: Any, send: Any) -> None:
         await gate.wait()
         await ok(scope, receive, send)
 
@@ -159,10 +162,10 @@ async def test_a_waiting_request_gets_the_slot_that_comes_free(serve, rel):
 
 
 @pytest.mark.parametrize("ending", ["error", "cancelled", "silent", "twice"])
-async def test_every_slot_comes_back_once_however_a_request_ends(serve, rel, ending):
+async def test_every_slot_comes_back_once_however_a_request_ends(serve: Any, rel: Any, ending: Any) -> None:
     bulkhead = Bulkhead(5)
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         if ending == "error":
             raise KeyError
         if ending == "cancelled":
@@ -178,7 +181,7 @@ async def test_every_slot_comes_back_once_however_a_request_ends(serve, rel, end
     assert rel.sli.in_flight == 0
 
 
-async def test_a_rate_limit_by_client_is_a_429_with_retry_after(serve, rel):
+async def test_a_rate_limit_by_client_is_a_429_with_retry_after(serve: Any, rel: Any) -> None:
     request = serve(guards=[per_client(lambda client: RateLimiter(1, per=10, burst=1))])
     assert (await request()).status == 200
     refused = await request()
@@ -187,8 +190,8 @@ async def test_a_rate_limit_by_client_is_a_429_with_retry_after(serve, rel):
     assert (await request(client=("192.0.2.2", 1))).status == 200
 
 
-async def test_a_rate_limit_by_any_key_of_a_request(serve):
-    def api_key(scope):
+async def test_a_rate_limit_by_any_key_of_a_request(serve: Any) -> None:
+    def api_key(scope: Any) -> Any:
         return dict(scope["headers"]).get(b"x-api-key")
 
     request = serve(guards=[Per(api_key, lambda key: RateLimiter(1, per=10, burst=1))])
@@ -196,7 +199,9 @@ async def test_a_rate_limit_by_any_key_of_a_request(serve):
     assert statuses == [200, 429, 200]
 
 
-async def test_what_is_shed_by_its_criticality_is_rejected_when_it_was_sheddable(serve, rel):
+async def test_what_is_shed_by_its_criticality_is_rejected_when_it_was_sheddable(
+    serve: Any, rel: Any
+) -> None:
     request = serve(guards=[LoadShedder(10, load=lambda: 0.95)], trusted=["192.0.2.0/24"])
     for name, status, verdict in (
         ("sheddable", 503, "rejected"),
@@ -209,10 +214,10 @@ async def test_what_is_shed_by_its_criticality_is_rejected_when_it_was_sheddable
     assert rel.sli.sheds == ["sheddable", "degradable"]
 
 
-async def test_a_stranger_is_not_believed(serve, rel):
+async def test_a_stranger_is_not_believed(serve: Any, rel: Any) -> None:
     seen = []
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append((remaining(), criticality.get()))
         await ok(scope, receive, send)
 
@@ -226,10 +231,12 @@ async def test_a_stranger_is_not_believed(serve, rel):
     assert criticality.get() is None
 
 
-async def test_a_budget_of_the_caller_shortens_the_timeout_and_never_stretches_it(serve, rel):
+async def test_a_budget_of_the_caller_shortens_the_timeout_and_never_stretches_it(
+    serve: Any, rel: Any
+) -> None:
     seen = []
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(remaining())
         await ok(scope, receive, send)
 
@@ -239,10 +246,10 @@ async def test_a_budget_of_the_caller_shortens_the_timeout_and_never_stretches_i
     assert seen == [3.0, 5.0]
 
 
-async def test_an_adaptive_limiter_and_a_breaker_judge_the_answers(serve, rel):
+async def test_an_adaptive_limiter_and_a_breaker_judge_the_answers(serve: Any, rel: Any) -> None:
     breaker = CircuitBreaker(consecutive_failures=3, failed_result=failed)
 
-    async def broken(scope, receive, send):
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
         await send({**START, "status": 500})
         await send(BODY)
 
@@ -251,15 +258,15 @@ async def test_an_adaptive_limiter_and_a_breaker_judge_the_answers(serve, rel):
     assert statuses == [500, 500, 500, 503]
 
 
-async def test_a_refusal_gives_back_what_was_taken_before(serve, rel):
+async def test_a_refusal_gives_back_what_was_taken_before(serve: Any, rel: Any) -> None:
     bulkhead = Bulkhead(5)
     request = serve(guards=[bulkhead, RateLimiter(1, per=10, burst=1)], timeout=1)
     assert [(await request()).status for _ in range(3)] == [200, 429, 429]
     assert bulkhead.statistics().in_flight == 0
 
 
-async def test_routes_have_guards_of_their_own(rel, client_of):
-    async def slow(request):
+async def test_routes_have_guards_of_their_own(rel: Any, client_of: Any) -> None:
+    async def slow(request: Any) -> Any:
         await rel.clock.sleep(3)
         return PlainTextResponse("ok")
 
@@ -272,7 +279,7 @@ async def test_routes_have_guards_of_their_own(rel, client_of):
     assert [(await task).status for task in tasks] == [200, 504]
 
 
-async def test_excluded_paths_are_never_guarded(serve):
+async def test_excluded_paths_are_never_guarded(serve: Any) -> None:
     request = serve(guards=[LoadShedder(10, load=lambda: 2.0)], exclude=["/livez"])
     assert (await request("/livez")).status == 200
     assert (await request("/")).status == 503
@@ -289,12 +296,12 @@ async def test_excluded_paths_are_never_guarded(serve):
         ({"trusted": ["10.0.0.0/99"]}, "trusted"),
     ],
 )
-def test_nonsense_is_refused_with_the_reason(rel, options, message):
+def test_nonsense_is_refused_with_the_reason(rel: Any, options: Any, message: Any) -> None:
     with pytest.raises(ConfigError, match=message):
         ResilienceMiddleware(ok, rel, **options)
 
 
-async def test_ten_thousand_clients_cost_no_memory_without_end(serve):
+async def test_ten_thousand_clients_cost_no_memory_without_end(serve: Any) -> None:
     guard = per_client(lambda client: RateLimiter(1), max_keys=100)
     request = serve(guards=[guard])
     for number in range(2_000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import pathlib
+from typing import Any
 
 import aiohttp
 import pytest
@@ -26,23 +27,24 @@ FAST = API_CALLS.changed(
 class Rel:
     """The Reliability's side that the session uses."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clock = SYSTEM_CLOCK
         self.sli = self
         self.seen = []
         self.pipelines = {}
 
-    def client(self, client, host, method, code, verdict, seconds):
+    def client(self, *seen: Any) -> None:
+        client, _, method, code, verdict, _ = seen
         self.seen.append((client, method, int(code or 0), verdict.value))
 
-    def pipeline(self, name, preset):
+    def pipeline(self, name: Any, preset: Any) -> Any:
         return self.pipelines.setdefault(name, preset.pipeline(name))
 
 
 class Upstream:
     """Answers with the statuses it is told, one after the other, then with 200; keeps what it was sent."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.statuses = []
         self.bodies = []
         self.headers = {}
@@ -52,18 +54,18 @@ class Upstream:
         app.router.add_route("*", "/{tail:.*}", self.answer)
         self.server = TestServer(app)
 
-    async def answer(self, request):
+    async def answer(self, request: Any) -> Any:
         self.bodies.append(await request.read())
         self.seen.append(request.headers)
         status = self.statuses.pop(0) if self.statuses else 200
         return web.Response(status=status, body=self.content, headers=self.headers)
 
-    def url(self, path="/"):
+    def url(self, path: Any = "/") -> Any:
         return self.server.make_url(path)
 
 
 @pytest.fixture
-async def upstream():
+async def upstream() -> Any:
     upstream = Upstream()
     await upstream.server.start_server()
     yield upstream
@@ -71,30 +73,32 @@ async def upstream():
 
 
 @pytest.fixture
-def real():
+def real() -> Any:
     return Rel()
 
 
 @pytest.fixture
-async def session(real):
+async def session(real: Any) -> Any:
     async with ResilientSession(real, preset=FAST) as session:
         yield session
 
 
-async def test_the_third_example_of_day_one(session, upstream, real):
+async def test_the_third_example_of_day_one(session: Any, upstream: Any, real: Any) -> None:
     async with session.get(upstream.url()) as response:
         assert await response.read() == b"content"
     assert real.seen == [("http", "GET", 200, "success")]
 
 
-async def test_a_call_can_be_awaited_as_aiohttps_own(session, upstream):
+async def test_a_call_can_be_awaited_as_aiohttps_own(session: Any, upstream: Any) -> None:
     response = await session.get(upstream.url(), params={"a": "b"})
     assert response.url.query == {"a": "b"}
     assert await response.text() == "content"
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-async def test_statuses_that_say_later_are_tried_again(session, upstream, real, status):
+async def test_statuses_that_say_later_are_tried_again(
+    session: Any, upstream: Any, real: Any, status: Any
+) -> None:
     upstream.statuses = [status, status]
     async with session.get(upstream.url()) as response:
         assert response.status == 200
@@ -102,20 +106,20 @@ async def test_statuses_that_say_later_are_tried_again(session, upstream, real, 
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 501])
-async def test_other_statuses_are_not(session, upstream, real, status):
+async def test_other_statuses_are_not(session: Any, upstream: Any, real: Any, status: Any) -> None:
     upstream.statuses = [status]
     async with session.get(upstream.url()) as response:
         assert response.status == status
     assert len(real.seen) == 1
 
 
-async def test_the_last_answer_is_returned_and_can_be_read(session, upstream):
+async def test_the_last_answer_is_returned_and_can_be_read(session: Any, upstream: Any) -> None:
     upstream.statuses = [503] * 3
     async with session.get(upstream.url()) as response:
         assert (response.status, await response.read()) == (503, b"content")
 
 
-async def test_a_failed_answer_of_8_mib_does_not_hold_a_pool_of_one(real, upstream):
+async def test_a_failed_answer_of_8_mib_does_not_hold_a_pool_of_one(real: Any, upstream: Any) -> None:
     upstream.statuses, upstream.content = [503, 503], bytes(8 << 20)
     async with (
         asyncio.timeout(10),
@@ -126,7 +130,7 @@ async def test_a_failed_answer_of_8_mib_does_not_hold_a_pool_of_one(real, upstre
         assert len(await response.read()) == 8 << 20
 
 
-async def test_a_post_is_not_repeated_but_with_a_key(session, upstream):
+async def test_a_post_is_not_repeated_but_with_a_key(session: Any, upstream: Any) -> None:
     upstream.statuses = [503]
     async with session.post(upstream.url(), data=b"x") as response:
         assert response.status == 503
@@ -136,14 +140,14 @@ async def test_a_post_is_not_repeated_but_with_a_key(session, upstream):
     assert upstream.bodies == [b"x", b"x", b"x"]
 
 
-def form():
+def form() -> Any:
     data = aiohttp.FormData()
     data.add_field("file", io.BytesIO(b"in the form"), filename="a.txt")
     return data
 
 
 @pytest.mark.parametrize("body", [b"bytes", "text", {"a": "b"}, io.BytesIO(b"file"), form])
-async def test_bodies_that_can_be_sent_again_are_sent_whole(session, upstream, body):
+async def test_bodies_that_can_be_sent_again_are_sent_whole(session: Any, upstream: Any, body: Any) -> None:
     upstream.statuses = [503]
     async with session.put(upstream.url(), data=body() if callable(body) else body) as response:
         assert response.status == 200
@@ -151,7 +155,9 @@ async def test_bodies_that_can_be_sent_again_are_sent_whole(session, upstream, b
     assert first == second != b""
 
 
-async def test_a_file_is_sent_from_where_it_stood(session, upstream, tmp_path: pathlib.Path):
+async def test_a_file_is_sent_from_where_it_stood(
+    session: Any, upstream: Any, tmp_path: pathlib.Path
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     upstream.statuses = [503]
@@ -162,15 +168,15 @@ async def test_a_file_is_sent_from_where_it_stood(session, upstream, tmp_path: p
     assert upstream.bodies == [b"56789", b"56789"]
 
 
-async def test_json_is_sent_again(session, upstream):
+async def test_json_is_sent_again(session: Any, upstream: Any) -> None:
     upstream.statuses = [503]
     async with session.put(upstream.url(), json={"a": 1}):
         pass
     assert upstream.bodies == [b'{"a": 1}'] * 2
 
 
-async def test_a_generator_is_never_sent_again_empty(session, upstream):
-    async def body():
+async def test_a_generator_is_never_sent_again_empty(session: Any, upstream: Any) -> None:
+    async def body() -> Any:
         yield b"once"
 
     upstream.statuses = [503]
@@ -179,13 +185,15 @@ async def test_a_generator_is_never_sent_again_empty(session, upstream):
     assert upstream.bodies == [b"once"]
 
 
-async def test_a_refused_connection_is_tried_again_and_raised(session, real, unused_tcp_port):
+async def test_a_refused_connection_is_tried_again_and_raised(
+    session: Any, real: Any, unused_tcp_port: Any
+) -> None:
     with pytest.raises(aiohttp.ClientConnectorError):
         await session.get(f"http://127.0.0.1:{unused_tcp_port}/")
     assert real.seen == [("http", "GET", 0, "failure")] * 3
 
 
-async def test_each_host_has_a_breaker_of_its_own(session, real, upstream, other):
+async def test_each_host_has_a_breaker_of_its_own(session: Any, real: Any, upstream: Any, other: Any) -> None:
     upstream.statuses = [500] * 10
     for _ in range(10):
         async with session.get(upstream.url()):
@@ -197,18 +205,18 @@ async def test_each_host_has_a_breaker_of_its_own(session, real, upstream, other
     assert len(real.pipelines) == 2
 
 
-async def test_the_callers_own_fault_does_not_open_the_breaker(session, upstream):
+async def test_the_callers_own_fault_does_not_open_the_breaker(session: Any, upstream: Any) -> None:
     upstream.statuses = [404] * 50
     for _ in range(50):
         async with session.get(upstream.url()) as response:
             assert response.status == 404
 
 
-async def test_a_cancelled_call_is_no_verdict(session, real, upstream):
+async def test_a_cancelled_call_is_no_verdict(session: Any, real: Any, upstream: Any) -> None:
     gate = asyncio.Event()
     app = web.Application()
 
-    async def hang(request):
+    async def hang(request: Any) -> None:
         gate.set()
         await asyncio.Event().wait()
 
@@ -222,7 +230,7 @@ async def test_a_cancelled_call_is_no_verdict(session, real, upstream):
     assert real.seen == [("http", "GET", 0, "cancelled")]
 
 
-async def test_raise_for_status_sessions_raise_after_the_last_attempt(real, upstream):
+async def test_raise_for_status_sessions_raise_after_the_last_attempt(real: Any, upstream: Any) -> None:
     async with ResilientSession(real, preset=FAST, raise_for_status=True) as session:
         upstream.statuses = [503]
         assert (await session.get(upstream.url())).status == 200
@@ -234,8 +242,8 @@ async def test_raise_for_status_sessions_raise_after_the_last_attempt(real, upst
         assert (await session.get(upstream.url(), raise_for_status=False)).status == 404
 
 
-async def test_raise_for_status_can_be_a_function(real, upstream):
-    async def check(response):
+async def test_raise_for_status_can_be_a_function(real: Any, upstream: Any) -> None:
+    async def check(response: Any) -> None:
         raise LookupError(response.status)
 
     async with ResilientSession(real, preset=FAST, raise_for_status=check) as session:
@@ -243,7 +251,7 @@ async def test_raise_for_status_can_be_a_function(real, upstream):
             await session.get(upstream.url())
 
 
-async def test_a_session_that_was_given_stays_open(real, upstream):
+async def test_a_session_that_was_given_stays_open(real: Any, upstream: Any) -> None:
     async with aiohttp.ClientSession(base_url=upstream.url()) as inner:
         async with ResilientSession(real, inner) as session, session.get("/x") as response:
             assert response.status == 200
@@ -251,27 +259,29 @@ async def test_a_session_that_was_given_stays_open(real, upstream):
     assert list(real.pipelines) == [f"http http://127.0.0.1:{upstream.server.port}"]
 
 
-async def test_a_session_and_options_for_one_is_refused(real):
+async def test_a_session_and_options_for_one_is_refused(real: Any) -> None:
     async with aiohttp.ClientSession() as inner:
         with pytest.raises(ConfigError, match="headers"):
             ResilientSession(real, inner, headers={})
 
 
-async def test_a_head_request_follows_no_redirect(session, upstream):
+async def test_a_head_request_follows_no_redirect(session: Any, upstream: Any) -> None:
     upstream.statuses, upstream.headers = [302], {"Location": "/"}
     async with session.head(upstream.url()) as response:
         assert response.status == 302
 
 
 @pytest.fixture
-async def other():
+async def other() -> Any:
     other = Upstream()
     await other.server.start_server()
     yield other
     await other.server.close()
 
 
-async def test_each_hop_of_a_redirect_is_judged_by_its_own_hosts_breaker(session, upstream, other):
+async def test_each_hop_of_a_redirect_is_judged_by_its_own_hosts_breaker(
+    session: Any, upstream: Any, other: Any
+) -> None:
     upstream.headers = {"Location": str(other.url())}
     upstream.statuses, other.statuses = [302] * 50, [500] * 50
     for _ in range(10):
@@ -287,7 +297,9 @@ async def test_each_hop_of_a_redirect_is_judged_by_its_own_hosts_breaker(session
         assert response.status == 200
 
 
-async def test_a_hop_that_cannot_be_reached_is_not_the_first_hosts_fault(session, upstream, unused_tcp_port):
+async def test_a_hop_that_cannot_be_reached_is_not_the_first_hosts_fault(
+    session: Any, upstream: Any, unused_tcp_port: Any
+) -> None:
     upstream.headers = {"Location": f"http://127.0.0.1:{unused_tcp_port}/"}
     upstream.statuses = [302] * 100
     for _ in range(5):
@@ -298,7 +310,7 @@ async def test_a_hop_that_cannot_be_reached_is_not_the_first_hosts_fault(session
         assert response.status == 200
 
 
-async def test_a_redirect_is_one_logical_call(session, upstream, real):
+async def test_a_redirect_is_one_logical_call(session: Any, upstream: Any, real: Any) -> None:
     upstream.headers = {"Location": "/there"}
     upstream.statuses = [302, 503, 302]
     async with session.get(upstream.url()) as response:
@@ -306,16 +318,16 @@ async def test_a_redirect_is_one_logical_call(session, upstream, real):
     assert [seen[2] for seen in real.seen] == [503, 200]
 
 
-async def test_what_is_left_is_sent_along(session, upstream):
+async def test_what_is_left_is_sent_along(session: Any, upstream: Any) -> None:
     async with session.get(upstream.url()):
         pass
     assert 0 < int(upstream.seen[0]["X-Request-Deadline"].removesuffix("m")) <= 3_000
 
 
-async def test_own_middlewares_of_a_session_stay(real, upstream):
+async def test_own_middlewares_of_a_session_stay(real: Any, upstream: Any) -> None:
     seen = []
 
-    async def own(request, handler):
+    async def own(request: Any, handler: Any) -> Any:
         seen.append(request.method)
         return await handler(request)
 
@@ -327,7 +339,7 @@ async def test_own_middlewares_of_a_session_stay(real, upstream):
     assert seen == ["GET"]
 
 
-async def test_the_same_as_a_middleware_of_a_session(real, upstream):
+async def test_the_same_as_a_middleware_of_a_session(real: Any, upstream: Any) -> None:
     middleware = ResilientMiddleware(real, preset=FAST)
     async with aiohttp.ClientSession(middlewares=[middleware]) as session:
         upstream.statuses = [503, 503]
@@ -342,7 +354,7 @@ async def test_the_same_as_a_middleware_of_a_session(real, upstream):
     assert upstream.bodies[-3:] == [b"again", b"again", b"x"]
 
 
-async def test_the_middleware_releases_8_mib_in_a_pool_of_one(real, upstream):
+async def test_the_middleware_releases_8_mib_in_a_pool_of_one(real: Any, upstream: Any) -> None:
     upstream.statuses, upstream.content = [503, 503], bytes(8 << 20)
     async with (
         asyncio.timeout(10),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+from typing import Any
 
 import pytest
 
@@ -16,22 +17,22 @@ BODY = {"type": "http.response.body", "body": b"ok"}
 
 
 @pytest.fixture
-def serve(rel, client_of):
+def serve(rel: Any, client_of: Any) -> Any:
     """Wrap an application and return (client, middleware)."""
 
-    def make(app, **options):
+    def make(app: Any, **options: Any) -> Any:
         return client_of(ResilienceMiddleware(app, rel, **options))
 
     return make
 
 
-async def ok(scope, receive, send):
+async def ok(scope: Any, receive: Any, send: Any) -> None:
     await send(START)
     await send(BODY)
 
 
-async def test_records_method_route_code_verdict_and_time_to_the_last_byte(serve, rel):
-    async def app(scope, receive, send):
+async def test_records_method_route_code_verdict_and_time_to_the_last_byte(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         rel.clock.shift(0.25)
         await send({"type": "http.response.body", "body": b"a", "more_body": True})
@@ -44,8 +45,8 @@ async def test_records_method_route_code_verdict_and_time_to_the_last_byte(serve
     assert rel.sli.in_flight == 0
 
 
-async def test_background_tasks_are_neither_latency_nor_in_flight(serve, rel):
-    async def app(scope, receive, send):
+async def test_background_tasks_are_neither_latency_nor_in_flight(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
         assert rel.sli.in_flight == 0
         rel.clock.shift(60)
@@ -54,8 +55,8 @@ async def test_background_tasks_are_neither_latency_nor_in_flight(serve, rel):
     assert rel.seconds == 0.0
 
 
-async def test_a_background_task_that_fails_leaves_the_request_a_success(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_background_task_that_fails_leaves_the_request_a_success(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
         raise ValueError
 
@@ -75,8 +76,8 @@ async def test_a_background_task_that_fails_leaves_the_request_a_success(serve, 
         (503, "failure"),
     ],
 )
-async def test_the_verdict_follows_the_status(serve, rel, status, verdict):
-    async def app(scope, receive, send):
+async def test_the_verdict_follows_the_status(serve: Any, rel: Any, status: Any, verdict: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({**START, "status": status})
         await send(BODY)
 
@@ -84,8 +85,8 @@ async def test_the_verdict_follows_the_status(serve, rel, status, verdict):
     assert rel.last == ("GET", "_UNMATCHED", status, verdict)
 
 
-async def test_an_exception_before_the_response_is_a_500_and_goes_on(serve, rel):
-    async def app(scope, receive, send):
+async def test_an_exception_before_the_response_is_a_500_and_goes_on(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise KeyError("x")
 
     client = serve(app)
@@ -96,8 +97,8 @@ async def test_an_exception_before_the_response_is_a_500_and_goes_on(serve, rel)
     assert rel.sli.in_flight == 0
 
 
-async def test_an_exception_after_the_start_is_a_failure_with_the_code_as_sent(serve, rel):
-    async def app(scope, receive, send):
+async def test_an_exception_after_the_start_is_a_failure_with_the_code_as_sent(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         raise KeyError("x")
 
@@ -108,8 +109,8 @@ async def test_an_exception_after_the_start_is_a_failure_with_the_code_as_sent(s
     assert rel.last[2:] == (200, "failure")
 
 
-async def test_an_own_timeout_error_is_no_504(serve, rel):
-    async def app(scope, receive, send):
+async def test_an_own_timeout_error_is_no_504(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
@@ -127,8 +128,10 @@ async def test_an_own_timeout_error_is_no_504(serve, rel):
         (TimeoutExceeded("late"), 504, None),
     ],
 )
-async def test_what_a_guard_refused_is_answered_and_not_raised(serve, rel, error, status, retry_after):
-    async def app(scope, receive, send):
+async def test_what_a_guard_refused_is_answered_and_not_raised(
+    serve: Any, rel: Any, error: Any, status: Any, retry_after: Any
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise error
 
     client = await serve(app).request()
@@ -140,11 +143,11 @@ async def test_what_a_guard_refused_is_answered_and_not_raised(serve, rel, error
     assert rel.last[2:] == (status, "failure")
 
 
-async def test_a_rate_limit_at_the_own_door_is_a_429_and_rejected(serve, rel):
+async def test_a_rate_limit_at_the_own_door_is_a_429_and_rejected(serve: Any, rel: Any) -> None:
     error = RateLimited("slow down", retry_after=1)
     error.inbound = True
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise error
 
     client = await serve(app).request()
@@ -152,8 +155,8 @@ async def test_a_rate_limit_at_the_own_door_is_a_429_and_rejected(serve, rel):
     assert rel.last[2:] == (429, "rejected")
 
 
-async def test_a_refusal_tells_the_client_nothing_of_what_lies_behind(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_refusal_tells_the_client_nothing_of_what_lies_behind(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise CircuitOpen(
             "circuit breaker 'https://payments.internal:443' is open", policy="payments.internal"
         )
@@ -162,8 +165,8 @@ async def test_a_refusal_tells_the_client_nothing_of_what_lies_behind(serve, rel
     assert b"payments" not in client.body
 
 
-async def test_a_refusal_after_the_start_goes_on(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_refusal_after_the_start_goes_on(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         raise CircuitOpen("open")
 
@@ -172,8 +175,8 @@ async def test_a_refusal_after_the_start_goes_on(serve, rel):
     assert rel.last[2:] == (200, "failure")
 
 
-async def test_a_refusal_of_a_head_request_has_no_body(serve):
-    async def app(scope, receive, send):
+async def test_a_refusal_of_a_head_request_has_no_body(serve: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise BulkheadFull("full")
 
     client = await serve(app).request(method="HEAD")
@@ -181,8 +184,8 @@ async def test_a_refusal_of_a_head_request_has_no_body(serve):
     assert int(client.headers["content-length"]) > 0
 
 
-async def test_the_problem_is_written_as_the_user_wants(serve):
-    async def app(scope, receive, send):
+async def test_the_problem_is_written_as_the_user_wants(serve: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         raise BulkheadFull("full")
 
     client = await serve(
@@ -191,8 +194,8 @@ async def test_the_problem_is_written_as_the_user_wants(serve):
     assert (client.body, client.headers["content-type"]) == (b"503 /a", "text/plain")
 
 
-async def test_a_client_that_left_while_the_application_listened_is_499(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_client_that_left_while_the_application_listened_is_499(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         assert (await receive())["type"] == "http.disconnect"
 
@@ -202,8 +205,10 @@ async def test_a_client_that_left_while_the_application_listened_is_499(serve, r
     assert rel.last[2:] == (499, "cancelled")
 
 
-async def test_a_client_that_left_during_a_slow_answer_is_499_though_nobody_listened(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_client_that_left_during_a_slow_answer_is_499_though_nobody_listened(
+    serve: Any, rel: Any
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         rel.clock.shift(5)
         await ok(scope, receive, send)
 
@@ -214,10 +219,10 @@ async def test_a_client_that_left_during_a_slow_answer_is_499_though_nobody_list
     assert rel.last[2:] == (499, "cancelled")
 
 
-async def test_looking_for_the_client_takes_no_message_from_the_application(serve, rel):
+async def test_looking_for_the_client_takes_no_message_from_the_application(serve: Any, rel: Any) -> None:
     got = []
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         rel.clock.shift(5)
         await send(START)
         got.append(await receive())
@@ -230,12 +235,12 @@ async def test_looking_for_the_client_takes_no_message_from_the_application(serv
     assert rel.last[2:] == (200, "success")
 
 
-async def test_a_send_that_says_the_client_is_gone_is_499(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_send_that_says_the_client_is_gone_is_499(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         await send(BODY)
 
-    async def broken(message):
+    async def broken(message: Any) -> None:
         if message["type"] == "http.response.body":
             raise OSError
 
@@ -246,8 +251,8 @@ async def test_a_send_that_says_the_client_is_gone_is_499(serve, rel):
     assert rel.last[2:] == (499, "cancelled")
 
 
-async def test_a_disconnect_after_the_whole_answer_changes_nothing(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_disconnect_after_the_whole_answer_changes_nothing(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await ok(scope, receive, send)
         await receive()
         await receive()
@@ -258,8 +263,8 @@ async def test_a_disconnect_after_the_whole_answer_changes_nothing(serve, rel):
     assert rel.last[2:] == (200, "success")
 
 
-async def test_a_cancelled_request_is_499_and_stays_cancelled(serve, rel):
-    async def app(scope, receive, send):
+async def test_a_cancelled_request_is_499_and_stays_cancelled(serve: Any, rel: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.Event().wait()
 
     task = asyncio.create_task(serve(app).request())
@@ -272,21 +277,21 @@ async def test_a_cancelled_request_is_499_and_stays_cancelled(serve, rel):
     assert rel.sli.in_flight == 0
 
 
-async def test_unknown_methods_share_one_label(serve, rel):
+async def test_unknown_methods_share_one_label(serve: Any, rel: Any) -> None:
     for number in range(100):
         await serve(ok).request(method=f"JUNK{number}")
     assert {request[0] for request in rel.sli.requests} == {"_OTHER"}
 
 
-async def test_trailers_and_pathsend_end_an_answer(serve, rel):
-    async def trailing(scope, receive, send):
+async def test_trailers_and_pathsend_end_an_answer(serve: Any, rel: Any) -> None:
+    async def trailing(scope: Any, receive: Any, send: Any) -> None:
         await send({**START, "trailers": True})
         await send(BODY)
         assert rel.sli.requests == []
         await send({"type": "http.response.trailers", "headers": []})
         assert len(rel.sli.requests) == 1
 
-    async def path(scope, receive, send):
+    async def path(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         await send({"type": "http.response.pathsend", "path": "/etc/hostname"})
 
@@ -296,14 +301,14 @@ async def test_trailers_and_pathsend_end_an_answer(serve, rel):
     assert client.sent[-1] == {"type": "http.response.pathsend", "path": "/etc/hostname"}
 
 
-async def test_messages_pass_as_they_are(serve):
+async def test_messages_pass_as_they_are(serve: Any) -> None:
     messages = [
         {"type": "http.response.debug", "info": {}},
         {"type": "http.response.start", "status": 200},
         {"type": "http.response.body"},
     ]
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
 
@@ -321,8 +326,10 @@ async def test_messages_pass_as_they_are(serve):
         ([START, BODY, BODY], (200, "success")),
     ],
 )
-async def test_a_misbehaving_application_is_recorded_once_and_made_no_worse(serve, rel, messages, expected):
-    async def app(scope, receive, send):
+async def test_a_misbehaving_application_is_recorded_once_and_made_no_worse(
+    serve: Any, rel: Any, messages: Any, expected: Any
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         for message in messages:
             await send(message)
 
@@ -332,10 +339,10 @@ async def test_a_misbehaving_application_is_recorded_once_and_made_no_worse(serv
     assert rel.sli.in_flight == 0
 
 
-async def test_context_variables_of_the_application_stay(serve):
+async def test_context_variables_of_the_application_stay(serve: Any) -> None:
     variable = contextvars.ContextVar("variable", default=0)
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         variable.set(variable.get() + 1)
         await ok(scope, receive, send)
 
@@ -343,16 +350,16 @@ async def test_context_variables_of_the_application_stay(serve):
     assert variable.get() == 1
 
 
-async def test_excluded_paths_are_passed_on_and_nothing_else(serve, rel):
+async def test_excluded_paths_are_passed_on_and_nothing_else(serve: Any, rel: Any) -> None:
     await serve(ok, exclude=["/livez"]).request("/livez")
     await serve(ok, exclude=["/livez"]).request("/api/livez", root_path="/api")
     assert rel.sli.requests == []
 
 
-async def test_unknown_scope_types_pass_untouched(rel):
+async def test_unknown_scope_types_pass_untouched(rel: Any) -> None:
     seen = []
 
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append((scope, receive, send))
 
     scope, receive, send = {"type": "mqtt"}, object(), object()
@@ -360,7 +367,7 @@ async def test_unknown_scope_types_pass_untouched(rel):
     assert seen == [(scope, receive, send)]
 
 
-async def test_ten_thousand_paths_make_one_series(serve, rel):
+async def test_ten_thousand_paths_make_one_series(serve: Any, rel: Any) -> None:
     client = serve(ok, patterns=["/users/{id}"])
     for number in range(10_000):
         await client.request(f"/nowhere/{number}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -21,7 +22,7 @@ class Shut(GuardPolicy[bool]):
 
     kind = "shut"
 
-    def enter(self, now, context):
+    def enter(self, now: Any, context: Any) -> None:
         raise RateLimited("shut", policy=self.name, retry_after=2.0)
 
 
@@ -29,13 +30,13 @@ def identity() -> int:
     return 7
 
 
-async def test_the_first_example_of_day_one(rel, client_of):
+async def test_the_first_example_of_day_one(rel: Any, client_of: Any) -> None:
     app = FastAPI()
     install(app, rel)
 
     @app.get("/orders/{id}")
     @guarded(timeout=1.0)
-    async def order(id: int):
+    async def order(id: int) -> Any:  # noqa: A002  what the path calls it
         return {"id": id}
 
     client = await client_of(app).request("/orders/17")
@@ -44,13 +45,13 @@ async def test_the_first_example_of_day_one(rel, client_of):
     assert rel.last == ("GET", "/orders/{id}", 422, "success")
 
 
-async def test_a_timeout_is_a_504(rel, client_of):
+async def test_a_timeout_is_a_504(rel: Any, client_of: Any) -> None:
     app = FastAPI()
     install(app, rel)
 
     @app.get("/slow")
     @guarded(timeout=0.01)
-    async def slow():
+    async def slow() -> None:
         await asyncio.Event().wait()
 
     client = await client_of(app).request("/slow")
@@ -58,13 +59,13 @@ async def test_a_timeout_is_a_504(rel, client_of):
     assert rel.last == ("GET", "/slow", 504, "failure")
 
 
-async def test_a_guard_at_the_own_door_is_a_429_and_never_runs_the_endpoint(rel, client_of):
+async def test_a_guard_at_the_own_door_is_a_429_and_never_runs_the_endpoint(rel: Any, client_of: Any) -> None:
     app = FastAPI()
     install(app, rel)
 
     @app.get("/limited")
     @guarded(Shut(), timeout=1.0)
-    async def limited():
+    async def limited() -> None:
         raise AssertionError
 
     client = await client_of(app).request("/limited")
@@ -72,30 +73,30 @@ async def test_a_guard_at_the_own_door_is_a_429_and_never_runs_the_endpoint(rel,
     assert rel.last == ("GET", "/limited", 429, "rejected")
 
 
-async def test_a_limit_on_a_call_that_the_endpoint_makes_is_no_429(rel, client_of):
+async def test_a_limit_on_a_call_that_the_endpoint_makes_is_no_429(rel: Any, client_of: Any) -> None:
     app, outbound = FastAPI(), Shut(name="outbound")
     install(app, rel)
 
     @app.get("/calls")
     @guarded(timeout=1.0)
-    async def calls():
+    async def calls() -> None:
         await outbound.call(asyncio.sleep, 0)
 
     assert (await client_of(app).request("/calls")).status == 503
 
 
-def test_the_signature_stays():
-    async def order(id: int, *, who: int = Depends(identity)) -> dict[str, int]:
+def test_the_signature_stays() -> None:
+    async def order(id: int, *, who: int = Depends(identity)) -> dict[str, int]:  # noqa: A002  what the path calls it
         return {}
 
     assert inspect.signature(guarded(timeout=1)(order)) == inspect.signature(order)
 
 
-async def test_a_plain_function_runs_in_a_thread_and_its_time_can_be_up():
+async def test_a_plain_function_runs_in_a_thread_and_its_time_can_be_up() -> None:
     finish = threading.Event()
 
     @guarded(timeout=0.01)
-    def blocking():
+    def blocking() -> Any:
         finish.wait(10)
         return threading.current_thread()
 
@@ -105,27 +106,27 @@ async def test_a_plain_function_runs_in_a_thread_and_its_time_can_be_up():
     assert await guarded(timeout=10)(threading.current_thread)() is not threading.current_thread()
 
 
-async def test_policies_stand_inside_one_another_as_they_are_written(clock: ManualClock):
+async def test_policies_stand_inside_one_another_as_they_are_written(clock: ManualClock) -> None:
     order = []
 
     class Noted(GuardPolicy[bool]):
-        def enter(self, now, context):
+        def enter(self, now: Any, context: Any) -> Any:
             order.append(self.name)
             return True
 
     @guarded(Noted(name="outer"), Noted(name="inner"))
-    async def endpoint():
+    async def endpoint() -> None:
         order.append("endpoint")
 
     await endpoint()
     assert order == ["outer", "inner", "endpoint"]
 
 
-def test_what_repeats_is_refused_with_the_reason():
-    with pytest.raises(ConfigError, match="retry.*runs once"):
+def test_what_repeats_is_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match=r"retry.*runs once"):
         guarded(Retry(3))
 
 
-def test_nothing_is_refused():
+def test_nothing_is_refused() -> None:
     with pytest.raises(ConfigError):
         guarded()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from aiohttp import web
@@ -22,12 +24,12 @@ FAST = API_CALLS.changed(
 class Script(httpx.AsyncBaseTransport):
     """Answers with what it is told, then with 200."""
 
-    def __init__(self, *outcomes):
+    def __init__(self, *outcomes: Any) -> None:
         self.outcomes = list(outcomes)
         self.requests = []
         self.closed = []
 
-    async def handle_async_request(self, request):
+    async def handle_async_request(self, request: Any) -> Any:
         self.requests.append(request)
         outcome = self.outcomes.pop(0) if self.outcomes else 200
         if isinstance(outcome, Exception):
@@ -35,20 +37,20 @@ class Script(httpx.AsyncBaseTransport):
         script = self
 
         class Body(httpx.AsyncByteStream):
-            async def __aiter__(self):
+            async def __aiter__(self) -> Any:
                 yield b"content"
 
-            async def aclose(self):
+            async def aclose(self) -> None:
                 script.closed.append(outcome)
 
         return httpx.Response(outcome, stream=Body())
 
 
-def client_of(script):
+def client_of(script: Any) -> Any:
     return httpx.AsyncClient(transport=ResilientTransport(Reliability("tests"), script, preset=FAST))
 
 
-async def test_statuses_that_say_later_are_tried_again_and_released():
+async def test_statuses_that_say_later_are_tried_again_and_released() -> None:
     script = Script(503, 429)
     async with client_of(script) as client:
         response = await client.get("http://a.example/")
@@ -56,7 +58,7 @@ async def test_statuses_that_say_later_are_tried_again_and_released():
     assert script.closed == [503, 429, 200]
 
 
-async def test_connection_errors_are_tried_again_and_raised():
+async def test_connection_errors_are_tried_again_and_raised() -> None:
     script = Script(*[httpx.ConnectError("refused")] * 3)
     async with client_of(script) as client:
         with pytest.raises(httpx.ConnectError):
@@ -64,7 +66,7 @@ async def test_connection_errors_are_tried_again_and_raised():
     assert len(script.requests) == 3
 
 
-async def test_a_post_is_repeated_only_with_a_key():
+async def test_a_post_is_repeated_only_with_a_key() -> None:
     script = Script(503)
     async with client_of(script) as client:
         assert (await client.post("http://a.example/", content=b"x")).status_code == 503
@@ -73,8 +75,8 @@ async def test_a_post_is_repeated_only_with_a_key():
         assert keyed.status_code == 200
 
 
-async def test_a_generator_is_never_sent_again():
-    async def body():
+async def test_a_generator_is_never_sent_again() -> None:
+    async def body() -> Any:
         yield b"once"
 
     script = Script(503)
@@ -83,7 +85,7 @@ async def test_a_generator_is_never_sent_again():
     assert len(script.requests) == 1
 
 
-async def test_each_host_has_a_breaker_of_its_own():
+async def test_each_host_has_a_breaker_of_its_own() -> None:
     script = Script(*[500] * 10)
     async with client_of(script) as client:
         for _ in range(10):
@@ -93,15 +95,15 @@ async def test_each_host_has_a_breaker_of_its_own():
         assert (await client.get("http://b.example/")).status_code == 200
 
 
-async def test_what_is_left_is_sent_along():
+async def test_what_is_left_is_sent_along() -> None:
     script = Script()
     async with client_of(script) as client:
         await client.get("http://a.example/")
     assert script.requests[0].headers["X-Request-Deadline"].endswith("m")
 
 
-async def test_a_real_server():
-    async def answer(request):
+async def test_a_real_server() -> None:
+    async def answer(request: Any) -> Any:
         return web.Response(status=503 if request.app[SEEN].pop() else 200, text="hello")
 
     SEEN = web.AppKey("seen", list)  # noqa: N806  a key is a constant

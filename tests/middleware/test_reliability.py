@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -13,10 +14,10 @@ from resilience_middleware import guarded, install
 from resilience_middleware.aiohttp import ResilientSession
 
 
-async def test_requests_and_calls_are_counted_and_shown(client_of):
+async def test_requests_and_calls_are_counted_and_shown(client_of: Any) -> None:
     upstream = web.Application()
 
-    async def hello(request):
+    async def hello(request: Any) -> Any:
         return web.Response(text="hello")
 
     upstream.router.add_get("/", hello)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -16,16 +17,16 @@ from resilience_middleware.routes import reliability_app
 from resilience_middleware.setup import install
 
 
-async def mine(request):
+async def mine(request: Any) -> Any:
     return PlainTextResponse("mine")
 
 
 @pytest.fixture(params=[FastAPI, Starlette])
-def app(request):
+def app(request: Any) -> Any:
     return request.param()
 
 
-async def test_adds_the_middleware_and_the_endpoints(app, rel, client_of):
+async def test_adds_the_middleware_and_the_endpoints(app: Any, rel: Any, client_of: Any) -> None:
     install(app, rel)
     app.add_route("/mine", mine)
     assert (await client_of(app).request("/mine")).body == b"mine"
@@ -38,7 +39,7 @@ async def test_adds_the_middleware_and_the_endpoints(app, rel, client_of):
     assert len(rel.sli.requests) == 1  # what looks at a service is no traffic of it
 
 
-async def test_readiness_follows_the_reliability(app, rel, client_of):
+async def test_readiness_follows_the_reliability(app: Any, rel: Any, client_of: Any) -> None:
     install(app, rel)
     ready = await client_of(app).request("/readyz")
     assert ready.status == 200  # the first request started it
@@ -46,19 +47,19 @@ async def test_readiness_follows_the_reliability(app, rel, client_of):
     assert (await client_of(app).request("/readyz")).status == 503
 
 
-async def test_endpoints_work_behind_a_mount_of_everything(rel, client_of):
+async def test_endpoints_work_behind_a_mount_of_everything(rel: Any, client_of: Any) -> None:
     app = Starlette(routes=[Mount("/", routes=[Route("/mine", mine)])])
     install(app, rel)
     assert (await client_of(app).request("/livez")).status == 200
 
 
-async def test_endpoints_can_have_a_prefix(app, rel, client_of):
+async def test_endpoints_can_have_a_prefix(app: Any, rel: Any, client_of: Any) -> None:
     install(app, rel, prefix="/ops")
     assert (await client_of(app).request("/ops/livez")).status == 200
     assert (await client_of(app).request("/livez")).status == 404
 
 
-async def test_a_path_that_the_application_has_stays_its_own(app, rel, client_of):
+async def test_a_path_that_the_application_has_stays_its_own(app: Any, rel: Any, client_of: Any) -> None:
     app.add_route("/metrics", mine)
     install(app, rel)
     assert (await client_of(app).request("/metrics")).body == b"mine"
@@ -78,7 +79,9 @@ async def test_a_path_that_the_application_has_stays_its_own(app, rel, client_of
         ({}, "testclient", 401),
     ],
 )
-async def test_metrics_can_ask_for_the_token(rel, client_of, headers, address, status):
+async def test_metrics_can_ask_for_the_token(
+    rel: Any, client_of: Any, headers: Any, address: Any, status: Any
+) -> None:
     app = Starlette()
     rel.token = "s3cret"
     install(app, rel, open_metrics=False)
@@ -87,41 +90,41 @@ async def test_metrics_can_ask_for_the_token(rel, client_of, headers, address, s
     assert (await client_of(app).request("/livez")).status == 200
 
 
-async def test_an_empty_token_opens_nothing(rel, client_of):
+async def test_an_empty_token_opens_nothing(rel: Any, client_of: Any) -> None:
     app = Starlette()
     install(app, rel, open_metrics=False)
     client = await client_of(app).request("/metrics", headers={"Authorization": "Bearer "})
     assert client.status == 401
 
 
-async def test_the_endpoints_can_be_mounted_alone(rel, client_of):
+async def test_the_endpoints_can_be_mounted_alone(rel: Any, client_of: Any) -> None:
     app = Starlette(routes=[Mount("/ops", app=reliability_app(rel))])
     assert (await client_of(app).request("/ops/livez")).status == 200
 
 
-async def test_other_methods_are_405(app, rel, client_of):
+async def test_other_methods_are_405(app: Any, rel: Any, client_of: Any) -> None:
     install(app, rel)
     assert (await client_of(app).request("/livez", "DELETE")).status == 405
 
 
-def test_any_other_application_is_told_what_to_do(rel):
+def test_any_other_application_is_told_what_to_do(rel: Any) -> None:
     with pytest.raises(ConfigError, match="ResilienceMiddleware"):
         install(object(), rel)
 
 
-def test_twice_is_refused(app, rel):
+def test_twice_is_refused(app: Any, rel: Any) -> None:
     install(app, rel)
     with pytest.raises(ConfigError, match="before"):
         install(app, rel)
 
 
 @pytest.mark.parametrize("prefix", ["ops", "/ops/", "/", 7])
-def test_a_prefix_that_is_no_path_is_refused(app, rel, prefix):
+def test_a_prefix_that_is_no_path_is_refused(app: Any, rel: Any, prefix: Any) -> None:
     with pytest.raises(ConfigError, match="prefix"):
         install(app, rel, prefix=prefix)
 
 
-async def test_guards_can_be_given_at_once(app, rel, client_of):
+async def test_guards_can_be_given_at_once(app: Any, rel: Any, client_of: Any) -> None:
     install(app, rel, guards=[RateLimiter(1, per=10, burst=1)])
     app.add_route("/mine", mine)
     statuses = [(await client_of(app).request(path)).status for path in ("/mine", "/mine", "/livez")]
@@ -129,6 +132,6 @@ async def test_guards_can_be_given_at_once(app, rel, client_of):
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"guards": [7]}, {"trusted": ["here"]}])
-def test_nonsense_is_refused_at_once(app, rel, options):
+def test_nonsense_is_refused_at_once(app: Any, rel: Any, options: Any) -> None:
     with pytest.raises(ConfigError):
         install(app, rel, **options)

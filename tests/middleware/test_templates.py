@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
@@ -12,23 +14,23 @@ from starlette.staticfiles import StaticFiles
 from resilience_middleware.templates import RouteTemplates
 
 
-async def endpoint(request):
+async def endpoint(request: Any) -> Any:
     return PlainTextResponse("x")
 
 
-async def other(request):
+async def other(request: Any) -> Any:
     return PlainTextResponse("y")
 
 
-async def api():
+async def api() -> Any:
     return "x"
 
 
 @pytest.fixture
-def template_of(client_of):
+def template_of(client_of: Any) -> Any:
     """Route one request and return (template found after the routing, template found before it, status)."""
 
-    async def route(app, path, method="GET", **more):
+    async def route(app: Any, path: Any, method: Any = "GET", **more: Any) -> Any:
         client = client_of(app)
         templates = RouteTemplates(app)
         before = templates.match(client.scope(path, method, **more))
@@ -40,7 +42,7 @@ def template_of(client_of):
 
 
 @pytest.fixture
-def starlette():
+def starlette() -> Any:
     inner = [Route("/u/{uid:int}", endpoint), Mount("/w", routes=[Route("/z", endpoint)])]
     return Starlette(
         routes=[
@@ -72,12 +74,14 @@ def starlette():
     ],
 )
 @pytest.mark.parametrize("root", ["", "/api"])
-async def test_starlette(starlette, template_of, path, method, template, status, root):
+async def test_starlette(  # noqa: PLR0917  a column each
+    starlette: Any, template_of: Any, path: Any, method: Any, template: Any, status: Any, root: Any
+) -> None:
     assert await template_of(starlette, root + path, method, root_path=root) == (template, template, status)
 
 
 @pytest.fixture
-def fastapi():
+def fastapi() -> Any:
     app, router, deep, sub = FastAPI(), APIRouter(), APIRouter(prefix="/deep"), FastAPI()
     router.get("/i/{c}")(api)
     deep.include_router(router, prefix="/er")
@@ -107,11 +111,15 @@ def fastapi():
         ("/none", "GET", "_UNMATCHED", 404),
     ],
 )
-async def test_fastapi(fastapi, template_of, path, method, template, status):
+async def test_fastapi(  # noqa: PLR0917  a column each
+    fastapi: Any, template_of: Any, path: Any, method: Any, template: Any, status: Any
+) -> None:
     assert await template_of(fastapi, path, method) == (template, template, status)
 
 
-async def test_a_starlette_without_scope_route_is_told_by_its_endpoint(starlette, client_of):
+async def test_a_starlette_without_scope_route_is_told_by_its_endpoint(
+    starlette: Any, client_of: Any
+) -> None:
     scope = client_of(starlette).scope("/t/1/u/2")
     client = client_of(starlette)
     await starlette(scope, client.receive, client.send)
@@ -119,7 +127,7 @@ async def test_a_starlette_without_scope_route_is_told_by_its_endpoint(starlette
     assert RouteTemplates(starlette).of(scope) == "/t/{tid}/u/{uid}"
 
 
-async def test_a_route_added_after_the_first_request_is_found(client_of):
+async def test_a_route_added_after_the_first_request_is_found(client_of: Any) -> None:
     app = Starlette(routes=[Route("/a", endpoint)])
     templates = RouteTemplates(app)
     for path in ("/a", "/b/{x}"):
@@ -131,7 +139,7 @@ async def test_a_route_added_after_the_first_request_is_found(client_of):
         assert templates.of(scope) == path
 
 
-async def test_hosts_and_websockets(client_of):
+async def test_hosts_and_websockets(client_of: Any) -> None:
     app = Router(
         [
             Host("api.example.com", app=Router([Route("/h/{x}", endpoint)])),
@@ -147,16 +155,16 @@ async def test_hosts_and_websockets(client_of):
     )
 
 
-def test_an_application_that_is_wrapped_is_found(starlette):
+def test_an_application_that_is_wrapped_is_found(starlette: Any) -> None:
     class Wrapper:
-        def __init__(self, app):
+        def __init__(self, app: Any) -> None:
             self.app = app
 
     templates = RouteTemplates(Wrapper(Wrapper(starlette)))
     assert templates.match({"path": "/t/1/u/2"}) == "/t/{tid}/u/{uid}"
 
 
-def test_patterns_group_the_paths_of_an_application_without_routes():
+def test_patterns_group_the_paths_of_an_application_without_routes() -> None:
     templates = RouteTemplates(object(), ["/users/me", "/users/{id:int}", "/files/{rest:path}"])
     found = {
         path: templates.of({"path": path}) for path in ("/users/me", "/users/7", "/users/x", "/files/a/b")
@@ -169,14 +177,14 @@ def test_patterns_group_the_paths_of_an_application_without_routes():
     }
 
 
-def test_routes_made_for_each_request_cost_no_memory_without_end(starlette):
+def test_routes_made_for_each_request_cost_no_memory_without_end(starlette: Any) -> None:
     templates = RouteTemplates(starlette)
     for _ in range(5_000):
         assert templates.of({"path": "/", "route": Route("/made/up", endpoint)}) == "_UNMATCHED"
     assert len(templates._single) < 2_000
 
 
-def test_paths_looked_up_before_the_routing_cost_no_memory_without_end(starlette):
+def test_paths_looked_up_before_the_routing_cost_no_memory_without_end(starlette: Any) -> None:
     templates = RouteTemplates(starlette)
     for number in range(10_000):
         templates.match({"path": f"/a/{number}"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -17,7 +18,7 @@ from resilience_middleware import install
 
 
 @asynccontextmanager
-async def serving(app) -> AsyncIterator[int]:
+async def serving(app: Any) -> AsyncIterator[int]:
     server = uvicorn.Server(
         uvicorn.Config(
             app, port=0, log_level="critical", lifespan="on", ws="none", timeout_graceful_shutdown=1
@@ -25,7 +26,7 @@ async def serving(app) -> AsyncIterator[int]:
     )
     server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(server._serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.005)
     try:
         yield server.servers[0].sockets[0].getsockname()[1]
@@ -35,7 +36,7 @@ async def serving(app) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def connected(port: int, path: str):
+async def connected(port: int, path: str) -> Any:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
     try:
@@ -46,7 +47,7 @@ async def connected(port: int, path: str):
 
 
 @pytest.fixture
-def shop(rel):
+def shop(rel: Any) -> Any:
     rel.clock = SYSTEM_CLOCK
     app = FastAPI()
     app.state.release = asyncio.Event()
@@ -60,8 +61,8 @@ def shop(rel):
         return id
 
     @app.get("/stream")
-    async def stream():
-        async def items():
+    async def stream() -> Any:
+        async def items() -> Any:
             app.state.entered.set()
             yield b"first"
             await app.state.release.wait()
@@ -70,8 +71,8 @@ def shop(rel):
         return StreamingResponse(items())
 
     @app.get("/background")
-    async def background():
-        async def later():
+    async def background() -> Any:
+        async def later() -> None:
             await app.state.release.wait()
 
         return PlainTextResponse("ok", background=BackgroundTask(later))
@@ -79,14 +80,14 @@ def shop(rel):
     return app
 
 
-async def recorded(rel, count=1):
+async def recorded(rel: Any, count: Any = 1) -> Any:
     async with asyncio.timeout(10):
-        while len(rel.sli.requests) < count:
+        while len(rel.sli.requests) < count:  # noqa: ASYNC110  the middleware records, and tells nobody
             await asyncio.sleep(0.005)
     return rel.last
 
 
-async def test_a_client_that_leaves_a_slow_endpoint_is_499(shop, rel):
+async def test_a_client_that_leaves_a_slow_endpoint_is_499(shop: Any, rel: Any) -> None:
     async with serving(shop) as port:
         async with connected(port, "/slow/7"):
             await shop.state.entered.wait()
@@ -99,7 +100,7 @@ async def test_a_client_that_leaves_a_slow_endpoint_is_499(shop, rel):
     assert rel.sli.in_flight == 0
 
 
-async def test_a_client_that_stays_is_a_success(shop, rel):
+async def test_a_client_that_stays_is_a_success(shop: Any, rel: Any) -> None:
     async with serving(shop) as port, connected(port, "/slow/7") as (reader, _):
         await shop.state.entered.wait()
         await asyncio.sleep(0.15)
@@ -108,7 +109,7 @@ async def test_a_client_that_stays_is_a_success(shop, rel):
         assert await recorded(rel) == ("GET", "/slow/{id}", 200, "success")
 
 
-async def test_a_client_that_leaves_a_stream_is_499(shop, rel):
+async def test_a_client_that_leaves_a_stream_is_499(shop: Any, rel: Any) -> None:
     async with serving(shop) as port:
         async with connected(port, "/stream") as (reader, _):
             await reader.readuntil(b"first")
@@ -116,7 +117,7 @@ async def test_a_client_that_leaves_a_stream_is_499(shop, rel):
         assert await recorded(rel) == ("GET", "/stream", 499, "cancelled")
 
 
-async def test_a_stream_ends_when_its_body_ends(shop, rel):
+async def test_a_stream_ends_when_its_body_ends(shop: Any, rel: Any) -> None:
     async with serving(shop) as port, connected(port, "/stream") as (reader, _):
         await reader.readuntil(b"first")
         assert rel.sli.in_flight == 1
@@ -125,7 +126,7 @@ async def test_a_stream_ends_when_its_body_ends(shop, rel):
         assert await recorded(rel) == ("GET", "/stream", 200, "success")
 
 
-async def test_a_background_task_is_no_part_of_the_request(shop, rel):
+async def test_a_background_task_is_no_part_of_the_request(shop: Any, rel: Any) -> None:
     async with serving(shop) as port, connected(port, "/background") as (reader, _):
         await reader.readuntil(b"ok")
         assert await recorded(rel) == ("GET", "/background", 200, "success")
@@ -133,7 +134,7 @@ async def test_a_background_task_is_no_part_of_the_request(shop, rel):
         shop.state.release.set()
 
 
-async def test_it_lives_as_long_as_the_server(shop, rel):
+async def test_it_lives_as_long_as_the_server(shop: Any, rel: Any) -> None:
     async with serving(shop):
         assert rel.calls == ["start"]
     assert rel.calls == ["start", "stop"]
