@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import aiohttp
+from typing import TYPE_CHECKING
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
@@ -10,7 +10,9 @@ from resilience.core.ports import Clock
 from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
 from resilience.errors import ResilienceError
-from resilience.http.client import GuardedClient
+
+if TYPE_CHECKING:
+    from resilience.http.client import GuardedClient
 
 __all__ = ["Heartbeat"]
 
@@ -35,7 +37,8 @@ class Heartbeat:
     ) -> None:
         self._url = secret_url("url", url)
         self.interval = number("interval", interval, above=0)
-        self._client = GuardedClient(timeout=number("timeout", timeout, above=0))
+        self._timeout = number("timeout", timeout, above=0)
+        self._client: GuardedClient | None = None
         self._clock = clock
         self._alive = False
 
@@ -56,14 +59,23 @@ class Heartbeat:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     async def _beat(self) -> None:
+        # Imported when it is used: most services have no heartbeat, and aiohttp is not to be loaded for nothing.
+        from aiohttp import ClientError  # noqa: PLC0415  see above
+
+        from resilience.http.client import GuardedClient  # noqa: PLC0415  see above
+
+        if self._client is None:
+            self._client = GuardedClient(timeout=self._timeout)
         try:
             response = await self._client.get(self._url.reveal())
             answer = str(response.status)
             failed = not response.ok
-        except (aiohttp.ClientError, ResilienceError, OSError) as error:
+        except (ClientError, ResilienceError, OSError) as error:
             # The class alone: the message may hold the URL.
             answer, failed = type(error).__name__, True
         if failed:
