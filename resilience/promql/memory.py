@@ -84,8 +84,8 @@ class MemorySource:
 
         Args:
             series: the metric's name, or all labels.
-            samples: (time, value) in any order; a time that is there already gets the new value; `STALE` as a
-                value ends the series for now.
+            samples: (time, value) in any order; a time, kept to the microsecond, that is there already gets the new
+                value; `STALE` as a value ends the series for now.
             labels: further labels.
 
         Raises:
@@ -97,7 +97,7 @@ class MemorySource:
             raise ConfigError(f"labels must be text, got {given!r}")
         stored = self._stored(tuple(sorted((label, value) for label, value in given.items() if value)))
         for time, value in samples:
-            stored.put(number("time", time), float(value))
+            stored.put(round(number("time", time), 6), float(value))
 
     def _stored(self, labels: Labels) -> _Stored:
         stored = self._series.get(labels)

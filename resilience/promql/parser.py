@@ -402,7 +402,9 @@ class _Parser:
         return seconds if seconds < _LAST else self._fail(f"{token.text} is too long a time", token.position)
 
     def _literal(self) -> float:
-        token = self._accept("number", "duration") or self._unexpected(f"a duration or a number ({_DURATIONS})")
+        token = self._accept("number", "duration") or self._unexpected(
+            f"a duration or a number ({_DURATIONS})"
+        )
         try:
             return _number(token.text) if token.kind == "number" else parse_duration(token.text)
         except (ConfigError, ValueError, OverflowError):

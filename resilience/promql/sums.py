@@ -8,6 +8,9 @@ from collections.abc import Sequence
 __all__ = ["kahan_add", "mean", "quantile", "total", "variance"]
 
 
+_INFINITE = (math.inf, -math.inf)
+
+
 def kahan_add(value: float, total: float, lost: float) -> tuple[float, float]:
     """One step of Neumaier's compensated sum: the new total, and what it has lost so far."""
     new = total + value
@@ -19,37 +22,46 @@ def kahan_add(value: float, total: float, lost: float) -> tuple[float, float]:
 
 
 def total(values: Sequence[float]) -> float:
-    """Their sum; infinite where it overflows, as in Prometheus.
+    """Their sum, compensated as Prometheus does it; infinite where it overflows.
+
+    `math.fsum` would be exact, and so not what a Prometheus server says where compensation is not enough.
 
     Example:
         >>> total([1e100, 1.0, -1e100])
         1.0
     """
-    try:
-        return math.fsum(values)
-    except (OverflowError, ValueError):  # too large on the way, or infinities of both signs
-        result = lost = 0.0
-        for value in values:
-            result, lost = kahan_add(value, result, lost)
-        return result + lost
+    if len(values) == 1:
+        return values[0]
+    result = lost = 0.0
+    for value in values:
+        # `kahan_add`, written out: sums are what rules are made of.
+        new = result + value
+        if new in _INFINITE:
+            lost = 0.0
+        elif abs(result) >= abs(value):
+            lost += (result - new) + value
+        else:
+            lost += (value - new) + result
+        result = new
+    return result + lost
 
 
 def mean(values: Sequence[float]) -> float:
-    """Their mean, also where the sum would overflow."""
-    count = len(values)
-    try:
-        return math.fsum(values) / count
-    except (OverflowError, ValueError):
-        average = lost = 0.0
-        for number, value in enumerate(values, start=1):
-            if math.isinf(average):
-                # An infinite mean stays what it is, but for the opposite infinity and NaN.
-                if math.isinf(value) and (average > 0) == (value > 0):
-                    continue
-                if math.isfinite(value):
-                    continue
-            average, lost = kahan_add(value / number - (average + lost) / number, average, lost)
-        return average + lost
+    """Their mean; by ever finer shares from where the sum would overflow, as Prometheus does it."""
+    result = lost = 0.0
+    shared = False
+    for number, value in enumerate(values, start=1):
+        if not shared:
+            new, new_lost = kahan_add(value, result, lost)
+            if new not in _INFINITE or number == 1:
+                result, lost = new, new_lost
+                continue
+            shared = True
+            result /= number - 1
+            lost /= number - 1
+        rest = (number - 1) / number
+        result, lost = kahan_add(value / number, rest * result, rest * lost)
+    return result + lost if shared else result / len(values) + lost / len(values)
 
 
 def variance(values: Sequence[float]) -> float:

@@ -66,9 +66,7 @@ _WINDOW = re.compile(r"expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+ste
 _STRING = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`"
 _METRIC = re.compile(rf"([A-Za-z_:][\w:]*)?(?:\s*\{{(?!\{{)((?:[^\"'`}}]|{_STRING})*)\}})?")
 _LABEL = re.compile(rf"\s*({_STRING}|[A-Za-z_][\w.]*)\s*(?:=\s*({_STRING}))?\s*(?:,|$)")
-_NUMBER = (
-    r"(?:0x[0-9a-fA-F]+|[0-9][0-9_]*\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)"
-)
+_NUMBER = r"(?:[0-9][0-9_]*\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)"
 _ITEM = re.compile(rf"(_|stale|[+-]?{_NUMBER})(?:([+-]{_NUMBER}))?(?:x([0-9]+))?", re.IGNORECASE)
 
 
@@ -82,13 +80,8 @@ def seconds(text: str) -> float:
         return sign * parse_duration(plain)
 
 
-def number(text: str) -> float:
-    """A number as PromQL writes it."""
-    return float(int(text, 16)) if "0x" in text.lower() else float(text)
-
-
 def values(text: str) -> list[float | None] | None:
-    """Expand series notation: `1+2x3` is 1 3 5 7, `_` no sample; None for native histograms."""
+    """Expand series notation: `1+2x3` is 1 3 5 7, `0x2` is 0 0 0, `_` no sample; None for native histograms."""
     if "{{" in text:
         return None
     found: list[float | None] = []
@@ -100,8 +93,8 @@ def values(text: str) -> list[float | None] | None:
         if first == "_":
             found += [None] * int(times or 1)
             continue
-        value = STALE if first.lower() == "stale" else number(first)
-        change = number(step) if step else 0.0
+        value = STALE if first.lower() == "stale" else float(first)
+        change = float(step) if step else 0.0
         for _ in range(int(times or 0) + 1):
             found.append(value)
             value = value + change if step else value

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from resilience.core.ports import Labels
-from resilience.errors import ConfigError, QueryError
+from resilience.errors import ConfigError, QueryError, ResilienceError
 from resilience.promql import Expression, Matrix, MemorySource, Scalar, Series, String, Vector, compile, parse  # noqa: A004  its name
 from resilience.promql.labels import label_text, with_label
 from tests.conformance.language import Clear, Eval, Expected, Load, TestFileError, commands
@@ -219,7 +219,7 @@ def main(arguments: Sequence[str]) -> int:
     for path in paths:
         try:
             report = run(path)
-        except (TestFileError, OSError) as error:
+        except (TestFileError, ResilienceError, OSError) as error:
             click.echo(f"{path.name}: cannot be read: {error}")
             good = False
             continue
