@@ -39,8 +39,8 @@ types: $(VENV)/.dev  ## Check types, ours and those a user sees
 imports: $(VENV)/.dev  ## Check that imports go down only
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench  ## Measure against the peers; results go to benchmarks/results
-	$(BIN)/python -m benchmarks.compare --group all --save
+bench: .venv-bench/.ready  ## Measure against the peers, in an environment of its own
+	.venv-bench/bin/python benchmarks/compare.py $(ARGS)
 
 matrix: $(VENV)/.dev  ## Import and unit tests on the other interpreters found here
 	./.ci/matrix $(BIN)
@@ -64,8 +64,9 @@ $(VENV)/.dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.dev
-	# One by one: a peer that cannot be installed here is left out and named by the benchmark.
-	@for peer in $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"])'); do \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$peer" || echo "peer $$peer could not be installed" >&2; done
+.venv-bench/.ready: pyproject.toml
+	$(MAKE) VENV=.venv-bench .venv-bench/.dev
+	# One by one: a peer that cannot be installed here is left out, and named by the benchmark.
+	@for peer in $$(.venv-bench/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"])'); do \
+		.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "$$peer" || echo "$$peer could not be installed" >&2; done
 	@touch $@
