@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.metadata
@@ -96,14 +97,17 @@ def _summary(module: str) -> str:
     show_default=True,
     help="What is logged, to stderr.",
 )
-def _root(log_level: str) -> None:
+@click.pass_context
+def _root(ctx: click.Context, log_level: str) -> None:
     """Keep asyncio services up, and know whether they are."""
-    _configure_log(log_level)
+    _configure_log(ctx, log_level)
 
 
-def _configure_log(level: str) -> None:
+def _configure_log(ctx: click.Context, level: str) -> None:
     import structlog  # noqa: PLC0415  35 ms that `--version` and `--help` need not pay
 
+    # A program that calls `main` by itself gets its own configuration back.
+    ctx.call_on_close(functools.partial(structlog.configure, **structlog.get_config()))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from resilience.errors import ConfigError, QueryError
 from resilience.rules.condition import ask
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
 from resilience.rules.result import pairs, recorded
-from resilience.rules.state import Alert, AlertTransition, RuleState
+from resilience.rules.state import Alert, AlertTransition, HasData, RuleState
 
 __all__ = ["Evaluator", "Retain"]
 
@@ -187,7 +188,7 @@ class Evaluator:
 
     def _evaluate(self, unit: _Unit, group: RuleGroup, at: float, now: Instant) -> list[AlertTransition]:
         rule = unit.rule
-        found, data = self._ask(unit, at, now)
+        found, data = self._ask(unit, at)
         if isinstance(rule, RecordingRule) or unit.state is None:
             self._write(unit.owner, at, recorded(rule, found, group.limit), rule.name)
             return []
@@ -197,26 +198,23 @@ class Evaluator:
         self._write(unit.owner, at, unit.state.series())
         return transitions
 
-    def _ask(self, unit: _Unit, at: float, now: Instant) -> tuple[Sequence[tuple[Labels, float]], bool]:
-        """Return what a rule finds, and whether there was anything to judge by."""
+    def _ask(self, unit: _Unit, at: float) -> tuple[Sequence[tuple[Labels, float]], bool | HasData]:
+        """Return what a rule finds, and a way to learn whether there was anything to judge by."""
         rule = unit.rule
         if unit.query is None:
             return ask(rule.condition) if isinstance(rule, AlertRule) and rule.condition else ((), True)
-        found = pairs(unit.query(at))
-        if found or unit.state is None or not unit.state.minds_silence(now):
-            return found, True
-        return found, self._has_data(rule, at)
+        return pairs(unit.query(at)), functools.partial(self._has_data, rule, at)
 
-    def _has_data(self, rule: Rule, at: float) -> bool:
-        """Whether any selector of a rule finds a sample."""
-        expression = rule.expression
-        if expression is None or not expression.selectors:
-            return True
-        for use in expression.selectors:
+    def _has_data(self, rule: Rule, at: float, labels: Mapping[str, str]) -> bool:
+        """Whether a selector of a rule finds a sample of a series that does not contradict the labels."""
+        uses = _selectors(rule)
+        for use in uses:
             selection = self._source.select(use.matchers)
-            if self._source.at(selection, at, max(use.window or 0.0, self._lookback))[0]:
+            present, _, _ = self._source.at(selection, at, max(use.window, self._lookback))
+            known = selection.labels
+            if any(_agrees(known[index], labels) for index in present):
                 return True
-        return False
+        return not uses
 
     def _answer(self, text: str, at: float) -> Sequence[tuple[Labels, float]]:
         # Apart from the engine, which would keep each text for ever; labels may be part of it.
@@ -378,6 +376,10 @@ class Evaluator:
 
 def _selectors(rule: Rule) -> Sequence[promql.SelectorUse]:
     return () if rule.expression is None else rule.expression.selectors
+
+
+def _agrees(series: Labels, labels: Mapping[str, str]) -> bool:
+    return all(labels.get(name, value) == value for name, value in series if name != "__name__")
 
 
 def _owner(group: RuleGroup, rule: Rule) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.log import log
@@ -15,7 +15,10 @@ from resilience.rules.alert import Alert, AlertState, AlertTransition, fingerpri
 from resilience.rules.model import AlertRule, NoData
 from resilience.rules.template import Query, Template, TemplateData
 
-__all__ = ["Alert", "AlertState", "AlertTransition", "RuleState", "fingerprint"]
+__all__ = ["Alert", "AlertState", "AlertTransition", "HasData", "RuleState", "fingerprint"]
+
+HasData: TypeAlias = Callable[[Mapping[str, str]], bool]
+"""Whether there is anything to judge an element of these labels by."""
 
 _RESOLVED_RETENTION = 900.0  # Prometheus re-sends resolved alerts for 15 minutes
 _ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall short by their rounding
@@ -76,7 +79,7 @@ class RuleState:
         if all(template.is_constant for _, template in self._labels):
             self._keys = {}
         self._alerts: dict[Labels, Alert] = {}
-        self._silent_since: Instant | None = None
+        self._silent_since: dict[Labels, Instant] = {}
         self._settled_at = -math.inf
         self._heard_by = -math.inf
 
@@ -95,7 +98,7 @@ class RuleState:
         vector: Iterable[tuple[Labels, float]],
         now: Instant,
         *,
-        data: bool = True,
+        data: bool | HasData = True,
         limit: int = 0,
         query: Query | None = None,
     ) -> list[AlertTransition]:
@@ -104,7 +107,8 @@ class RuleState:
         Args:
             vector: label sets for which the condition holds, with their values.
             now: when it was evaluated.
-            data: False when the expression found nothing to judge by, so that an absence proves nothing.
+            data: whether there is anything to judge an element of these labels by (all, where there are none); where
+                there is not, an absence proves nothing. Asked only when it matters.
             limit: most alerts that may be active, 0 for any number.
             query: what `query` in templates asks.
 
@@ -114,29 +118,28 @@ class RuleState:
         Raises:
             QueryError: two elements have the same labels, or there are more than `limit`; nothing has changed then.
         """
+        has_data = data if callable(data) else lambda _: data
         found = self._identify(vector, query)
-        silent = not data and not found
-        if not silent:
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = now
-        if silent and self.rule.no_data is NoData.ALERT:
+        if not found and self.rule.no_data is NoData.ALERT and not has_data({}):
             found = self._identify([((), math.nan)], query)
         transitions: list[AlertTransition] = []
-        updated: dict[Labels, Alert] = {}
-        for key, data_found in found.items():
-            updated[key] = self._present(key, data_found, now, transitions)
+        updated = {key: self._present(key, element, now, transitions) for key, element in found.items()}
+        elements, silent_since = dict(found), {}
         for key, alert in self._alerts.items():
-            if (
-                key not in found
-                and (kept := self._absent(alert, now, transitions, silent=silent)) is not None
-            ):
+            if key in found:
+                continue
+            if self._minds_silence(alert, now) and not has_data(self._subject(key, alert)):
+                silent_since[key] = self._silent_since.get(key, now)
+            kept = self._absent(alert, now, transitions, silent_since=silent_since.get(key))
+            if kept is not None:
                 updated[key] = kept
+                if key in self._found:
+                    elements[key] = self._found[key]
         active = sum(alert.state is not AlertState.RESOLVED for alert in updated.values())
         if limit and active > limit:
             message = f"exceeded limit of {limit} with {active} alerts"
             raise QueryError(message)
-        self._alerts, self._found = updated, found
+        self._alerts, self._found, self._silent_since = updated, elements, silent_since
         return transitions
 
     def series(self) -> list[tuple[Labels, float]]:
@@ -155,14 +158,10 @@ class RuleState:
         """Put the alerts into plain data that outlives the process: wall times, and ages for what durations count."""
         return [save_alert(alert, now) for alert in self._alerts.values()]
 
-    def minds_silence(self, now: Instant) -> bool:
-        """Whether missing data means something else than a false evaluation now."""
-        return self.rule.no_data is not NoData.RESOLVE or now.monotonic < self._heard_by
-
     def take_over(self, other: RuleState) -> None:
         """Continue the alerts of this rule's earlier form."""
         self._alerts = dict(other._alerts)
-        self._silent_since = other._silent_since
+        self._silent_since = dict(other._silent_since)
         self._settled_at, self._heard_by = other._settled_at, other._heard_by
 
     def withdraw(self, now: Instant) -> list[AlertTransition]:
@@ -274,21 +273,35 @@ class RuleState:
         last = self._found.get(key)
         return last is not None and not self._asks and (last.value, last.labels) == (data.value, data.labels)
 
+    def _minds_silence(self, alert: Alert, now: Instant) -> bool:
+        """Whether missing data means something else than a false evaluation now."""
+        restarted = now.monotonic < self._heard_by
+        return alert.state is not AlertState.RESOLVED and (
+            restarted or self.rule.no_data is not NoData.RESOLVE
+        )
+
+    def _subject(self, key: Labels, alert: Alert) -> Mapping[str, str]:
+        """The labels of the element that an alert is about; after a restart, what its own labels tell of them."""
+        if key in self._found:
+            return self._found[key].labels
+        made = {"alertname", *self.rule.labels}
+        return {name: text for name, text in alert.labels.items() if name not in made}
+
     def _absent(
-        self, alert: Alert, now: Instant, transitions: list[AlertTransition], *, silent: bool
+        self, alert: Alert, now: Instant, transitions: list[AlertTransition], *, silent_since: Instant | None
     ) -> Alert | None:
         """Say what becomes of an alert whose label set is not in the result; None when it is forgotten."""
         if alert.state is AlertState.RESOLVED:
             expired = alert.resolved_at is None or _elapsed(alert.resolved_at, now, _RESOLVED_RETENTION)
             return None if expired else alert
-        settled_at = self._heard_by if silent else self._settled_at
-        if now.monotonic < settled_at - _ROUNDING or (silent and self._keeps(now)):
+        settled_at = self._settled_at if silent_since is None else self._heard_by
+        if now.monotonic < settled_at - _ROUNDING or self._keeps(silent_since, now):
             return alert
         if alert.state is AlertState.PENDING:
             alert = replace(alert, state=AlertState.INACTIVE)
             transitions.append(AlertTransition(alert, AlertState.PENDING, AlertState.INACTIVE, now))
             return None
-        healthy = silent and self.rule.no_data is NoData.OK
+        healthy = silent_since is not None and self.rule.no_data is NoData.OK
         if self.rule.keep_firing_for > 0 and not healthy:
             since = alert.keep_firing_since or now
             if not _elapsed(since, now, self.rule.keep_firing_for):
@@ -297,9 +310,8 @@ class RuleState:
         transitions.append(AlertTransition(alert, AlertState.FIRING, AlertState.RESOLVED, now))
         return alert
 
-    def _keeps(self, now: Instant) -> bool:
-        """Whether missing data leaves active alerts as they are."""
-        since = self._silent_since
+    def _keeps(self, since: Instant | None, now: Instant) -> bool:
+        """Whether data that is missing since then leaves an alert as it is."""
         lasting = self.rule.no_data in (NoData.KEEP, NoData.ALERT)
         return lasting and since is not None and not _elapsed(since, now, self.rule.no_data_grace)
 

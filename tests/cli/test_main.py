@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import click
 import pytest
+import structlog
 
 from resilience import __version__
 from resilience.cli import main as cli
@@ -137,6 +138,14 @@ def test_listing_loads_neither_adapters_nor_servers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_log_of_a_program_that_calls_main_stays_as_it_was(foreign: Callable[..., Point]) -> None:
+    seen = []
+    before = structlog.get_config()
+    foreign("look", click.Command("look", callback=lambda: seen.append(structlog.get_config())))
+    assert main(["--log-level", "error", "look"]) == 0
+    assert seen[0] != before == structlog.get_config()
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

@@ -180,6 +180,17 @@ def test_an_expression_without_samples_is_no_data_and_one_whose_filter_is_false_
     assert changes(rules.tick(at(420))) == [("Down", "firing", "resolved")]
 
 
+def test_missing_data_is_told_for_each_label_set() -> None:
+    keeping = AlertRule("Down", "sum by (job) (up) == 0", no_data="keep", no_data_grace=600)
+    memory = source(("up", "a", [0]), ("up", "b", [0]))
+    rules = Evaluator([RuleGroup("g", (keeping,))], memory)
+    rules.tick(at(0))
+    memory.add("up", [(360, 1)], job="b")  # a has gone silent, b is up
+    assert [(t.alert.labels["job"], t.state.value) for t in rules.tick(at(360))] == [("b", "resolved")]
+    assert changes(rules.tick(at(900))) == []
+    assert [(t.alert.labels["job"], t.state.value) for t in rules.tick(at(960))] == [("a", "resolved")]
+
+
 # -- reload
 
 

@@ -202,6 +202,17 @@ def test_a_false_evaluation_with_data_resolves_whatever_no_data_says() -> None:
     assert changes(state.evaluate([], at(10), data=True)) == [("firing", "resolved")]
 
 
+def test_no_data_is_looked_at_for_each_alert() -> None:
+    state = RuleState(rule(no_data="keep", labels={"team": "web"}))
+    state.evaluate([A, B], at(0))
+    transitions = state.evaluate([], at(10), data=lambda labels: labels.get("job") == "b")
+    assert [(t.alert.labels["job"], t.state.value) for t in transitions] == [("b", "resolved")]
+    state = restarted(state, 20, at(30))
+    asked: list[dict[str, str]] = []
+    state.evaluate([], at(40), data=lambda labels: bool(asked.append(dict(labels))))
+    assert asked == [{"job": "a"}]
+
+
 def test_no_data_alerts_after_for_and_resolves_when_data_is_back() -> None:
     state = RuleState(rule(no_data="alert", for_=60))
     assert silence(state, 0) == [("inactive", "pending")]
@@ -255,8 +266,9 @@ def test_saved_state_that_is_none_is_refused(saved: Any) -> None:
 
 
 def test_the_fingerprint_is_alertmanagers() -> None:
-    # The offset basis of FNV-1a, for the empty set; labels in any order give one hash.
+    # The offset basis of FNV-1a, for the empty set; and what Alertmanager 0.25 answered for an alert of these labels.
     assert fingerprint({}) == "cbf29ce484222325"
+    assert fingerprint({"alertname": "Down", "severity": "page", "job": "sh\u00f6p"}) == "b331a492a5e318f7"
     assert (
         fingerprint({"a": "b", "c": "d"})
         == fingerprint({"c": "d", "a": "b"})
