@@ -29,29 +29,28 @@ class Exchange:
         receive: the server's.
         send: the server's.
         monotonic: where time comes from.
-        finished: told how it ended; called once, when the last byte was sent: not after background tasks that
+        finished: told the code, the verdict and the seconds; called once, when the last byte was sent: not after background tasks that
             may follow it.
     """
 
-    # Of the class until they change: setting all of them for each request costs as much as recording it.
-    error: BaseException | None = None
-    """What ended the request before its answer was whole."""
-    refused: Verdict | None = None
-    """What it counts as where the answer is a refusal, and the status alone does not say."""
-    held: list[Held] | None = None
-    """The guards that it has passed and not left."""
-    deadline: RequestDeadline | None = None
-    """When it has to be done."""
-    status: int
-    verdict: Verdict
-    seconds: float
-
-    _ahead: list[Message] | None = None  # what was received before the application asked
-    _code = 0
-    _complete = False
-    _left = False
-    _trailers = False
-    _waiting = False
+    __slots__ = (
+        "_ahead",
+        "_code",
+        "_finished",
+        "_left",
+        "_monotonic",
+        "_receive",
+        "_send",
+        "_trailers",
+        "_waiting",
+        "complete",
+        "deadline",
+        "error",
+        "held",
+        "refused",
+        "scope",
+        "started",
+    )
 
     def __init__(
         self,
@@ -59,14 +58,26 @@ class Exchange:
         receive: Receive,
         send: Send,
         monotonic: Callable[[], float],
-        finished: Callable[[Exchange], None],
+        finished: Callable[[Exchange, int, Verdict, float], None],
     ) -> None:
         self.scope = scope
+        self.error: BaseException | None = None  # what ended the request before its answer was whole
+        self.refused: Verdict | None = None  # what it counts as where the status alone does not say
+        self.held: list[Held] | None = None  # the guards that it has passed and not left
+        self.deadline: RequestDeadline | None = None
         self._receive = receive
         self._send = send
         self._monotonic = monotonic
         self._finished = finished
+        self._ahead: list[Message] | None = None  # what was received before the application asked
+        self._code = 0
+        self.complete = self._left = self._trailers = self._waiting = False
         self.started = monotonic()
+
+    @property
+    def status(self) -> int:
+        """The code that was sent; 500 as long as there is none."""
+        return self._code or 500
 
     @property
     def answerable(self) -> bool:
@@ -83,7 +94,7 @@ class Exchange:
                 message = await self._receive()
             finally:
                 self._waiting = False
-        if message["type"] == "http.disconnect" and not self._complete:
+        if message["type"] == "http.disconnect" and not self.complete:
             self._left = True
         return message
 
@@ -91,22 +102,23 @@ class Exchange:
         """Hand the server the next message of the application."""
         kind = message["type"]
         begins = kind == "http.response.start"
-        if begins and self._monotonic() - self.started > _PATIENCE and not self._waiting:
+        if begins and not self._waiting and self._monotonic() - self.started > _PATIENCE:
             await self._look_for_client()
         try:
             await self._send(message)
         except OSError:
-            self._left = self._left or not self._complete  # how servers of ASGI's HTTP spec 2.4 say so
+            self._left = self._left or not self.complete  # how servers of ASGI's HTTP spec 2.4 say so
             raise
         if begins:
             self._code = self._code or message["status"]
-            self._trailers = message.get("trailers", False)
-        elif self._code and not self._complete and self._is_last(kind, message):
+            if "trailers" in message:
+                self._trailers = message["trailers"]
+        elif self._code and not self.complete and self._is_last(kind, message):
             self._finish(verdict_of_status(self._code))
 
     def end(self, error: BaseException | None = None) -> None:
         """Take note that the application is done, by an exception or by itself; what it left unfinished is a failure."""
-        if not self._complete:
+        if not self.complete:
             self._left = self._left or isinstance(error, asyncio.CancelledError)
             self.error = error
             self._finish(Verdict.FAILURE)
@@ -119,14 +131,13 @@ class Exchange:
         return kind == "http.response.pathsend"
 
     def _finish(self, verdict: Verdict) -> None:
-        self._complete = True
-        self.seconds = self._monotonic() - self.started
+        self.complete = True
+        seconds = self._monotonic() - self.started
         if self._left:
-            self.status, self.verdict = CLIENT_CLOSED, Verdict.CANCELLED
+            self._finished(self, CLIENT_CLOSED, Verdict.CANCELLED, seconds)
         else:
             # Without any answer the server sends a 500, or closes the connection.
-            self.status, self.verdict = self._code or 500, self.refused or verdict
-        self._finished(self)
+            self._finished(self, self._code or 500, self.refused or verdict, seconds)
 
     async def _look_for_client(self) -> None:
         """Ask whether the client is still there: servers say so only to who receives."""

@@ -189,6 +189,8 @@ class RouteTemplates:
 def path_of(scope: Mapping[str, Any]) -> str:
     """Return a request's path below what the server calls the root."""
     path: str = scope["path"]
+    if not scope.get("root_path"):
+        return path
     # A Mount makes `root_path` longer, and leaves what it was in `app_root_path`.
     root: str = scope.get("app_root_path", scope.get("root_path", ""))
     if root and path.startswith(root) and path[len(root) :].startswith("/"):

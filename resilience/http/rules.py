@@ -10,6 +10,7 @@ from resilience.core.verdict import Verdict
 __all__ = [
     "METHODS",
     "HasStatus",
+    "OTHER",
     "RETRIED_STATUSES",
     "code_label",
     "failed",
@@ -26,6 +27,9 @@ METHODS: Final = frozenset(
 )
 """The methods that get a label of their own; RFC 9110 section 9, PATCH of RFC 5789 and QUERY."""
 
+OTHER: Final = "_OTHER"
+"""The one label of all methods and codes that are none of HTTP's."""
+
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 """Statuses that say "later": RFC 6585 section 4, RFC 9110 sections 15.6.3 to 15.6.5. A 500 says no such thing."""
 
@@ -41,7 +45,7 @@ def known_method(method: str) -> str:
         >>> known_method("GET"), known_method("BREW")
         ('GET', '_OTHER')
     """
-    return method if method in METHODS else "_OTHER"
+    return method if method in METHODS else OTHER
 
 
 _CODES: Final = {code: str(code) for code in range(100, 600)}
@@ -55,7 +59,7 @@ def code_label(status: int) -> str:
         >>> code_label(404), code_label(71_000)
         ('404', '_OTHER')
     """
-    return _CODES.get(status, "_OTHER")
+    return _CODES.get(status, OTHER)
 
 
 def verdict_of_status(status: int) -> Verdict:
