@@ -14,8 +14,7 @@ from resilience.policies.pipeline import Pipeline
 from resilience.policies.rate_limiter import RateLimiter
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
-from resilience.signals.registry import Registry
-from resilience.signals.sli import SliRecorder
+from resilience.signals import InstrumentRegistry, SliRecorder
 
 group = Group(reference="asyncio.timeout")
 
@@ -31,7 +30,7 @@ def reference() -> Batch:
 
 
 def recorder() -> Recorder:
-    return SliRecorder(Registry(), "benchmark").calls("seven", "pipeline")
+    return SliRecorder(InstrumentRegistry(), "benchmark").calls("seven", "pipeline")
 
 
 def layers() -> list[Policy]:
