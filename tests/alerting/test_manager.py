@@ -459,3 +459,20 @@ async def test_rules_are_handed_to_the_evaluator(make: Make) -> None:
     desk = make(QUICK, register_rules=taken.extend)
     desk.manager.register_rules(["a rule"])
     assert taken == ["a rule"]
+
+
+async def test_the_others_hear_of_a_failing_channel_that_alone_has_routes(make: Make) -> None:
+    desk = make(Route(to=("dead",), group_wait=0), "dead", "ops")
+    desk.phones["dead"].error = DeliveryError("dead: answered 404", retryable=False)
+    async with desk.running():
+        for number in range(3):
+            desk.fire(f"Down{number}")
+            await desk.pass_(2)
+        await desk.pass_(5)
+    [told] = desk.phones["ops"].notifications
+    assert told.alerts[0].labels == {
+        "alertname": "NotificationChannelFailing",
+        "channel": "dead",
+        "severity": "critical",
+    }
+    assert told.alerts[0].annotations["description"] == "dead: answered 404"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import pytest
 
 from resilience.core.ports import Closeable, Notifier
-from resilience.errors import ConfigError
+from resilience.errors import ConfigError, MissingExtra
 from resilience.notifiers import from_config, kinds
 
 URL = "https://hooks.example/S3CRET"
@@ -62,3 +63,12 @@ def test_it_says_what_it_is_for(kind: str) -> None:
     module = importlib.import_module(f"resilience.notifiers.{kind}")
     assert (module.__doc__ or "").strip()
     assert "from_config" in module.__all__
+
+
+@pytest.mark.parametrize(("kind", "module"), [("email", "aiosmtplib"), ("apprise", "apprise")])
+def test_what_is_not_installed_is_named_with_its_extra(
+    kind: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=rf"asyncio-resilience\[{kind}\]"):
+        from_config("ops", {kind: SETTINGS[kind]})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from resilience.core.ports import Put
-from resilience.errors import StoreError
+from resilience.errors import MissingExtra, StoreError
 from resilience.stores.sqlite import SQLiteStore
 
 
@@ -73,3 +74,24 @@ async def test_a_cancelled_writer_leaves_the_store_usable(tmp_path: Path) -> Non
     await store.write([Put("a", "last", b"1")])
     assert len(await store.load("a")) in {1, 1001}
     await store.close()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_text("not a database, and long enough to be read as one" * 100)
+    store = SQLiteStore(tmp_path / "state.db")
+    with pytest.raises(StoreError, match=r"state\.db.*not a database"):
+        await store.load("a")
+    await store.close()
+
+
+async def test_without_aiosqlite_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiosqlite", None)
+    store = SQLiteStore(tmp_path / "state.db")
+    with pytest.raises(MissingExtra, match=r"asyncio-resilience\[sqlite\]"):
+        await store.load("a")
+
+
+async def test_nothing_to_write_opens_nothing(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db")
+    await store.write([])
+    assert not (tmp_path / "state.db").exists()
