@@ -93,6 +93,31 @@ class CircuitBreaker(GuardPolicy[int]):
     """
 
     kind = "circuit_breaker"
+    # Beside the base's dict: slots stay fast once something has looked at `__dict__`, as functools.update_wrapper does.
+    __slots__ = (
+        "_admitted",
+        "_any_result_succeeds",
+        "_consecutive",
+        "_counts",
+        "_generation",
+        "_last_failure",
+        "_observing",
+        "_opened",
+        "_passing",
+        "_permits",
+        "_probes",
+        "_random",
+        "_refusal",
+        "_rejected",
+        "_slow_after",
+        "_state",
+        "_told",
+        "_until",
+        "_verdict",
+        "_wait",
+        "_window",
+        "settings",
+    )
 
     def __init__(
         self,
@@ -188,13 +213,17 @@ class CircuitBreaker(GuardPolicy[int]):
             self.events.emit(CallRejected(self.name, self.kind, state, now, retry_after, self._observing))
         if self._observing:
             return _UNCOUNTED
-        # Without its constructor, which would cost as much as all the rest of a refusal.
+        raise self._error(state, retry_after)
+
+    def _error(self, state: BreakerState, retry_after: float | None) -> CircuitOpen:
+        # Without its constructor, which would cost as much as all the rest of a refusal; and not where it is raised,
+        # since a frame that names an error which names the frame is left to the garbage collector.
         error = CircuitOpen.__new__(CircuitOpen, self._refusal)
         error.policy = self.name
         error.retry_after = retry_after
         error.state = state
         error.last_failure = self._last_failure
-        raise error
+        return error
 
     def _look(self, now: float) -> int | None:
         """Admit a call where that is not clear at a glance; None: refuse it."""

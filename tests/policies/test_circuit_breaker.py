@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -210,6 +212,24 @@ def test_an_open_breaker_says_who_why_and_until_when(clock: ManualClock) -> None
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert events == [CallRejected("payments", "circuit_breaker", "open", clock.monotonic(), 18.0, False)]
     assert breaker.statistics().rejected == 1
+
+
+def test_a_refusal_leaves_nothing_to_the_garbage_collector(clock: ManualClock) -> None:
+    breaker = make(clock)
+    breaker.open()
+
+    def refused() -> weakref.ref[CircuitOpen]:
+        try:
+            breaker.enter(clock.monotonic(), None)
+        except CircuitOpen as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    gc.disable()
+    try:
+        assert refused()() is None
+    finally:
+        gc.enable()
 
 
 def test_it_lets_a_probe_through_from_exactly_the_end_of_the_wait(clock: ManualClock) -> None:
