@@ -145,8 +145,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ResilienceError as error:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
         return _BAD_INPUT if isinstance(error, ConfigError | QueryError | MissingExtra) else 1
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough; a second complaint at exit would be noise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return answer if isinstance(answer, int) else 0

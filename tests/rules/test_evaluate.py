@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,24 @@ def test_a_condition_that_raises_or_answers_nonsense_is_a_failure() -> None:
         "no such queue",
         "a condition returns a bool, a number, or label sets with numbers, got 'yes'",
     ]
+
+
+@pytest.mark.parametrize("answer", [{"a": "b"}, [(("q", "x"), 1)], [3], {(("q", "a"),): "high"}])
+def test_a_condition_whose_labels_or_values_are_none_is_a_failure(answer: Any) -> None:
+    rules = Evaluator([RuleGroup("g", (AlertRule("A", condition=lambda: answer),))], promql.MemorySource())
+    rules.tick(at(0))
+    assert len(rules.failures()) == 1
+
+
+def test_an_expression_that_is_no_vector_is_a_failure() -> None:
+    rules = Evaluator(
+        [RuleGroup("g", (AlertRule("A", "up[5m]"), AlertRule("B", "1")))], promql.MemorySource()
+    )
+    assert changes(rules.tick(at(0))) == [
+        ("B", "inactive", "firing"),
+        ("RuleEvaluationFailed", "inactive", "firing"),
+    ]
+    assert rules.failures() == [("g", "A", "rule result is not a vector or scalar")]
 
 
 def test_a_recording_rule_of_too_many_or_equal_series_writes_nothing() -> None:

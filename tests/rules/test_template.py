@@ -55,6 +55,12 @@ DATA = TemplateData({"job": "shop", "__name__": "up"}, 0.0512, {"region": "eu"},
         ('{{ html "<a>" }} {{ urlquery "a b&" }} {{ (args 1 "b").arg1 }}', "&lt;a&gt; a+b%26 b"),
         ('{{ "3" | humanize }} {{ 3 | humanize }} {{ parseDuration "1h" }}', "3 3 3600"),
         ("{{ eq $value 0.0512 }} {{ ne 1 2 }} {{ le 1 1 }} {{ ge 1.5 2.5 }}", "true true true false"),
+        ('{{ (index (query "up") 1).Value }} {{ len (query "up") }} {{ len $labels }}', "1 2 2"),
+        (
+            '{{ eq "a" "b" "a" }} {{ lt "a" "b" }} {{ strvalue (query "up" | first) }} {{ safeHtml "<b>" }}',
+            "true true  <b>",
+        ),
+        ("{{ with $x := 3 }}{{ $x }}{{ . }}{{ end }}{{ $.Value }}", "330.0512"),
         ("{{ $labels }}", "map[__name__:up job:shop]"),
         ('{{ "\\x41\\u00e9\\n\\t\\"" }}', 'Aé\n\t"'),
     ],
@@ -167,6 +173,16 @@ def test_what_is_no_template_or_not_supported_is_refused_with_its_place(template
         ('{{ query "none" | first }}', "first() called on vector with no elements"),
         ('{{ "x" | humanize }}', "invalid syntax"),
         ("{{ $labels.job.x }}", "can't evaluate field x"),
+        ('{{ index (query "up") 5 }}', "index out of range: 5"),
+        ("{{ index $value 1 }}", "can't index"),
+        ("{{ len $value }}", "len of 0.0512"),
+        ("{{ lt true false }}", "invalid type for comparison"),
+        ("{{ range $value }}{{ end }}", "range can't iterate over 0.0512"),
+        ("{{ humanize true }}", "can't convert true to float"),
+        ("{{ toUpper 3 }}", "expected string; got 3"),
+        ("{{ first 3 }}", "expected the result of a query"),
+        ("{{ value 3 }}", "expected a sample"),
+        ('{{ parseDuration "x" }}', "must be a duration"),
         ("{{ humanize }}", "wrong number of arguments for humanize"),
         ('{{ reReplaceAll "(" "" "" }}', "error parsing regexp"),
         ("{{ 1e20 | humanizeTimestamp }}", "cannot be represented"),
@@ -176,6 +192,19 @@ def test_a_template_may_fail_for_some_data(template: str, message: str) -> None:
     with pytest.raises(QueryError) as failed:
         Template(template).render(DATA)
     assert message in failed.value.message
+
+
+def test_an_expansion_is_bounded() -> None:
+    squares = "{{ range query `up` }}" * 17 + "x" + "{{ end }}" * 17
+    with pytest.raises(QueryError, match="more than 100000 steps"):
+        Template(squares).render(DATA)
+    with pytest.raises(QueryError, match="more than 1000000 characters"):
+        Template("{{ range query `up` }}" * 6 + "x" * 50_000 + "{{ end }}" * 6).render(DATA)
+
+
+def test_without_a_source_nothing_can_be_queried() -> None:
+    with pytest.raises(QueryError, match="nothing can be queried here"):
+        Template('{{ query "up" }}').render(TemplateData({}, 1.0))
 
 
 def test_knows_whether_it_shows_a_value() -> None:
