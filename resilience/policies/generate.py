@@ -17,9 +17,9 @@ from asyncio import current_task
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
-from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, deadlines_here, here
+from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, Deadlines, deadlines_here, here
 from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Call, CallContext, Guard, Policy
 from resilience.core.verdict import Verdict
@@ -27,9 +27,8 @@ from resilience.policies.base import GuardPolicy
 from resilience.policies.identity import call_identity
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
-from resilience.policies.timeout import Timeout
 
-__all__ = ["generate", "identified"]
+__all__ = ["Source", "Unrolled", "generate", "identified"]
 
 # CPython refuses more than 20 nested blocks; a layer takes at most three.
 _DEEPEST = 14
@@ -80,7 +79,7 @@ def generate(
     Returns:
         `execute(call, context)`, and a decorator that does the same with less on the way.
     """
-    source = _Source(policies)
+    source = Source(policies)
     asking = [index for index, policy in enumerate(policies) if hasattr(policy, "needs_identity")]
     source.names |= {f"policy{index}": policies[index] for index in asking}
     asked = " or ".join(f"policy{index}.needs_identity" for index in asking)
@@ -104,22 +103,45 @@ def generate(
     return cast("tuple[Callable[..., Any], Callable[..., Any]]", (names["execute"], names["decorate"]))
 
 
-class _Source:
+@runtime_checkable
+class Unrolled(Protocol):
+    """A policy that can write its own layer."""
+
+    @property
+    def unrolls(self) -> bool:
+        """Whether it does so as it stands."""
+
+    def unroll(self, source: Source, index: int, limits: tuple[int, ...], attempt: str) -> None:
+        """Write the layer, and the layers inside it by `source.layers`.
+
+        Args:
+            source: what to write to.
+            index: which policy of the pipeline this is: the suffix of its names.
+            limits: the deadlines around it, by their suffixes.
+            attempt: name of the variable that counts the attempts when a retry is the next layer outside, or empty.
+        """
+
+
+class Source:
     """Python source under construction; `names` is what its numbered names stand for."""
 
     def __init__(self, policies: Sequence[Policy | Guard[Any]]) -> None:
         self.policies = policies
         self.lines: list[str] = []
         self.names: dict[str, object] = {}
+        # Whether anything wants to know when a call began and ended: each look at the clock is a few percent.
+        self.measured = not all(isinstance(policy, Unrolled) and policy.unrolls for policy in policies)
         self._depth = 0
         self._base = 0
         self._call = ""
 
     def line(self, text: str) -> None:
+        """Write one line."""
         self.lines.append("    " * self._depth + text)
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
+        """Write `head`, and indented what is written inside."""
         self.line(head)
         self._depth += 1
         yield
@@ -129,40 +151,45 @@ class _Source:
         """Write the body of a function that runs `call` under the policies from `first` on."""
         self._call = call
         base, self._base = self._base, self._depth
-        self.line("now = monotonic()")
-        self._layers(first, (), attempt="")
+        if self.measured:
+            self.line("now = monotonic()")
+        self.layers(first, (), attempt="")
         self.line("return result")
         self._base = base
 
-    def _layers(self, index: int, limits: tuple[int, ...], *, attempt: str) -> None:
+    def layers(self, index: int, limits: tuple[int, ...], *, attempt: str) -> None:
         """Write the layers from `index` on, inside the deadlines `limits`; they leave `result` and `ended`."""
         if index == len(self.policies):
-            self._armed(limits, f"result = await {self._call}")
-            self.line("ended = monotonic()")
+            self.armed(limits, f"result = await {self._call}")
+            self._ended()
             return
         policy = self.policies[index]
         if self._depth - self._base > _DEEPEST:
             self._inside(index)
-            self._armed(limits, f"result = await inside{index}()")
-            self.line("ended = monotonic()")
+            self.armed(limits, f"result = await inside{index}()")
+            self._ended()
         elif isinstance(policy, Recording):
             self._recording(index, policy, limits)
         elif _is_guard(policy):
             self._guard(index, policy, limits, attempt=attempt)
-        elif type(policy) is Timeout and not policy.observing:
-            self._timeout(index, policy, limits, attempt=attempt)
+        elif isinstance(policy, Unrolled) and policy.unrolls:
+            policy.unroll(self, index, limits, attempt)
         elif type(policy) is Retry:
             self._retry(index, policy, limits)
         else:
             self.names[f"policy{index}"] = policy
             self._inside(index + 1)
-            self._armed(limits, f"result = await policy{index}.execute(inside{index + 1}, context)")
-            self.line("ended = monotonic()")
+            self.armed(limits, f"result = await policy{index}.execute(inside{index + 1}, context)")
+            self._ended()
 
     def _inside(self, index: int) -> None:
         """Write a function of the layers from `index` on, for a policy that takes one."""
         with self.block(f"async def inside{index}():"):
             self.function(index, self._call)
+
+    def _ended(self) -> None:
+        if self.measured:
+            self.line("ended = monotonic()")
 
     def _look_at_the_clock(self, limits: tuple[int, ...]) -> None:
         self.line("now = monotonic()")
@@ -174,7 +201,7 @@ class _Source:
         self.names |= {name: recording, record: recording.record, "SUCCESS": Verdict.SUCCESS}
         self.line(f"started{index} = now")
         with self.block("try:"):
-            self._layers(index + 1, limits, attempt="")
+            self.layers(index + 1, limits, attempt="")
         with self.block("except BaseException as error:"):
             self.line(f"{name}.failed(error, monotonic() - started{index})")
             self.line("raise")
@@ -188,14 +215,14 @@ class _Source:
         if type(guard).wait is not GuardPolicy.wait:
             self.names[wait] = guard.wait
             with self.block(f"if {token} is None:"):
-                self._armed(limits, f"{token} = await {wait}(context)")
+                self.armed(limits, f"{token} = await {wait}(context)")
                 self._look_at_the_clock(limits)
         if not guard.holds:
-            self._layers(index + 1, limits, attempt=attempt)
+            self.layers(index + 1, limits, attempt=attempt)
             return
         self.line(f"started{index} = now")
         with self.block("try:"):
-            self._layers(index + 1, limits, attempt=attempt)
+            self.layers(index + 1, limits, attempt=attempt)
         with self.block("except BaseException as error:"):
             self.line(f"{leave}({token}, None, error, started{index}, monotonic())")
             self.line("raise")
@@ -211,7 +238,7 @@ class _Source:
         self.line(f"{attempt}, {delay}, {begun} = 1, 0.0, now")
         with self.block("while True:"):
             with self.block("try:"):
-                self._layers(index + 1, limits, attempt=attempt)
+                self.layers(index + 1, limits, attempt=attempt)
             with self.block("except BaseException as error:"):
                 self._in_sight(
                     limits,
@@ -229,44 +256,22 @@ class _Source:
                 )
                 with self.block(f"if {pause} is None:"):
                     self.line("break")
-            self._armed(limits, f"await {name}.pause({pause})")
+            self.armed(limits, f"await {name}.pause({pause})")
             self.line(f"{attempt}, {delay} = {attempt} + 1, {pause}")
             self._look_at_the_clock(limits)
 
-    def _timeout(self, index: int, timeout: Timeout, limits: tuple[int, ...], *, attempt: str) -> None:
-        name, limit, fired = f"timeout{index}", f"limit{index}", f"fired{index}"
-        self.names[name] = timeout
-        if not limits:
-            self.names["deadlines_of_clock"] = timeout.deadlines
-            self.line("deadlines = deadlines_of_clock or here.deadlines")
-            self.line("task = current_task(deadlines.loop)")
-            with self.block("if task is None:"):
-                self.line("deadlines, task = deadlines_here()")
-            self.line("outer = innermost.get()")
-            with self.block("while outer is not None and outer[TASK] is None:"):
-                self.line("outer = outer[OUTER]")
-            self.line("present = now if deadlines.time is monotonic else deadlines.time()")
-            self.line(f"before{index} = task.cancelling()")
-        elif attempt:
-            self.line(f"before{index} = before{limits[-1]} if {attempt} == 1 else task.cancelling()")
-        else:
-            self.line(f"before{index} = before{limits[-1]}")
-        self.line(f"{limit} = present + {name}.seconds")
-        if not limits:
-            with self.block("if outer is not None and outer[TASK] is not task:"):
-                self.line(f"{limit} = capped({limit}, outer, deadlines)")
-        self.line(f"{fired} = None")
-        with self.block("try:"):
-            self._layers(index + 1, (*limits, index), attempt="")
-        with self.block("except BaseException as error:"):
-            with self.block(f"if {fired} is not None:"):
-                self.line(f"{fired}[TASK] = None")
-                with self.block(f"if expired({fired}, task, error):"):
-                    self.line(f"raise {name}.exceeded() from error")
-            self.line("raise")
-        with self.block(f"if {fired} is not None:"):
-            self.line(f"{fired}[TASK] = None")
-            self.line("task.uncancel()")
+    def task(self, own: Deadlines | None) -> None:
+        """Write how a function finds its task, its deadlines and the deadline around it; `own` are those of a clock."""
+        self.names["own_deadlines"] = own
+        self.line("deadlines = own_deadlines or here.deadlines")
+        self.line("task = current_task(deadlines.loop)")
+        with self.block("if task is None:"):
+            self.line("deadlines, task = deadlines_here()")
+        self.line("outer = innermost.get()")
+        with self.block("while outer is not None and outer[TASK] is None:"):
+            self.line("outer = outer[OUTER]")
+        same = "now if deadlines.time is monotonic else " if self.measured else ""
+        self.line(f"present = {same}deadlines.time()")
 
     def _in_sight(self, limits: tuple[int, ...], statement: str) -> None:
         """Write a statement that may ask for the deadline, but cannot suspend: nothing is armed."""
@@ -285,7 +290,7 @@ class _Source:
             with self.block(f"if limit{index} < when:"):
                 self.line(f"when = limit{index}")
 
-    def _armed(self, limits: tuple[int, ...], statement: str) -> None:
+    def armed(self, limits: tuple[int, ...], statement: str) -> None:
         """Write a statement that may suspend, with the nearest of the deadlines armed."""
         if not limits:
             self.line(statement)

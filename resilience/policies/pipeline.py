@@ -19,6 +19,7 @@ from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recor
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
 from resilience.policies.generate import generate, identified
+from resilience.policies.opening import opened
 from resilience.policies.order import CompositionWarning, check_order
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
@@ -228,7 +229,7 @@ class Pipeline(WrappingPolicy):
     async def _open(self, stack: AsyncExitStack, index: int, opening: Callable[[], Any]) -> Any:
         """Enter the policies from `index` on and open what is inside them; `stack` then holds all of it."""
         if index == len(self._layers):
-            return await stack.enter_async_context(_opened(opening))
+            return await stack.enter_async_context(opened(opening))
         policy = self._layers[index]
         if not isinstance(policy, Retry):
             await stack.enter_async_context(_block(self.name, policy, None))
@@ -375,39 +376,3 @@ def _block(pipeline: str, policy: Any, context: CallContext | None) -> AbstractA
     if getattr(policy, "repeats", False) or not hasattr(policy, "guard"):
         raise ConfigError(f"pipeline {pipeline!r}: {policy.name!r} cannot guard a block, only a call")
     return cast("AbstractAsyncContextManager[None]", policy.guard(context))
-
-
-@asynccontextmanager
-async def _opened(opening: Callable[[], Any]) -> AsyncIterator[Any]:
-    """Open a context manager, or a generator as far as its first item."""
-    opened = opening()
-    if inspect.iscoroutine(opened):
-        opened = await opened
-    if hasattr(opened, "__aenter__"):
-        async with opened as value:
-            yield value
-        return
-    if not hasattr(opened, "__anext__"):
-        raise ConfigError(f"stream needs an async generator or an async context manager, got {opened!r}")
-    try:
-        yield _Items(opened, [await anext(opened)])
-    except StopAsyncIteration:
-        yield _Items(opened, [])
-    finally:
-        await opened.aclose()
-
-
-class _Items:
-    """A generator whose first item was taken already."""
-
-    def __init__(self, items: AsyncIterator[Any], taken: list[Any]) -> None:
-        self._items = items
-        self._taken = taken
-
-    def __aiter__(self) -> _Items:
-        return self
-
-    async def __anext__(self) -> Any:
-        if self._taken:
-            return self._taken.pop()
-        return await anext(self._items)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from asyncio import current_task
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from resilience.core.buckets import FIRED, OUTER, TASK, WIDTH, Deadlines, deadlines_here, here
 from resilience.core.clock import SYSTEM_CLOCK
@@ -15,11 +16,13 @@ from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import number
 from resilience.errors import TimeoutExceeded
-from resilience.policies.base import WrappingPolicy
+from resilience.policies.base import WrappingPolicy, refuse_sync
+from resilience.policies.generate import Source, generate
 from resilience.policies.settings import Mode, is_observing
 
 __all__ = ["TimedOut", "Timeout"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -143,6 +146,54 @@ class Timeout(WrappingPolicy):
         elif bucket is not None:
             del bucket[order]
         return result
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Decorate a coroutine function; its signature stays.
+
+        Raises:
+            ConfigError: it is a plain `def`.
+        """
+        if not self.unrolls:
+            return super().__call__(function)
+        refuse_sync(function, f"Timeout {self.name!r}")
+        _, decorate = generate((self,), self.clock.monotonic, "<timeout>")
+        return cast("Callable[P, Awaitable[T]]", functools.wraps(function)(decorate(function)))
+
+    @property
+    def unrolls(self) -> bool:
+        """Whether `unroll` says all of what it does."""
+        return type(self) is Timeout and not self.observing
+
+    def unroll(self, source: Source, index: int, limits: tuple[int, ...], attempt: str) -> None:
+        """Write the layer into a generated pipeline; see `generate.Unrolled`."""
+        name, limit, before, fired = (f"{word}{index}" for word in ("timeout", "limit", "before", "fired"))
+        source.names[name] = self
+        if limits:
+            outer = f"before{limits[-1]}"
+            source.line(
+                f"{before} = {outer} if {attempt} == 1 else task.cancelling()"
+                if attempt
+                else f"{before} = {outer}"
+            )
+            source.line(f"{limit} = present + {name}.seconds")
+        else:
+            source.task(self.deadlines)
+            source.line(f"{before} = task.cancelling()")
+            source.line(f"{limit} = present + {name}.seconds")
+            with source.block("if outer is not None and outer[TASK] is not task:"):
+                source.line(f"{limit} = capped({limit}, outer, deadlines)")
+        source.line(f"{fired} = None")
+        with source.block("try:"):
+            source.layers(index + 1, (*limits, index), attempt="")
+        with source.block("except BaseException as error:"):
+            with source.block(f"if {fired} is not None:"):
+                source.line(f"{fired}[TASK] = None")
+                with source.block(f"if expired({fired}, task, error):"):
+                    source.line(f"raise {name}.exceeded() from error")
+            source.line("raise")
+        with source.block(f"if {fired} is not None:"):
+            source.line(f"{fired}[TASK] = None")
+            source.line("task.uncancel()")
 
     async def _observe(
         self,
