@@ -15,6 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.policies.bulkhead import Bulkhead
+from resilience.policies.load_shedder import LoadShedder
+from resilience.policies.rate_limiter import RateLimiter
 from resilience.reliability import Reliability
 from resilience_middleware.asgi import ResilienceMiddleware
 
@@ -97,10 +100,10 @@ class PlainTimeout:
             await self.app(scope, receive, send)
 
 
-def recording() -> Middleware:
+def recording(**options: Any) -> Middleware:
     rel = Reliability("bench")
     rel.start = _nothing  # type: ignore[method-assign]  # no tick in the measured time
-    return Middleware(ResilienceMiddleware, reliability=rel)
+    return Middleware(ResilienceMiddleware, reliability=rel, **options)
 
 
 async def _nothing() -> None:
@@ -141,3 +144,25 @@ def hundred_floor() -> Batch:
 @hundred.row("ResilienceMiddleware")
 def hundred_middleware() -> Batch:
     return requests(starlette(recording(), routes=100))
+
+
+guarded = Group(reference="asyncio.timeout", scene="with guards", loop="uvloop", suspending=False, batches=30)
+
+
+@guarded.row("bare")
+def guarded_bare() -> Batch:
+    return requests(starlette())
+
+
+@guarded.row("asyncio.timeout")
+def plain_timeout() -> Batch:
+    return requests(starlette(Middleware(PlainTimeout)))
+
+
+@guarded.row("ResilienceMiddleware")
+def guarded_middleware() -> Batch:
+    return requests(
+        starlette(
+            recording(timeout=30.0, guards=[LoadShedder(100), RateLimiter(1e9, burst=10**9), Bulkhead(100)])
+        )
+    )

@@ -34,6 +34,9 @@ __all__ = [
 KeyOf: TypeAlias = Callable[[Scope], Hashable]
 """What tells requests apart for one guard: the client's address, an API key, a tenant."""
 
+Held: TypeAlias = list[tuple[Guard[Any], Any, float]]
+"""The guards that a request has passed and has to leave, with their tokens and since when."""
+
 _NORMAL: Final = 2
 _LONGEST: Final = 3600.0
 
@@ -132,6 +135,7 @@ class Peers:
         except ValueError as error:
             message = f"trusted must be addresses or networks, got {error}"
             raise ConfigError(message) from error
+        self.anybody = bool(self._networks)
         self._longest = number("longest", longest, above=0)
         self._known: dict[str, bool] = {}
 
@@ -144,8 +148,6 @@ class Peers:
         return read_criticality(scope["headers"]) if self._believes(scope) else None
 
     def _believes(self, scope: Scope) -> bool:
-        if not self._networks:
-            return False
         host = (scope.get("client") or ("",))[0]
         known = self._known.get(host)
         if known is None:
@@ -158,15 +160,6 @@ class Peers:
                 self._known.clear()
             self._known[host] = known
         return known
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One guard that a request has passed and has to leave."""
-
-    guard: Guard[Any]
-    token: Any
-    since: float
 
 
 class RequestDeadline(Deadline):
@@ -190,7 +183,7 @@ class RequestDeadline(Deadline):
 
 async def enter(
     guards: Sequence[Guard[Any]], scope: Scope, criticality: int | None, monotonic: Callable[[], float]
-) -> list[Held]:
+) -> Held:
     """Pass all guards, or none.
 
     Args:
@@ -205,19 +198,22 @@ async def enter(
     Raises:
         Rejected: one refused; those before it were left again.
     """
-    held: list[Held] = []
-    level = _NORMAL if criticality is None else criticality
+    held: Held = []
+    # Without a word on the request there is none: guards know what that means, and it costs nothing.
+    plain = None if criticality is None else CallContext(criticality=criticality)
+    now = monotonic()
     try:
         for guard in guards:
-            key = guard.key_of(scope) if isinstance(guard, Per) else None
-            context = CallContext(key=key, criticality=level)
-            now = monotonic()
+            context = plain
+            if isinstance(guard, Per):
+                level = _NORMAL if criticality is None else criticality
+                context = CallContext(key=guard.key_of(scope), criticality=level)
             token = guard.enter(now, context)
             if token is None:
                 token = await guard.wait(context)
                 now = monotonic()
             if guard.holds:
-                held.append(Held(guard, token, now))
+                held.append((guard, token, now))
     except BaseException as error:
         if isinstance(error, Rejected):
             error.inbound = True
@@ -226,7 +222,7 @@ async def enter(
     return held
 
 
-def leave(held: list[Held], response: object, error: BaseException | None, now: float) -> None:
+def leave(held: Held, response: object, error: BaseException | None, now: float) -> None:
     """Leave guards, the innermost first.
 
     Args:
@@ -236,5 +232,5 @@ def leave(held: list[Held], response: object, error: BaseException | None, now: 
         now: monotonic seconds.
     """
     while held:
-        passed = held.pop()
-        passed.guard.leave(passed.token, response, error, passed.since, now)
+        guard, token, since = held.pop()
+        guard.leave(token, response, error, since, now)

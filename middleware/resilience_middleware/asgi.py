@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -131,20 +130,18 @@ class ResilienceMiddleware:
         chosen = (
             self._routes.get(self._templates.match(scope), self._guards) if self._routes else self._guards
         )
-        limits = [seconds for seconds in (chosen.timeout, peers.budget(scope)) if seconds is not None]
-        level = peers.criticality(scope)
+        seconds, level = chosen.timeout, None
+        if peers.anybody:
+            seconds = _nearer(seconds, peers.budget(scope))
+            level = peers.criticality(scope)
         before = None if level is None else criticality.set(level)
         try:
-            async with AsyncExitStack() as stack:
-                if limits:
-                    exchange.deadline = RequestDeadline(min(limits), self.reliability.clock)
-                    await stack.enter_async_context(exchange.deadline)
-                exchange.held = await enter(chosen.guards, scope, level, self._monotonic)
-                try:
-                    await self.app(scope, exchange.receive, exchange.send)
-                except BaseException as error:
-                    leave(exchange.held, None, error, self._monotonic())
-                    raise
+            if seconds is None:
+                await self._behind(chosen.guards, exchange, level)
+            else:
+                exchange.deadline = deadline = RequestDeadline(seconds, self.reliability.clock)
+                async with deadline:
+                    await self._behind(chosen.guards, exchange, level)
         except LoadShed as error:
             if error.inbound:
                 self._shed(exchange, _NORMAL if level is None else level)
@@ -153,6 +150,14 @@ class ResilienceMiddleware:
             exchange.deadline = None  # it is over, and cannot be lifted any more
             if before is not None:
                 criticality.reset(before)
+
+    async def _behind(self, guards: Sequence[Guard[Any]], exchange: Exchange, level: int | None) -> None:
+        exchange.held = held = await enter(guards, exchange.scope, level, self._monotonic)
+        try:
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            leave(held, None, error, self._monotonic())
+            raise
 
     def _shed(self, exchange: Exchange, level: int) -> None:
         self._shed_one(CRITICALITIES[level])
@@ -171,3 +176,7 @@ class ResilienceMiddleware:
             method = OTHER
         self._request(method, self._templates.of(scope), code_label(code), verdict, seconds)
         self._request_finished()
+
+
+def _nearer(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else min(one, other)

@@ -63,7 +63,7 @@ class Exchange:
         self.scope = scope
         self.error: BaseException | None = None  # what ended the request before its answer was whole
         self.refused: Verdict | None = None  # what it counts as where the status alone does not say
-        self.held: list[Held] | None = None  # the guards that it has passed and not left
+        self.held: Held | None = None  # the guards that it has passed and not left
         self.deadline: RequestDeadline | None = None
         self._receive = receive
         self._send = send
