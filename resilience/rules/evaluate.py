@@ -300,12 +300,15 @@ class Evaluator:
                 owner = _owner(group, rule)
                 seen[owner] += 1
                 owner = f"{owner}#{seen[owner]}"
-                before = known.get(owner)
                 query = self._compile(engine, rule, group)
-                state = self._state(rule, group.name, before[1] if before else None)
-                running.units.append(_Unit(rule, owner, query, state))
-                if before is not None and before[0].interval == running.interval:
-                    running.due = before[0].due
+                earlier, unit = known.get(owner, (None, None))
+                running.units.append(_Unit(rule, owner, query, self._state(rule, group.name, unit)))
+                if earlier is None:
+                    continue
+                if owner in earlier.failing:
+                    running.failing[owner] = earlier.failing[owner]
+                if earlier.interval == running.interval:
+                    running.due = earlier.due
             prepared.append(running)
         return engine, prepared
 

@@ -245,6 +245,16 @@ def test_a_reload_that_is_refused_changes_nothing() -> None:
     assert rules.groups[0].rules == (DOWN,)
 
 
+def test_a_reload_forgets_no_failure_of_a_rule_that_stays() -> None:
+    group = RuleGroup("g", (AlertRule("A", "up[5m]"),), interval=60)
+    rules = Evaluator([group], promql.MemorySource())
+    rules.tick(at(0))
+    rules.reload([group, RuleGroup("h", (DOWN,))], at(1))
+    assert changes(rules.tick(at(2))) == []
+    assert changes(rules.reload([], at(3))) == []
+    assert changes(rules.tick(at(4))) == [("RuleEvaluationFailed", "firing", "resolved")]
+
+
 def test_asks_for_the_windows_that_its_rules_look_at() -> None:
     asked: list[tuple[str, float]] = []
     group = RuleGroup("g", (AlertRule("A", "rate(x[1h]) > 2 * rate(x[5m] offset 1d) and y > 0"),))
