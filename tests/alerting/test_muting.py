@@ -103,6 +103,20 @@ async def test_silences_survive_a_restart_and_can_be_planned_ahead(make: Make, c
     assert len(second.phones["ops"].told) == 1
 
 
+async def test_what_a_notification_left_out_while_silenced_is_news_after_it(make: Make) -> None:
+    desk = make(QUICK)
+    async with desk.running():
+        desk.fire("Down", host="a")
+        other = desk.fire("Down", host="b")
+        await desk.pass_(4)
+        desk.manager.silence(["host=a"], end=desk.clock.time() + 10, author="me", comment="x")
+        desk.stop(other)
+        await desk.pass_(20)
+    notifications = desk.phones["ops"].notifications
+    shown = [{(each.labels["host"], each.status) for each in told.alerts} for told in notifications]
+    assert shown == [{("a", "firing"), ("b", "firing")}, {("b", "resolved")}, {("a", "firing")}]
+
+
 async def test_old_silences_are_forgotten(make: Make, clock: ManualClock) -> None:
     desk = make(QUICK)
     desk.manager.silence(["host=a"], end=clock.time() + 1, author="me", comment="x")
