@@ -7,6 +7,7 @@ from resilience.signals.retention import Resolution, Retention
 from resilience.signals.signals import Signals
 from resilience.signals.sli import SliRecorder
 from resilience.signals.source import LiveSource
+from resilience.signals.usage import UsageRecorder
 
 __all__ = [
     "DEFAULT_BUCKETS",
@@ -25,4 +26,5 @@ __all__ = [
     "Retention",
     "Signals",
     "SliRecorder",
+    "UsageRecorder",
 ]

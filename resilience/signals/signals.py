@@ -10,6 +10,7 @@ from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError, Rejected
 from resilience.signals.registry import InstrumentRegistry
 from resilience.signals.sli import SliRecorder
+from resilience.signals.usage import UsageRecorder
 
 __all__ = ["Signals"]
 
@@ -31,6 +32,14 @@ class Signals(InstrumentRegistry):
             ConfigError: `service` is empty.
         """
         return self.once(f"sli {service}", lambda: SliRecorder(self, service))
+
+    def usage(self, service: str) -> UsageRecorder:
+        """Return the recorder of what a service's users get and use up; made at the first call.
+
+        Raises:
+            ConfigError: `service` is empty.
+        """
+        return self.once(f"usage {service}", lambda: UsageRecorder(self, service))
 
     def record_request(
         self,
