@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import anyio.to_thread
 
+from resilience.core.log import log
 from resilience.core.ports import Call, Policy
 from resilience.errors import ConfigError, Rejected
 from resilience.policies.base import is_async
@@ -80,8 +82,29 @@ def _inside(outer: Policy, inner: _Run) -> _Run:
 
 
 def _in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Run a plain function in one of anyio's threads, which counts as taken until the function has really ended."""
+
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        call = functools.partial(function, *args, **kwargs)
-        return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+        begun = False
+
+        def work() -> T:
+            nonlocal begun
+            begun = True
+            return function(*args, **kwargs)
+
+        # A task of its own: abandoned by anyio itself, the thread would be free at once as far as its limiter knows.
+        task = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not begun:
+                task.cancel()
+            task.add_done_callback(_abandoned)
+            raise
 
     return run
+
+
+def _abandoned(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log(__name__).warning("abandoned_endpoint_failed", error=repr(error), exc_info=error)

@@ -7,6 +7,7 @@ import inspect
 import threading
 from typing import Any
 
+import anyio.to_thread
 import pytest
 from fastapi import Depends, FastAPI
 
@@ -104,6 +105,36 @@ async def test_a_plain_function_runs_in_a_thread_and_its_time_can_be_up() -> Non
         await blocking()
     finish.set()
     assert await guarded(timeout=10)(threading.current_thread)() is not threading.current_thread()
+
+
+async def test_an_abandoned_thread_counts_as_taken_until_it_ends() -> None:
+    finish, threads = threading.Event(), anyio.to_thread.current_default_thread_limiter()
+
+    @guarded(timeout=0.01)
+    def blocking() -> None:
+        finish.wait(10)
+        raise ValueError  # nobody is there to hear it but the log
+
+    with pytest.raises(TimeoutExceeded):
+        await blocking()
+    assert threads.borrowed_tokens == 1
+    finish.set()
+    async with asyncio.timeout(10):
+        while threads.borrowed_tokens:  # noqa: ASYNC110  a thread of the system, in real time
+            await asyncio.sleep(0.001)
+
+
+async def test_what_has_not_begun_when_its_time_is_up_never_begins() -> None:
+    finish, threads, ran = threading.Event(), anyio.to_thread.current_default_thread_limiter(), []
+    threads.total_tokens = 1
+    first = asyncio.ensure_future(guarded(timeout=10)(finish.wait)(10))
+    await asyncio.sleep(0.01)
+
+    with pytest.raises(TimeoutExceeded):
+        await guarded(timeout=0.01)(ran.append)(True)
+    finish.set()
+    await first
+    assert ran == []
 
 
 async def test_policies_stand_inside_one_another_as_they_are_written(clock: ManualClock) -> None:
