@@ -13,8 +13,7 @@ class FlapDetector:
     """Counts how often each alert changed of late.
 
     An alert that changed `changes` times within `window` is flapping: for its receivers it keeps firing, and is
-    resolved once it has been quiet for `window` less what it still takes to forget the changes. Nothing is lost by
-    it: one 'firing' and one 'resolved' instead of many.
+    resolved once that no longer holds. Nothing is lost by it: one 'firing' and one 'resolved' instead of many.
 
     Args:
         changes: firings and resolutions within the window that make an alert flap, 2 or more; 6, three rounds, by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import aiohttp
 
@@ -27,7 +27,6 @@ class HttpChannel:
         name: the channel's name.
         url: where it posts to.
         timeout: seconds for one attempt, above 0; 10 by default.
-        secrets: further secrets that an answer might repeat.
         clock: where time comes from.
 
     Raises:
@@ -40,12 +39,11 @@ class HttpChannel:
         *,
         url: str | Secret,
         timeout: float = 10.0,
-        secrets: Sequence[Secret] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.name = text("name", name)
         self._url = secret_url("url", url)
-        self._secrets = (self._url, *secrets)
+        self._secrets = [self._url]  # what an answer might repeat; subclasses add theirs
         self._clock = clock
         self._client = GuardedClient(timeout=number("timeout", timeout, above=0))
 

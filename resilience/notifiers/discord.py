@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Notification, Notifier
-from resilience.core.secret import Secret
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
 from resilience.notifiers._text import cut, describe, moment, title
@@ -31,11 +29,6 @@ class DiscordNotifier(HttpChannel):
     Raises:
         ConfigError: an option cannot be meant; the URL is not shown.
     """
-
-    def __init__(
-        self, name: str, *, url: str | Secret, timeout: float = 10.0, clock: Clock = SYSTEM_CLOCK
-    ) -> None:
-        super().__init__(name, url=url, timeout=timeout, clock=clock)
 
     async def send(self, notification: Notification) -> None:
         """Post the message."""

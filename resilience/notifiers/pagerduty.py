@@ -57,8 +57,9 @@ class PagerDutyNotifier(HttpChannel):
         timeout: float = 10.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        super().__init__(name, url=url, timeout=timeout, clock=clock)
         self._routing_key = Secret(routing_key, option="routing_key")
-        super().__init__(name, url=url, timeout=timeout, secrets=[self._routing_key], clock=clock)
+        self._secrets.append(self._routing_key)
         self._source = source
 
     async def send(self, notification: Notification) -> None:

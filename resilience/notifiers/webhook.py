@@ -53,9 +53,10 @@ class WebhookNotifier(HttpChannel):
         timeout: float = 10.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        keys = () if secret is None else tuple(map(Secret, Secret(secret, option="secret").reveal().split()))
-        super().__init__(name, url=url, timeout=timeout, secrets=keys, clock=clock)
-        self._keys = keys
+        super().__init__(name, url=url, timeout=timeout, clock=clock)
+        keys = [] if secret is None else Secret(secret, option="secret").reveal().split()
+        self._keys = [Secret(key) for key in keys]
+        self._secrets += self._keys
         self._max_alerts = integer("max_alerts", max_alerts, low=0)
         self._sign("check", "")
 
