@@ -6,11 +6,11 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from resilience.core.matchers import predicate
 from resilience.core.ports import Labels, Matcher, Samples
 from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.promql.labels import NAME
-from resilience.promql.matchers import predicate
 from resilience.signals.series import STALE, is_stale
 
 __all__ = ["MemorySelection", "MemorySource"]

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from resilience.core.duration import parse_duration
+from resilience.core.matchers import predicate
 from resilience.core.ports import Matcher
 from resilience.errors import ConfigError, QueryError
 from resilience.promql.checks import checked
 from resilience.promql.lexer import Token, fail, tokens, unquote
-from resilience.promql.matchers import predicate
 from resilience.promql.nodes import (
     Aggregate,
     Anchor,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from resilience.core.matchers import pattern
 from resilience.core.ports import Labels
 from resilience.errors import QueryError
 from resilience.promql.functions.registry import general
 from resilience.promql.labels import NAME, with_label
-from resilience.promql.matchers import pattern
 from resilience.promql.naming import unique
 from resilience.promql.nodes import Call
 from resilience.promql.scope import Closure, Scope

@@ -6,15 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import re2
-
 from resilience.core.ports import Matcher
 from resilience.errors import QueryError
 
 __all__ = ["pattern", "predicate"]
-
-_OPTIONS = re2.Options()
-_OPTIONS.log_errors = False
 
 
 @functools.lru_cache(maxsize=4096)
@@ -24,8 +19,12 @@ def pattern(text: str) -> Any:
     Raises:
         QueryError: it is not one of RE2.
     """
+    import re2  # noqa: PLC0415  native code that only who uses a regular expression should load
+
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return re2.compile(f"(?s:{text})", _OPTIONS)
+        return re2.compile(f"(?s:{text})", options)
     except (re2.error, UnicodeEncodeError) as error:
         message = f"not a regular expression of RE2: {text!r}: {error}"
         raise QueryError(message) from None
