@@ -49,8 +49,8 @@ WHEN, ORDER, TASK, FIRED, OUTER, OWNER, BEFORE = range(7)
 WIDTH = 0.125
 """Seconds in a bucket. A power of two: `when // WIDTH`, the bucket's number, is exact."""
 
-# Empty buckets are kept up to this many, 200 kB: deadlines of all lengths up to four minutes then find one there.
-_SWEEP_AT = 2048
+# Empty buckets are kept up to this many, 400 kB: deadlines of all lengths up to eight minutes then find one there.
+_SWEEP_AT = 4096
 _ATTRIBUTE = "_resilience_deadlines"
 
 
@@ -74,6 +74,7 @@ class Deadlines:
     __slots__ = (
         "_call_at",
         "_due",
+        "_numbers",
         "_resolution",
         "_sweep_at",
         "_timer",
@@ -98,6 +99,7 @@ class Deadlines:
         self._call_at = call_at
         self._resolution = resolution
         self._due: list[Entry] = []
+        self._numbers: list[float] = []  # of all buckets, a heap
         self._timer: Cancellable | None = None
         self._timer_at = math.inf
         self._sweep_at = _SWEEP_AT
@@ -138,6 +140,7 @@ class Deadlines:
             if len(self.buckets) >= self._sweep_at:
                 self._sweep()
             bucket = self.buckets[number] = {}
+            heapq.heappush(self._numbers, number)
             self._wake_at(number * WIDTH)
         bucket[entry[ORDER]] = entry
         return bucket
@@ -146,6 +149,7 @@ class Deadlines:
         """Drop the buckets that have emptied before their time."""
         for number in [number for number, bucket in self.buckets.items() if not bucket]:
             del self.buckets[number]
+        self._numbers = sorted(self.buckets)  # sorted is a heap
         self._sweep_at = max(_SWEEP_AT, 2 * len(self.buckets))
 
     def _wake_at(self, when: float) -> None:
@@ -160,16 +164,17 @@ class Deadlines:
         self._timer_at = math.inf
         limit = self.time() + self._resolution
         due = self._due
-        if ripe := [number for number in self.buckets if number * WIDTH <= limit]:
-            for number in ripe:
-                due.extend(self.buckets.pop(number).values())
+        numbers = self._numbers
+        if numbers and numbers[0] * WIDTH <= limit:
+            while numbers and numbers[0] * WIDTH <= limit:
+                due.extend(self.buckets.pop(heapq.heappop(numbers)).values())
             heapq.heapify(due)
         while due and (due[0][TASK] is None or due[0][WHEN] <= limit):
             expire(heapq.heappop(due))
         if due:
             self._wake_at(due[0][WHEN])
-        if self.buckets:
-            self._wake_at(min(self.buckets) * WIDTH)
+        if numbers:
+            self._wake_at(numbers[0] * WIDTH)
 
 
 class _Here(threading.local):
