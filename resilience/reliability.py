@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from resilience.alerting import AlertManager, Route
+from resilience.alerting.config import AlertingConfig
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
@@ -24,6 +26,7 @@ from resilience.notifiers.log import LogNotifier
 from resilience.policies import Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.retry_settings import BeforeSleep
+from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules import load as load_rules
 from resilience.signals import Retention, Signals, SliRecorder
@@ -34,10 +37,20 @@ from resilience.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
+    from resilience.config import Config
+
 __all__ = ["Reliability", "RuleSource", "default"]
 
 RuleSource: TypeAlias = str | Path | RuleGroup | AlertRule
 """A rule file, a group, or a rule made in Python."""
+
+
+class _Read(NamedTuple):
+    """What was read again."""
+
+    groups: list[RuleGroup]
+    config: Config | None
+
 
 _STATE_TABLE = "rules"
 _PUNCTUAL = 0.1  # share of the interval by which a tick may come late and still carry its planned time
@@ -54,11 +67,14 @@ class Reliability:
         slos: objectives.
         notifiers: channels that alerts go to; the log when there is none.
         route: which alerts go to which channel; all to all when not given.
+        alerting: inhibitions, maintenance windows, flapping and heartbeat; its route where `route` is not given.
         store: where state is kept over restarts; in memory when not given.
         token: what a caller must present for everything beyond health and metrics; without one, only loopback may.
         interval: seconds between ticks, 0.05 to 60; 1 by default.
         evaluation_interval: seconds between evaluations of rule groups that do not say; 15 by default.
         shutdown_timeout: seconds that `stop()` may take for draining, and again for the last notifications.
+        watch: seconds between looks at the files that were read, which are read again when they change; 0 for never.
+        sighup: whether SIGHUP has the files read again.
         retention: how much of the past the windows hold.
         prefix: put before the names of all signals.
         clock: where time comes from.
@@ -83,11 +99,14 @@ class Reliability:
         slos: Iterable[SLO] = (),
         notifiers: Iterable[Notifier] = (),
         route: Route | None = None,
+        alerting: AlertingConfig | None = None,
         store: Store | None = None,
         token: str | None = None,
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
         shutdown_timeout: float = 10.0,
+        watch: float = 10.0,
+        sighup: bool = False,
         retention: Retention | None = None,
         prefix: str = "",
         clock: Clock = SYSTEM_CLOCK,
@@ -103,8 +122,12 @@ class Reliability:
         self.sli: SliRecorder = SliRecorder(self.signals, service)
         self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
         self.registry.subscribe(self._on_policy_event)
+        self._given = tuple(rules)
+        self._registered: tuple[RuleGroup, ...] = ()
+        self._config: Config | None = None
+        groups = _groups(self._given)
         self.rules: Evaluator = Evaluator(
-            _groups(rules),
+            groups,
             self.signals.source,
             self.signals,
             interval=evaluation_interval,
@@ -118,11 +141,22 @@ class Reliability:
         channels = _by_name(notifiers) or {"log": LogNotifier()}
         self._alerts_only_logged = set(channels) == {"log"}
         self._store = store or MemoryStore()
+        settings = alerting or AlertingConfig()
         self.alerts: AlertManager = AlertManager(
-            channels, store=self._store, route=route, register_rules=self.register_rules, clock=clock
+            channels,
+            store=self._store,
+            register_rules=self.register_rules,
+            service=service,
+            clock=clock,
+            **vars(settings if route is None else replace(settings, route=route)),
+        )
+        self.reloader: Reloader[_Read] = Reloader(
+            self._read, self._apply, _files(groups), watch=watch, sighup=sighup, clock=clock
         )
         self.transitions: Listeners[AlertTransition] = Listeners()
-        self._tick_failures = self.signals.counter("resilience_tick_failures_total", "Ticks that failed.").bind()
+        self._tick_failures = self.signals.counter(
+            "resilience_tick_failures_total", "Ticks that failed."
+        ).bind()
         self._stored_rules = b""
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
@@ -140,7 +174,12 @@ class Reliability:
         """
         from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
 
-        return cls(**{**read(file).arguments(), **options})
+        config = read(file)
+        reliability = cls(**{**config.arguments, **options})
+        if "rules" not in options:
+            reliability.reloader.follow(config.files)
+            reliability._config = config
+        return reliability
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -215,6 +254,7 @@ class Reliability:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.alerts.run)
             tasks.start_soon(self._tick_for_ever)
+            tasks.start_soon(self.reloader.run)
             if not started.done():
                 started.set_result(None)
 
@@ -224,7 +264,9 @@ class Reliability:
         while True:
             due += self.interval
             now = clock.monotonic()
-            if due <= now:  # the loop was blocked, or the machine slept: what was missed is not caught up with
+            if (
+                due <= now
+            ):  # the loop was blocked, or the machine slept: what was missed is not caught up with
                 due = now + self.interval
             await clock.sleep(due - now)
             lag = clock.monotonic() - due
@@ -308,7 +350,39 @@ class Reliability:
             ConfigError: one of them cannot be meant; none is added then.
         """
         now = Instant(self.clock.monotonic(), self.clock.time())
-        self.rules.reload((*self.rules.groups, *_groups(rules, taken=len(self.rules.groups))), now)
+        added = _groups(rules, taken=len(self._given) + len(self._registered))
+        self.rules.reload((*self.rules.groups, *added), now)
+        self._registered += tuple(added)
+
+    async def reload(self) -> None:
+        """Read the rule files, and the configuration, again; alerts of rules that did not change live on.
+
+        What else the configuration says takes effect at the next start; the events of `reloader` name it. What was
+        registered later stays as it is.
+
+        Raises:
+            ConfigError: something in the files cannot be meant; nothing has changed then.
+        """
+        await self.reloader.reload()
+
+    def _read(self) -> _Read:
+        if self._config is None:
+            return _Read(_groups(self._given), None)
+        from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
+
+        config = read(self._config.file)
+        return _Read(_groups(config.arguments["rules"]), config)
+
+    def _apply(self, found: _Read) -> list[str]:
+        groups, config = found
+        now = Instant(self.clock.monotonic(), self.clock.time())
+        transitions = self.rules.reload((*groups, *self._registered), now)
+        self.reloader.follow(_files(groups) if config is None else config.files)
+        changed = [] if config is None or self._config is None else config.changes(self._config)
+        self._config = config
+        for transition in transitions:
+            self.transitions.emit(transition)
+        return [key for key in changed if key != "rules"]
 
     def metrics(self, accept: str = "", *, beside: Iterable[Collector] = ()) -> tuple[bytes, str]:
         """Write the signals for a Prometheus scrape.
@@ -358,17 +432,21 @@ class Reliability:
 
 def _groups(rules: Iterable[RuleSource], taken: int = 0) -> list[RuleGroup]:
     groups: list[RuleGroup] = []
-    for rule in rules:
+    for position, rule in enumerate(rules, taken):
         if isinstance(rule, RuleGroup):
             groups.append(rule)
         elif isinstance(rule, AlertRule):
-            groups.append(RuleGroup(f"{rule.name}#{taken + len(groups)}", (rule,)))
+            groups.append(RuleGroup(f"{rule.name}#{position}", (rule,)))
         elif isinstance(rule, str | Path):
             groups.extend(load_rules(rule))
         else:
             message = f"rules must be rule files, groups or alert rules, got {rule!r}"
             raise ConfigError(message)
     return groups
+
+
+def _files(groups: Iterable[RuleGroup]) -> list[Path]:
+    return [Path(group.file) for group in groups if group.file is not None]
 
 
 def _by_name(notifiers: Iterable[Notifier]) -> dict[str, Notifier]:

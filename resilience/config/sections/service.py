@@ -1,0 +1,41 @@
+"""The service itself: its name, its token, and how it keeps time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resilience.config.source import Source
+from resilience.core.duration import parse_duration
+from resilience.core.validate import text
+from resilience.errors import ConfigError
+
+__all__ = ["KEYS", "SECRETS", "read"]
+
+_DURATIONS = ("interval", "evaluation_interval", "shutdown_timeout")
+_VERSIONS = ("1.0",)
+KEYS = ("version", "service", "token", "prefix", *_DURATIONS)
+SECRETS = ("token",)
+
+
+def read(source: Source) -> dict[str, Any]:
+    """Read `service: shop` and what stands beside it."""
+    data = source.data
+    if str(data.get("version", _VERSIONS[-1])) not in _VERSIONS:
+        raise source.error(f'version must be "{_VERSIONS[-1]}", got {data["version"]!r}', "version")
+    found: dict[str, Any] = {"service": source.checked("service", text)}
+    if "token" in data:
+        found["token"] = source.checked("token", _token)
+    if "prefix" in data:
+        found["prefix"] = source.checked("prefix", text)
+    for key in _DURATIONS:
+        if key in data:
+            with source.place(key):
+                found[key] = parse_duration(data[key], option=key)
+    return found
+
+
+def _token(option: str, value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    message = f"{option} must be a non-empty string (quote one that looks like a number), got a {type(value).__name__}"
+    raise ConfigError(message)

@@ -1,0 +1,154 @@
+"""Reading again while the service runs: when it is asked for, when a file changes, or on SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
+
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.events import Listeners
+from resilience.core.log import log
+from resilience.core.ports import Clock
+from resilience.core.validate import flag, number
+from resilience.errors import ResilienceError
+
+__all__ = ["Reload", "Reloader"]
+
+T = TypeVar("T")
+_Stamps: TypeAlias = dict[Path, tuple[int, int, int] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What came of reading again.
+
+    Args:
+        at: Unix seconds.
+        error: why nothing has changed; None where all went well.
+        at_restart: what has changed but takes effect only at the next start.
+    """
+
+    at: float
+    error: str | None = None
+    at_restart: tuple[str, ...] = ()
+
+
+class Reloader(Generic[T]):
+    """Has something read again, and says what came of it by an event and a log line.
+
+    Args:
+        load: reads; runs in a thread, so that slow disks hold nobody up, and changes nothing.
+        apply: takes over what was read, or raises and changes nothing; returns what has to wait for a restart.
+        files: what is watched: files and folders.
+        watch: seconds between two looks at them; 0 for none.
+        sighup: whether SIGHUP asks for it too; not on Windows, and in the main thread alone.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], T],
+        apply: Callable[[T], Collection[str]],
+        files: Iterable[Path] = (),
+        *,
+        watch: float = 10.0,
+        sighup: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.events: Listeners[Reload] = Listeners()
+        self._load = load
+        self._apply = apply
+        self._watch = number("watch", watch, low=0)
+        self._sighup = flag("sighup", sighup)
+        self._clock = clock
+        self._asked = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self.follow(files)
+
+    def follow(self, files: Iterable[Path]) -> None:
+        """Watch these files and folders from now on."""
+        self._files = tuple(dict.fromkeys(files))
+        self._stamps = _stamps(self._files)
+
+    async def reload(self) -> None:
+        """Read again now.
+
+        Raises:
+            ResilienceError: what was read cannot be meant; nothing has changed then.
+        """
+        async with self._turn:  # two at once would apply what the slower one read last
+            try:
+                at_restart = tuple(self._apply(await asyncio.to_thread(self._load)))
+            except ResilienceError as error:
+                log(__name__).error("reload_failed", error=str(error))
+                self.events.emit(Reload(self._clock.time(), error=str(error)))
+                raise
+        log(__name__).info("reloaded", at_restart=at_restart)
+        self.events.emit(Reload(self._clock.time(), at_restart=at_restart))
+
+    async def look(self) -> None:
+        """Read again if a file has changed since the last look; a failure is told, not raised."""
+        stamps = await asyncio.to_thread(_stamps, self._files)
+        if stamps != self._stamps:
+            self._stamps = stamps
+            await self._told()
+
+    async def run(self) -> None:
+        """Watch and listen until cancelled."""
+        listening = self._sighup and self._listen()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self._watch and self._files:
+                    tasks.create_task(self._look_for_ever())
+                if listening:
+                    tasks.create_task(self._answer_for_ever())
+        finally:
+            if listening:
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+
+    def _listen(self) -> bool:
+        try:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
+        except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
+            log(__name__).warning("sighup_not_available", error=repr(error))
+            return False
+        return True
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await self._clock.sleep(self._watch)
+            await self.look()
+
+    async def _answer_for_ever(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self._told()
+
+    async def _told(self) -> None:
+        try:
+            await self.reload()
+        except ResilienceError:
+            pass  # `reload` has said so, and the next change may be better
+        except Exception as error:  # noqa: BLE001  a fault of ours must not end the watch
+            log(__name__).error("reload_failed", error=repr(error), exc_info=error)
+
+
+def _stamps(files: Iterable[Path]) -> _Stamps:
+    """What tells one version of each file from another; None where there is none."""
+    found: _Stamps = {}
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            found[file] = None
+        else:
+            found[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return found
