@@ -18,6 +18,7 @@ from resilience_middleware.exchange import Exchange
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.templates import RouteTemplates, path_of
+from resilience_middleware.websocket import WebsocketSessions
 
 __all__ = ["ResilienceMiddleware"]
 
@@ -27,7 +28,8 @@ _NORMAL = 2
 class ResilienceMiddleware:
     """Pure ASGI middleware: `app.add_middleware(ResilienceMiddleware, reliability=rel)`, or round any ASGI application.
 
-    Each request is recorded with its route template, its code, a verdict and the time to its last byte. What a guard
+    Each request is recorded with its route template, its code, a verdict and the time to its last byte, each websocket
+    session with its close code and how long it lasted. What a guard
     refuses is answered with 503 (a rate limit with 429) and `Retry-After`, a time that is up with 504, as
     long as nothing was sent; so is a refusal that the application let through. Messages, exceptions and context
     variables pass as they are.
@@ -40,7 +42,7 @@ class ResilienceMiddleware:
         routes: other guards by route template, instead of `timeout` and `guards`.
         trusted: addresses and networks that may say how long a request has (`X-Request-Deadline`, `grpc-timeout`)
             and how much it matters (`X-Request-Criticality`).
-        exclude: paths (below the root path) that are passed on and nothing else.
+        exclude: paths (below the root path) that are passed on and nothing else; `/alerts/*` is all below one.
         patterns: route templates for applications without routes of their own, tried in order: `/users/{id}`.
         problem: makes content type and body of what a refused client is told.
 
@@ -77,11 +79,13 @@ class ResilienceMiddleware:
         self._peers = Peers(trusted)
         self._guarded = bool(self._guards or self._routes or trusted)
         self._exclude = frozenset(exclude)
+        self._exclude_below = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
         self._patterns = patterns
         self._problem = problem
         self._lifespan = Lifespan(reliability)
         self._templates = RouteTemplates(app, patterns)
         self._settled = False
+        self._websockets = WebsocketSessions(reliability)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any type."""
@@ -90,9 +94,11 @@ class ResilienceMiddleware:
             return
         if not self._settled:
             await self._settle(scope)
-        if self._exclude and path_of(scope) in self._exclude:
-            await self.app(scope, receive, send)
-            return
+        if self._exclude:
+            path = path_of(scope)
+            if path in self._exclude or path.startswith(self._exclude_below):
+                await self.app(scope, receive, send)
+                return
         exchange = Exchange(scope, receive, send, self._monotonic, self._finished)
         self._request_started()
         try:
@@ -121,6 +127,10 @@ class ResilienceMiddleware:
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan.run(self.app, scope, receive, send)
+        elif scope["type"] == "websocket":
+            if not self._settled:
+                await self._settle(scope)
+            await self._websockets.run(self.app, self._templates, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

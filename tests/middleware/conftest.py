@@ -11,10 +11,13 @@ from starlette.types import ASGIApp, Message
 
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
+from resilience.signals.signals import Signals
 
 
 class NotedSli:
     """The SLI recorder's side that the middleware uses."""
+
+    service = "tests"
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, int, str, float]] = []
@@ -40,6 +43,7 @@ class NotedReliability:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.sli = NotedSli()
+        self.signals = Signals(clock)
         self.running = self.ready = False
         self.token: str | None = None
         self.calls: list[str] = []
