@@ -8,12 +8,14 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resilience.core.ports import Guard
+from resilience.core.validate import flag
 from resilience.core.verdict import Verdict
 from resilience.errors import LoadShed
 from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import METHODS, OTHER, code_label
 from resilience.reliability import Reliability
 from resilience_middleware.admission import Peers, RequestDeadline, RouteGuards, enter, leave
+from resilience_middleware.details import DetailedExchange, RequestDetails
 from resilience_middleware.exchange import Exchange
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
@@ -44,6 +46,7 @@ class ResilienceMiddleware:
             and how much it matters (`X-Request-Criticality`).
         exclude: paths (below the root path) that are passed on and nothing else; `/alerts/*` is all below one.
         patterns: route templates for applications without routes of their own, tried in order: `/users/{id}`.
+        details: whether time to the first byte and sizes are recorded too.
         problem: makes content type and body of what a refused client is told.
 
     Raises:
@@ -61,6 +64,7 @@ class ResilienceMiddleware:
         trusted: Collection[str] = (),
         exclude: Collection[str] = (),
         patterns: Sequence[str] = (),
+        details: bool = False,
         problem: ProblemBody = render,
     ) -> None:
         self.app = app
@@ -84,6 +88,8 @@ class ResilienceMiddleware:
         self._problem = problem
         self._lifespan = Lifespan(reliability)
         self._templates = RouteTemplates(app, patterns)
+        self._details = RequestDetails(reliability) if flag("details", details) else None
+        self._exchange = Exchange if self._details is None else DetailedExchange
         self._settled = False
         self._websockets = WebsocketSessions(reliability)
 
@@ -99,7 +105,7 @@ class ResilienceMiddleware:
             if path in self._exclude or path.startswith(self._exclude_below):
                 await self.app(scope, receive, send)
                 return
-        exchange = Exchange(scope, receive, send, self._monotonic, self._finished)
+        exchange = self._exchange(scope, receive, send, self._monotonic, self._finished)
         self._request_started()
         try:
             if self._guarded:
@@ -184,8 +190,11 @@ class ResilienceMiddleware:
         method = scope["method"]
         if method not in METHODS:
             method = OTHER
-        self._request(method, self._templates.of(scope), code_label(code), verdict, seconds)
+        route = self._templates.of(scope)
+        self._request(method, route, code_label(code), verdict, seconds)
         self._request_finished()
+        if self._details is not None:
+            self._details.record(exchange, route)
 
 
 def _nearer(one: float | None, other: float | None) -> float | None:

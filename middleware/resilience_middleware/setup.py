@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from resilience.core.log import log
 from resilience.core.ports import Guard
+from resilience.core.validate import flag
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware.admission import Peers, RouteGuards
@@ -30,11 +31,12 @@ def install(
     routes: Mapping[str, RouteGuards] | None = None,
     trusted: Collection[str] = (),
     exclude: Collection[str] = (),
+    details: bool = False,
     problem: ProblemBody = render,
 ) -> None:
     """Add the middleware and the endpoints to a FastAPI or Starlette application.
 
-    The endpoints (`/livez`, `/readyz`, `/metrics`) come before the application's other routes and are neither
+    The endpoints (`/livez`, `/readyz`, `/metrics`, `/alerts` and what is below it) come before the application's other routes and are neither
     recorded nor guarded; a path that the application has already stays the application's.
 
     Args:
@@ -47,6 +49,7 @@ def install(
         routes: other guards by route template, instead of `timeout` and `guards`.
         trusted: addresses and networks whose deadline and criticality headers are believed.
         exclude: further paths that are neither recorded nor guarded.
+        details: whether time to the first byte and sizes are recorded too.
         problem: makes content type and body of what a refused client is told.
 
     Raises:
@@ -67,6 +70,7 @@ def install(
         timeout, guards
     )  # Starlette makes the middleware at the first request: nonsense is refused now
     Peers(trusted)
+    flag("details", details)
     taken = {getattr(route, "path", None) for route in app.router.routes}
     endpoints = []
     for route in endpoint_routes(rel, prefix=prefix, open_metrics=open_metrics):
@@ -81,7 +85,14 @@ def install(
         guards=guards,
         routes=routes,
         trusted=trusted,
-        exclude={*exclude, *(endpoint.path for endpoint in endpoints)},
+        exclude={*exclude, *(_excluded(endpoint.path) for endpoint in endpoints)},
+        details=details,
         problem=problem,
     )
     app.router.routes[:0] = endpoints
+
+
+def _excluded(path: str) -> str:
+    """What `exclude` takes for a route's path: one with parameters is all that is below its first one."""
+    fixed, parameter, _ = path.partition("{")
+    return f"{fixed}*" if parameter else path
