@@ -1,39 +1,22 @@
-"""The endpoints: liveness, readiness, metrics; as routes to add, or as one application to mount."""
+"""The endpoints: liveness, readiness, metrics, alerts; as routes to add, or as one application to mount."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from resilience.errors import ConfigError
 from resilience.reliability import Reliability
+from resilience_middleware import alerts
+from resilience_middleware.endpoint import Endpoint, refuse
 from resilience_middleware.security import Access, may
 
 __all__ = ["ENDPOINTS", "Endpoint", "reliability_app", "routes"]
-
-Handler: TypeAlias = Callable[[Reliability, Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One endpoint: where it is, who may use it, what answers.
-
-    Args:
-        path: below the prefix.
-        access: what is asked of who calls it.
-        handle: answers a request that may pass.
-        methods: the methods it takes.
-    """
-
-    path: str
-    access: Access
-    handle: Handler
-    methods: tuple[str, ...] = ("GET",)
 
 
 async def livez(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
@@ -56,6 +39,7 @@ ENDPOINTS: Final = (
     Endpoint("/livez", Access.OPEN, livez),
     Endpoint("/readyz", Access.OPEN, readyz),
     Endpoint("/metrics", Access.OPEN, metrics),
+    *alerts.ENDPOINTS,
 )
 """All endpoints, with who may use them."""
 
@@ -98,7 +82,10 @@ def _access(endpoint: Endpoint, *, open_metrics: bool) -> Access:
 def _guard(rel: Reliability, endpoint: Endpoint, access: Access) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         if may(access, request.scope, rel.token):
-            return await endpoint.handle(rel, request)
+            try:
+                return await endpoint.handle(rel, request)
+            except ConfigError as error:
+                return refuse(400, error.message)
         return Response(
             "This needs `Authorization: Bearer` and the token that the service was started with.\n",
             status_code=401,

@@ -1,0 +1,178 @@
+"""The endpoints of alerts: what fires, what happened, and what people do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from resilience.alerting import ActiveAlert, Silence
+from resilience.core.duration import parse_duration
+from resilience.core.validate import number, text
+from resilience.errors import ConfigError, DeliveryError
+from resilience.reliability import Reliability
+from resilience_middleware.endpoint import Endpoint, answer, body_of, refuse
+from resilience_middleware.security import Access
+
+__all__ = ["ENDPOINTS"]
+
+_MOST: Final = 1000  # events of one answer
+
+
+async def list_alerts(rel: Reliability, request: Request) -> Response:
+    """Answer with what fires; `?service=` asks for one service's."""
+    found = rel.alerts.active_alerts(service=request.query_params.get("service"))
+    return answer({"alerts": [_alert(each) for each in found]})
+
+
+async def one_alert(rel: Reliability, request: Request) -> Response:
+    """Answer with one alert that fires, and what happened to it."""
+    alert = _find(rel, request)
+    if alert is None:
+        return _unknown("alert", request)
+    events = rel.alerts.history(alert_id=alert.alert.fingerprint)
+    return answer({**_alert(alert), "history": [vars(event) for event in events]})
+
+
+async def history(rel: Reliability, request: Request) -> Response:
+    """Answer with what happened, the newest first: `?since=` Unix seconds, `?limit=`, `?service=`, `?alert_id=`."""
+    query = request.query_params
+    since = _figure("since", query.get("since", "0"))
+    limit = _figure("limit", query.get("limit", "100"), high=_MOST)
+    if limit < 1 or not limit.is_integer():
+        raise ConfigError(f"limit must be a whole number from 1 to {_MOST}, got {limit:g}")
+    events = rel.alerts.history(
+        alert_id=query.get("alert_id"), service=query.get("service"), since=since, limit=int(limit)
+    )
+    return answer({"events": [vars(event) for event in events]})
+
+
+async def acknowledge(rel: Reliability, request: Request) -> Response:
+    """Take an alert over: `{"by": "ann"}`."""
+    by = text("by", (await body_of(request, ["by"])).get("by"))
+    alert = _find(rel, request)
+    if alert is None:
+        return _unknown("alert", request)
+    rel.alerts.acknowledge(alert.alert.fingerprint, by)
+    return answer({"id": alert.alert.fingerprint, "acknowledged_by": by})
+
+
+async def resolve(rel: Reliability, request: Request) -> Response:
+    """Resolve an alert."""
+    await body_of(request, [])
+    alert = _find(rel, request)
+    if alert is None:
+        return _unknown("alert", request)
+    rel.alerts.resolve(alert.alert.fingerprint)
+    return answer({"id": alert.alert.fingerprint, "status": "resolved"})
+
+
+async def list_silences(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
+    """Answer with the silences."""
+    return answer({"silences": [_silence(each) for each in rel.alerts.silences]})
+
+
+async def silence(rel: Reliability, request: Request) -> Response:
+    r"""Mute what matches: `{"matchers": ["team=\"db\""], "duration": "2h", "author": "ann", "comment": "upgrade"}`."""
+    body = await body_of(request, ["matchers", "duration", "start", "end", "author", "comment"])
+    made = rel.alerts.silence(
+        _matchers(body.get("matchers")),
+        start=None if body.get("start") is None else number("start", body["start"]),
+        end=_end(rel, body),
+        author=text("author", body.get("author")),
+        comment=text("comment", body.get("comment")),
+    )
+    return answer(_silence(made), 201)
+
+
+async def unsilence(rel: Reliability, request: Request) -> Response:
+    """End a silence."""
+    silence_id = request.path_params["silence_id"]
+    if silence_id not in {each.id for each in rel.alerts.silences}:
+        return _unknown("silence", request)
+    rel.alerts.unsilence(silence_id)
+    return answer({"id": silence_id})
+
+
+async def test_channel(rel: Reliability, request: Request) -> Response:
+    """Send a channel a notification that says it is a test."""
+    await body_of(request, [])
+    name = request.path_params["channel"]
+    if name not in rel.alerts.notifiers:
+        return _unknown("channel", request)
+    try:
+        await rel.alerts.test_channel(name)
+    except DeliveryError as error:
+        return refuse(502, str(error))
+    return answer({"channel": name, "delivered": True})
+
+
+ENDPOINTS: Final = (
+    Endpoint("/alerts", Access.READ, list_alerts),
+    Endpoint("/alerts/history", Access.READ, history),
+    Endpoint("/alerts/silences", Access.READ, list_silences),
+    Endpoint("/alerts/silences", Access.CHANGE, silence, methods=("POST",)),
+    Endpoint("/alerts/silences/{silence_id}", Access.CHANGE, unsilence, methods=("DELETE",)),
+    Endpoint("/alerts/channels/{channel}/test", Access.CHANGE, test_channel, methods=("POST",)),
+    Endpoint("/alerts/{alert_id}", Access.READ, one_alert),
+    Endpoint("/alerts/{alert_id}/acknowledge", Access.CHANGE, acknowledge, methods=("POST",)),
+    Endpoint("/alerts/{alert_id}/resolve", Access.CHANGE, resolve, methods=("POST",)),
+)
+"""Those of alerts; the fixed paths stand before the one that takes any id."""
+
+
+def _find(rel: Reliability, request: Request) -> ActiveAlert | None:
+    alert_id = request.path_params["alert_id"]
+    return next((each for each in rel.alerts.active_alerts() if each.alert.fingerprint == alert_id), None)
+
+
+def _unknown(what: str, request: Request) -> Response:
+    given = next(iter(request.path_params.values()))
+    return refuse(404, f"There is no {what} {given!r}.")
+
+
+def _alert(active: ActiveAlert) -> dict[str, Any]:
+    alert = active.alert
+    return {
+        "id": alert.fingerprint,
+        "status": alert.status,
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "started": alert.started,
+        "value": alert.value,
+        "acknowledged_by": alert.acknowledged_by,
+        "told": list(active.told),
+        "silenced_by": active.silenced_by,
+        "inhibited_by": active.inhibited_by,
+        "flapping": active.flapping,
+    }
+
+
+def _silence(made: Silence) -> dict[str, Any]:
+    return {**vars(made), "matchers": str(made.matchers)}
+
+
+def _matchers(value: object) -> list[str]:
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return value
+    raise ConfigError('matchers must be a list of texts such as severity="critical"')
+
+
+def _end(rel: Reliability, body: Mapping[str, Any]) -> float:
+    if ("duration" in body) == ("end" in body):
+        raise ConfigError("a silence needs its duration (such as 2h) or its end (Unix seconds), one of both")
+    if "end" in body:
+        return number("end", body["end"])
+    start = rel.clock.time() if body.get("start") is None else number("start", body["start"])
+    return start + parse_duration(body["duration"])
+
+
+def _figure(option: str, value: str, **bounds: float) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    return number(option, found, low=0, **bounds)
