@@ -9,12 +9,18 @@ from typing import Any
 from resilience.core.ports import Matcher
 from resilience.errors import QueryError
 
-__all__ = ["pattern", "predicate"]
+__all__ = ["full_match", "predicate"]
 
 
 @functools.lru_cache(maxsize=4096)
-def pattern(text: str) -> Any:
-    """Compile a regular expression; the dot matches line ends too, as in Prometheus.
+def full_match(text: str) -> Callable[[str], Any]:
+    """Compile a regular expression that must match all of a value; the dot matches line ends, as in Prometheus.
+
+    Args:
+        text: in RE2's syntax.
+
+    Returns:
+        a function of a value: the match, or None.
 
     Raises:
         QueryError: it is not one of RE2.
@@ -24,10 +30,18 @@ def pattern(text: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(f"(?s:{text})", options)
+        whole = re2.compile(f"(?s:{text})", options).fullmatch
     except (re2.error, UnicodeEncodeError) as error:
         message = f"not a regular expression of RE2: {text!r}: {error}"
         raise QueryError(message) from None
+
+    def match(value: str) -> Any:
+        try:
+            return whole(value)
+        except UnicodeEncodeError:  # half a surrogate pair, from bytes of a request that were no UTF-8
+            return whole(value.encode(errors="replace").decode())
+
+    return match
 
 
 def predicate(matcher: Matcher) -> Callable[[str], bool]:
@@ -45,7 +59,7 @@ def predicate(matcher: Matcher) -> Callable[[str], bool]:
         return value.__eq__
     if matcher.op == "!=":
         return value.__ne__
-    whole = pattern(value).fullmatch
+    match = full_match(value)
     if matcher.op == "=~":
-        return lambda text: whole(text) is not None
-    return lambda text: whole(text) is None
+        return lambda text: match(text) is not None
+    return lambda text: match(text) is None

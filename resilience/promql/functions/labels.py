@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from resilience.core.matchers import pattern
+from resilience.core.matchers import full_match
 from resilience.core.ports import Labels
 from resilience.errors import QueryError
 from resilience.promql.functions.registry import general
@@ -58,7 +58,7 @@ def _label_replace(scope: Scope, call: Call) -> Closure:
     target, template, source, expression = (text(0.0) for text in texts)
     if not target:
         raise QueryError("label_replace: the label to set must have a name")
-    match = pattern(expression).fullmatch
+    match = full_match(expression)
 
     def value(labels: dict[str, str], old: str) -> str:
         found = match(labels.get(source, ""))
