@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-import re2
-
+from resilience.core.matchers import predicate
 from resilience.core.ports import Matcher
-from resilience.errors import ConfigError
+from resilience.errors import ConfigError, QueryError
 
 __all__ = ["Matchers"]
 
@@ -18,6 +17,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _ONE = re.compile(
     rf"\s*(?P<name>{_NAME})\s*(?P<op>=~|!~|!=|=)\s*(?P<value>{_QUOTED}|(?![=~])[^\s,{{}}\"]*)\s*"
 )
+_OPERATORS = ("=", "!=", "=~", "!~")
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 
 
@@ -33,28 +33,14 @@ def _quote(text: str) -> str:
 
 
 def _test(matcher: Matcher) -> Callable[[str], bool]:
-    value = matcher.value
-    match matcher.op:
-        case "=":
-            return value.__eq__
-        case "!=":
-            return value.__ne__
-        case "=~" | "!~":
-            options = re2.Options()
-            options.log_errors = False
-            options.dot_nl = True
-            try:
-                # RE2 in linear time, anchored at both ends: as Prometheus and Alertmanager match.
-                found = re2.compile(value, options).fullmatch
-            except re2.error as error:
-                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-                message = f"matcher {matcher.label}{matcher.op}{_quote(value)}: {reason}"
-                raise ConfigError(message) from None
-            if matcher.op == "=~":
-                return lambda text: found(text) is not None
-            return lambda text: found(text) is None
-    message = f"matcher operator must be one of =, !=, =~, !~, got {matcher.op!r}"
-    raise ConfigError(message)
+    if matcher.op not in _OPERATORS:
+        message = f"matcher operator must be one of {', '.join(_OPERATORS)}, got {matcher.op!r}"
+        raise ConfigError(message)
+    try:
+        return predicate(matcher)
+    except QueryError as error:
+        message = f"matcher {matcher.label}{matcher.op}{_quote(matcher.value)}: {error.message}"
+        raise ConfigError(message) from None
 
 
 class Matchers:
