@@ -183,6 +183,8 @@ class Timeout:
 
     __slots__ = ("_bucket", "_deadlines", "_entry", "_when")
 
+    _bucket: dict[int, Entry] | None
+
     def __init__(self, when: float | None, deadlines: Deadlines | None = None) -> None:
         self._when = when
         self._deadlines = deadlines
@@ -207,12 +209,23 @@ class Timeout:
             raise RuntimeError("Timeout has not been entered")
         if (state := self._state()) != "active":
             raise RuntimeError(f"Timeout is {state} already")
-        task = entry[TASK]
-        entry[TASK] = None
-        if self._bucket is not None:
-            del self._bucket[entry[ORDER]]
+        bucket = self._bucket
+        old, order, task, _, outer, deadlines, before = entry
         self._when = when
-        self._arm(entry[OWNER], task, entry[BEFORE])
+        if when is None:
+            when = math.inf
+        elif outer is not None and outer[TASK] is not task:
+            when = capped(when, outer, deadlines)
+        if bucket is not None:
+            del bucket[order]
+        if old == math.inf or (bucket is not None and deadlines.buckets.get(old // WIDTH) is bucket):
+            entry[WHEN] = when
+        else:
+            # The old one is in a heap, whose order must not change: it stays there, over, and leads to the new one.
+            entry[TASK] = None
+            self._entry = entry[OUTER] = [when, deadlines.order(), task, False, outer, deadlines, before]
+            entry = self._entry
+        self._bucket = deadlines.arm(entry)
 
     def _state(self) -> str:
         if (entry := self._entry) is None:
@@ -221,7 +234,13 @@ class Timeout:
             return "expired" if entry[FIRED] else "finished"
         return "expiring" if entry[FIRED] else "active"
 
-    def _arm(self, deadlines: Deadlines, task: asyncio.Task[object], before: int) -> None:
+    async def __aenter__(self) -> Self:
+        if self._entry is not None:
+            raise RuntimeError("Timeout has already been entered")
+        deadlines = self._deadlines or here.deadlines
+        task = current_task(deadlines.loop)
+        if task is None:
+            deadlines, task = deadlines_here()
         outer = innermost.get()
         while outer is not None and outer[TASK] is None:
             outer = outer[OUTER]
@@ -231,22 +250,13 @@ class Timeout:
         elif outer is not None and outer[TASK] is not task:
             when = capped(when, outer, deadlines)
         order = deadlines.order()
-        self._entry = entry = [when, order, task, False, outer, deadlines, before]
+        self._entry = entry = [when, order, task, False, outer, deadlines, task.cancelling()]
         innermost.set(entry)
         self._bucket = bucket = deadlines.buckets.get(when // WIDTH)
         if bucket is None:
             self._bucket = deadlines.arm(entry)
         else:
             bucket[order] = entry
-
-    async def __aenter__(self) -> Self:
-        if self._entry is not None:
-            raise RuntimeError("Timeout has already been entered")
-        deadlines = self._deadlines or here.deadlines
-        task = current_task(deadlines.loop)
-        if task is None:
-            deadlines, task = deadlines_here()
-        self._arm(deadlines, task, task.cancelling())
         return self
 
     async def __aexit__(

@@ -147,6 +147,24 @@ class TestAsAsyncioTimeout:
                 limit.reschedule(loop.time() + 0.01)
                 await for_ever()
 
+    async def test_it_can_be_moved_from_inside_another(self, clock: ManualClock) -> None:
+        async with timeout(5, clock=clock) as outer, timeout(2, clock=clock):
+            for later in (60, 0.05, 0.06, 9):
+                outer.reschedule(clock.monotonic() + later)
+                assert remaining() == pytest.approx(min(2, later))
+
+    async def test_it_can_be_moved_in_its_last_moments(self, clock: ManualClock) -> None:
+        with pytest.raises(TimeoutError):
+            async with timeout(1, clock=clock) as limit:
+                for _ in range(50):
+                    clock.shift(0.99)
+                    limit.reschedule(clock.monotonic() + 1)
+                    await asyncio.sleep(0)
+                clock.shift(0.99)
+                await asyncio.sleep(0)
+                clock.shift(0.01)
+                await for_ever()
+
     async def test_it_cannot_be_moved_before_and_after_its_block(self) -> None:
         limit = timeout(10)
         with pytest.raises(RuntimeError, match="not been entered"):
