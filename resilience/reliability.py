@@ -382,7 +382,7 @@ class Reliability:
         self._config = config
         for transition in transitions:
             self.transitions.emit(transition)
-        return [key for key in changed if key != "rules"]
+        return [key for key in changed if key not in {"rules", "packs"}]
 
     def metrics(self, accept: str = "", *, beside: Iterable[Collector] = ()) -> tuple[bytes, str]:
         """Write the signals for a Prometheus scrape.

@@ -118,9 +118,8 @@ def __dir__() -> list[str]:
 
 
 def _read(name: str) -> tuple[RuleGroup, ...]:
-    file = _FOLDER / f"{validate.choice('pack', name, names())}.yml"
-    # Not the path of this installation: alerts that outlive the process are found again by it.
-    return loads(file.read_bytes(), file=f"packs/{file.name}")
+    # Without the file's path, which differs between installations: stored alerts are found again by group and name.
+    return loads((_FOLDER / f"{validate.choice('pack', name, names())}.yml").read_bytes())
 
 
 def _parameter(pack: str, rule: Rule) -> Parameter | None:
