@@ -11,7 +11,7 @@ import anyio.abc
 
 from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
-from resilience.errors import DeliveryError, ResilienceError
+from resilience.errors import DeliveryError, Rejected, ResilienceError
 from resilience.policies.backoff import Exponential
 from resilience.policies.breaker_events import BreakerState, BreakerTransition
 from resilience.policies.circuit_breaker import CircuitBreaker
@@ -58,7 +58,7 @@ class _Channel:
         self._outcomes = outcomes
         self._permits = anyio.Semaphore(_AT_ONCE)
         self._timeout = Timeout(timeout, clock=clock)
-        self._last_error = ""
+        self.last_error = ""
         self.breaker = CircuitBreaker(
             name=f"channel {notifier.name}",
             failure_rate=None,
@@ -78,16 +78,16 @@ class _Channel:
         try:
             await self._timeout.call(self._notifier.send, notification)
         except Exception as error:
-            self._last_error = _words(error)
+            self.last_error = _words(error)
             log(__name__).warning(
-                "notification_failed", channel=self.name, key=notification.key, error=self._last_error
+                "notification_failed", channel=self.name, key=notification.key, error=self.last_error
             )
             raise
 
     def _changed(self, event: object) -> None:
         if isinstance(event, BreakerTransition):
             if event.state is BreakerState.OPEN:
-                self._outcomes.channel_failing(self.name, self._last_error)
+                self._outcomes.channel_failing(self.name, self.last_error)
             elif event.state is BreakerState.CLOSED:
                 self._outcomes.channel_recovered(self.name)
 
@@ -189,6 +189,8 @@ class Dispatcher:
             await retry.call(channel.attempt, notification)
         except Exception as error:  # noqa: BLE001  a notifier's fault ends this notification, not the channel
             log(__name__).error("notification_given_up", channel=channel.name, key=notification.key)
-            self._outcomes.undelivered(notification, _words(error))
+            # Where the breaker had the last word, what the channel itself said last is the reason.
+            reason = channel.last_error if isinstance(error, Rejected) else ""
+            self._outcomes.undelivered(notification, reason or _words(error))
         else:
             self._outcomes.delivered(notification)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -129,7 +130,7 @@ def _address(option: str, value: object) -> str:
     found = parseaddr(value)[1] if isinstance(value, str) else ""
     try:
         Address(addr_spec=found)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, MessageError):  # which of them depends on the version of Python
         found = ""
     if "@" not in found or any(character in str(value) for character in "\r\n"):
         message = f"{option} must be an e-mail address, got {value!r}"
