@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
+from resilience.core.deadline import reason
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import integer
 from resilience.core.verdict import Verdict
@@ -73,7 +74,7 @@ class HttpCalls(Generic[R, G]):
         self._name = name
         self._record = record
         self._limit = integer("hosts", hosts)
-        self._hosts: OrderedDict[str, G] = OrderedDict()
+        self._hosts: OrderedDict[str, tuple[G, CallContext, CallContext]] = OrderedDict()
 
     async def send(
         self, attempt: Callable[[], Awaitable[R]], *, method: str, host: str, repeatable: bool
@@ -95,51 +96,65 @@ class HttpCalls(Generic[R, G]):
             TimeoutExceeded: its time was up.
             Exception: what the client's own attempt raised last.
         """
-        open_: list[R] = []
+        held: list[R] = []
         record, status, monotonic = self._record, self._status, self._clock.monotonic
-        label = known_method(method)
 
         async def once() -> R:
-            # Before the next attempt, or a pool of one waits for itself; a hedge's rival that
-            # succeeded stays.
-            for earlier in open_[:]:
-                if verdict_of_status(status(earlier)) is not Verdict.SUCCESS:
-                    open_.remove(earlier)
-                    await self._release(earlier)
+            if held:
+                await self._drop_failed(held)
             started = monotonic()
             code, verdict = "", Verdict.FAILURE
             try:
                 response = await attempt()
-                open_.append(response)
-                code, verdict = code_label(status(response)), verdict_of_status(status(response))
+                held.append(response)
+                answered = status(response)
+                code, verdict = code_label(answered), verdict_of_status(answered)
                 return response
-            except asyncio.CancelledError:
-                verdict = Verdict.CANCELLED
+            except asyncio.CancelledError as error:
+                if reason(error) is error:  # else the time of the attempt was up, which is the host's failure
+                    verdict = Verdict.CANCELLED
                 raise
             except Rejected:
                 verdict = Verdict.REJECTED
                 raise
             finally:
                 if record is not None:
-                    record(self._name, host, label, code, verdict, monotonic() - started)
+                    record(self._name, host, known_method(method), code, verdict, monotonic() - started)
 
         kept = None
+        guard, once_only, again = self._remembered(host)
         try:
-            kept = await self.of(host).execute(once, CallContext(key=host, idempotent=repeatable))
+            kept = await guard.execute(once, again if repeatable else once_only)
             return kept
         finally:
-            for response in open_:
-                if response is not kept:
-                    await self._release(response)
+            if kept is None or len(held) > 1:
+                for response in held:
+                    if response is not kept:
+                        await self._release(response)
+
+    async def _drop_failed(self, held: list[R]) -> None:
+        """Release what failed before the next attempt, or a pool of one waits for itself; a hedge's rival stays."""
+        for response in held[:]:
+            if verdict_of_status(self._status(response)) is not Verdict.SUCCESS:
+                held.remove(response)
+                await self._release(response)
 
     def of(self, host: str) -> G:
         """Return what guards the calls to a host."""
+        return self._remembered(host)[0]
+
+    def _remembered(self, host: str) -> tuple[G, CallContext, CallContext]:
+        """A host's guard, and the contexts of calls that may not and may be repeated."""
         hosts = self._hosts
-        guard = hosts.get(host)
-        if guard is None:
-            guard = hosts[host] = self._guard(host)
+        found = hosts.get(host)
+        if found is None:
+            found = hosts[host] = (
+                self._guard(host),
+                CallContext(key=host, idempotent=False),
+                CallContext(key=host, idempotent=True),
+            )
             if len(hosts) > self._limit:
                 hosts.popitem(last=False)
         else:
             hosts.move_to_end(host)
-        return guard
+        return found

@@ -10,12 +10,13 @@ import pytest
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.verdict import Verdict
-from resilience.errors import CircuitOpen, ConfigError
+from resilience.errors import CircuitOpen, ConfigError, TimeoutExceeded
 from resilience.http.calls import HttpCalls
 from resilience.http.rules import says_later
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.retry import Retry
 from resilience.policies.retry_switch import retries_without_waiting
+from resilience.policies.timeout import Timeout
 
 
 @dataclass(eq=False)
@@ -106,6 +107,18 @@ async def test_attempts_are_counted_one_by_one() -> None:
         ("shop", "h", "GET", "", Verdict.FAILURE),
         ("shop", "h", "GET", "200", Verdict.SUCCESS),
     ]
+
+
+async def test_an_attempt_whose_time_is_up_is_a_failure_of_the_host() -> None:
+    log: list[Any] = []
+
+    async def hangs() -> Any:
+        await asyncio.Event().wait()
+
+    calls = calls_of(Pipeline(Timeout(0.01)), log)
+    with pytest.raises(TimeoutExceeded):
+        await send(calls, hangs)
+    assert log == [("http", "h", "GET", "", Verdict.FAILURE)]
 
 
 async def test_a_refusal_inside_an_attempt_is_rejected_and_a_cancellation_cancelled() -> None:
