@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
-
+from resilience.errors import MissingExtra
 from resilience.http.calls import HttpCalls
 from resilience.http.context import travelling_headers
 from resilience.http.preset import HostPipelines, for_http
@@ -11,6 +10,11 @@ from resilience.http.rules import host_key, idempotent
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.reliability import Reliability
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtra("httpx", "httpx") from error
 
 __all__ = ["ResilientTransport"]
 

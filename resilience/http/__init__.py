@@ -4,10 +4,12 @@ from resilience.http.rules import (
     METHODS,
     RETRIED_STATUSES,
     code_label,
+    failed,
     host_key,
     idempotent,
     known_method,
     replayable,
+    says_later,
     verdict_of_status,
 )
 
@@ -15,9 +17,11 @@ __all__ = [
     "METHODS",
     "RETRIED_STATUSES",
     "code_label",
+    "failed",
     "host_key",
     "idempotent",
     "known_method",
     "replayable",
+    "says_later",
     "verdict_of_status",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from typing import Any
 
 import httpx
@@ -10,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from resilience.core.window import CountWindow
-from resilience.errors import CircuitOpen
+from resilience.errors import CircuitOpen, MissingExtra
 from resilience.policies.backoff import Exponential
 from resilience.policies.presets import API_CALLS
 from resilience.reliability import Reliability
@@ -116,3 +118,10 @@ async def test_a_real_server() -> None:
     ):
         response = await client.get(str(server.make_url("/")))
     assert (response.status_code, response.text) == (200, "hello")
+
+
+def test_a_missing_httpx_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.delitem(sys.modules, "resilience_middleware.httpx")
+    with pytest.raises(MissingExtra, match=r"asyncio-resilience\[httpx\]"):
+        importlib.import_module("resilience_middleware.httpx")
