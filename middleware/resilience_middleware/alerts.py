@@ -9,7 +9,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from resilience.alerting import ActiveAlert, Silence
+from resilience.alerting import ActiveAlert
+from resilience.alerting.plain import plain_alert, plain_event, plain_silence
 from resilience.core.duration import parse_duration
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError, DeliveryError
@@ -25,7 +26,7 @@ _MOST: Final = 1000  # events of one answer
 async def list_alerts(rel: Reliability, request: Request) -> Response:
     """Answer with what fires; `?service=` asks for one service's."""
     found = rel.alerts.active_alerts(service=request.query_params.get("service"))
-    return answer({"alerts": [_alert(each) for each in found]})
+    return answer({"alerts": [plain_alert(each) for each in found]})
 
 
 async def one_alert(rel: Reliability, request: Request) -> Response:
@@ -34,7 +35,7 @@ async def one_alert(rel: Reliability, request: Request) -> Response:
     if alert is None:
         return _unknown("alert", request)
     events = rel.alerts.history(alert_id=alert.alert.fingerprint)
-    return answer({**_alert(alert), "history": [vars(event) for event in events]})
+    return answer({**plain_alert(alert), "history": [plain_event(event) for event in events]})
 
 
 async def history(rel: Reliability, request: Request) -> Response:
@@ -47,7 +48,7 @@ async def history(rel: Reliability, request: Request) -> Response:
     events = rel.alerts.history(
         alert_id=query.get("alert_id"), service=query.get("service"), since=since, limit=int(limit)
     )
-    return answer({"events": [vars(event) for event in events]})
+    return answer({"events": [plain_event(event) for event in events]})
 
 
 async def acknowledge(rel: Reliability, request: Request) -> Response:
@@ -72,7 +73,7 @@ async def resolve(rel: Reliability, request: Request) -> Response:
 
 async def list_silences(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
     """Answer with the silences."""
-    return answer({"silences": [_silence(each) for each in rel.alerts.silences]})
+    return answer({"silences": [plain_silence(each) for each in rel.alerts.silences]})
 
 
 async def silence(rel: Reliability, request: Request) -> Response:
@@ -85,7 +86,7 @@ async def silence(rel: Reliability, request: Request) -> Response:
         author=text("author", body.get("author")),
         comment=text("comment", body.get("comment")),
     )
-    return answer(_silence(made), 201)
+    return answer(plain_silence(made), 201)
 
 
 async def unsilence(rel: Reliability, request: Request) -> Response:
@@ -132,27 +133,6 @@ def _find(rel: Reliability, request: Request) -> ActiveAlert | None:
 def _unknown(what: str, request: Request) -> Response:
     given = next(iter(request.path_params.values()))
     return refuse(404, f"There is no {what} {given!r}.")
-
-
-def _alert(active: ActiveAlert) -> dict[str, Any]:
-    alert = active.alert
-    return {
-        "id": alert.fingerprint,
-        "status": alert.status,
-        "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
-        "started": alert.started,
-        "value": alert.value,
-        "acknowledged_by": alert.acknowledged_by,
-        "told": list(active.told),
-        "silenced_by": active.silenced_by,
-        "inhibited_by": active.inhibited_by,
-        "flapping": active.flapping,
-    }
-
-
-def _silence(made: Silence) -> dict[str, Any]:
-    return {**vars(made), "matchers": str(made.matchers)}
 
 
 def _matchers(value: object) -> list[str]:

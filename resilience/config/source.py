@@ -118,7 +118,7 @@ class Source:
             if found is None:
                 message = f"the environment variable {name} is not set, and there is no default (`${{{name}:-...}}`)"
                 raise self.error(message, *path)
-            used[name] = None
+            used[name if self._environ.get(name) else f"default of {name}"] = None
             return found
 
         filled = _VARIABLE.sub(value, data)

@@ -1,0 +1,121 @@
+"""The alerts of a service that does not run, as its store has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.codec import decode, load_alert
+from resilience.alerting.firing import Firing
+from resilience.alerting.history import AlertEvent, History
+from resilience.alerting.manager import ActiveAlert
+from resilience.alerting.matchers import Matchers
+from resilience.alerting.raised import RaisedAlerts
+from resilience.alerting.silence import Silence, Silences
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.ports import Clock, Put, Store
+from resilience.core.validate import text
+from resilience.errors import ConfigError
+
+__all__ = ["StoredAlerts"]
+
+
+class StoredAlerts:
+    """Reads what an `AlertManager` has stored, and writes what it takes up when it starts next.
+
+    A running service holds its state in memory and would not see what is written here: use its endpoints.
+
+    Args:
+        store: where the service keeps its state.
+        service: the service's name.
+        clock: where the time of silences and acknowledgements comes from.
+    """
+
+    def __init__(self, store: Store, service: str, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._store = store
+        self._namespace = f"{text('service', service)}/"
+        self._clock = clock
+
+    async def active_alerts(self) -> list[ActiveAlert]:
+        """Return what fired when the service stopped, the newest first."""
+        now = self._clock.time()
+        acknowledgements = Acknowledgements()
+        acknowledgements.restore(await self._load(Acknowledgements.table), 0.0)
+        silences = await self._silences()
+        found = []
+        for row in (await self._load(Firing.table)).values():
+            alert = load_alert(decode(row))
+            by = acknowledgements.get(alert.fingerprint)
+            shown = alert if by is None else replace(alert, acknowledged_by=by.by)
+            found.append(ActiveAlert(shown, (), silences.muting(alert.labels, now), None, flapping=False))
+        return sorted(found, key=lambda each: -each.alert.started)
+
+    async def history(
+        self, *, alert_id: str | None = None, since: float = 0.0, limit: int = 100
+    ) -> list[AlertEvent]:
+        """Return what happened, the newest first; see `History.find`."""
+        events = History()
+        events.restore(await self._load(History.table))
+        return events.find(fingerprint=alert_id, since=since, limit=limit)
+
+    async def silences(self) -> list[Silence]:
+        """Return the silences, the newest first."""
+        return (await self._silences()).all()
+
+    async def silence(self, matchers: Iterable[str], *, end: float, author: str, comment: str) -> Silence:
+        """Mute what matches from now on.
+
+        Raises:
+            ConfigError: an option cannot be meant.
+        """
+        made, put = Silences().add(
+            Matchers(matchers), start=self._clock.time(), end=end, author=author, comment=comment
+        )
+        await self._write(put)
+        return made
+
+    async def unsilence(self, silence_id: str) -> None:
+        """End a silence.
+
+        Raises:
+            ConfigError: there is none of that id.
+        """
+        await self._write((await self._silences()).expire(silence_id, self._clock.time()))
+
+    async def acknowledge(self, alert_id: str, by: str) -> None:
+        """Say that somebody has taken an alert over.
+
+        Raises:
+            ConfigError: no alert of that id fired.
+        """
+        await self._known(alert_id)
+        await self._write(Acknowledgements().add(alert_id, text("by", by), self._clock.time(), 0.0))
+
+    async def resolve(self, alert_id: str) -> None:
+        """Resolve an alert.
+
+        Raises:
+            ConfigError: no alert of that id fired.
+        """
+        await self._known(alert_id)
+        raised = alert_id in await self._load(RaisedAlerts.table)
+        await self._write(
+            Put(RaisedAlerts.table if raised else Firing.closed_table, alert_id, None if raised else b"1")
+        )
+
+    async def _known(self, alert_id: str) -> None:
+        if alert_id not in await self._load(Firing.table):
+            message = f"alert_id must be the id of an alert that fires, got {alert_id!r}"
+            raise ConfigError(message)
+
+    async def _silences(self) -> Silences:
+        found = Silences()
+        found.restore((await self._load(Silences.table)).values())
+        return found
+
+    async def _load(self, table: str) -> Mapping[str, bytes]:
+        return await self._store.load(self._namespace + table)
+
+    async def _write(self, put: Put) -> None:
+        await self._store.write([replace(put, table=self._namespace + put.table)])

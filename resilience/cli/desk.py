@@ -1,0 +1,228 @@
+"""Where the alerts are that a command is about: in a running service, or in the state file of one that is stopped."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import click
+
+from resilience.alerting.plain import plain_alert, plain_event, plain_silence
+from resilience.alerting.stored import StoredAlerts
+from resilience.errors import ConfigError, ResilienceError
+from resilience.http.client import GuardedClient, Response
+from resilience.stores.sqlite import SQLiteStore
+
+__all__ = ["Desk", "Service", "StateFile", "desk_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_HERE = "http://127.0.0.1:8000"
+_UNAUTHORIZED, _SERVER_ERROR = 401, 500
+
+
+class Desk(Protocol):
+    """What people do about alerts; all answers are plain data, as the endpoints give them."""
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """What fires."""
+
+    async def history(self, *, alert_id: str | None, since: float, limit: int) -> list[dict[str, Any]]:
+        """What happened, the newest first."""
+
+    async def acknowledge(self, alert_id: str, by: str) -> None:
+        """Take an alert over."""
+
+    async def resolve(self, alert_id: str) -> None:
+        """Resolve an alert."""
+
+    async def silences(self) -> list[dict[str, Any]]:
+        """The silences."""
+
+    async def silence(
+        self, matchers: Sequence[str], *, seconds: float, author: str, comment: str
+    ) -> dict[str, Any]:
+        """Mute what matches for a while."""
+
+    async def unsilence(self, silence_id: str) -> None:
+        """End a silence."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Service:
+    """A running service, by its endpoints.
+
+    Args:
+        url: where they are, with their prefix.
+        token: the service's token, if it has one.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._url = url.rstrip("/")
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._client = GuardedClient(headers=headers, attempts=1)
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """What fires."""
+        found: list[dict[str, Any]] = (await self._ask("GET", "/alerts"))["alerts"]
+        return found
+
+    async def history(self, *, alert_id: str | None, since: float, limit: int) -> list[dict[str, Any]]:
+        """What happened, the newest first."""
+        params = {"since": str(since), "limit": str(limit)}
+        if alert_id is not None:
+            params["alert_id"] = alert_id
+        found: list[dict[str, Any]] = (await self._ask("GET", "/alerts/history", params=params))["events"]
+        return found
+
+    async def acknowledge(self, alert_id: str, by: str) -> None:
+        """Take an alert over."""
+        await self._ask("POST", f"/alerts/{quote(alert_id, '')}/acknowledge", json={"by": by})
+
+    async def resolve(self, alert_id: str) -> None:
+        """Resolve an alert."""
+        await self._ask("POST", f"/alerts/{quote(alert_id, '')}/resolve")
+
+    async def silences(self) -> list[dict[str, Any]]:
+        """The silences."""
+        found: list[dict[str, Any]] = (await self._ask("GET", "/alerts/silences"))["silences"]
+        return found
+
+    async def silence(
+        self, matchers: Sequence[str], *, seconds: float, author: str, comment: str
+    ) -> dict[str, Any]:
+        """Mute what matches for a while."""
+        end = time.time() + seconds
+        body = {"matchers": list(matchers), "end": end, "author": author, "comment": comment}
+        return await self._ask("POST", "/alerts/silences", json=body)
+
+    async def unsilence(self, silence_id: str) -> None:
+        """End a silence."""
+        await self._ask("DELETE", f"/alerts/silences/{quote(silence_id, '')}")
+
+    async def test_channel(self, name: str) -> None:
+        """Have a channel send a test."""
+        await self._ask("POST", f"/alerts/channels/{quote(name, '')}/test")
+
+    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = await self._client.request(method, self._url + path, **options)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            message = f"{self._url} cannot be reached: {error}"
+            raise ResilienceError(message) from error
+        if response.ok:
+            found: dict[str, Any] = response.json()
+            return found
+        raise _refusal(response)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+
+class StateFile:
+    """The state file of a service that is stopped; what is changed takes effect when it starts next.
+
+    Args:
+        file: the SQLite file.
+        service: the service's name.
+    """
+
+    def __init__(self, file: Path, service: str) -> None:
+        if not file.is_file():  # SQLite would make one
+            raise ConfigError("no such file", file=str(file))
+        self._store = SQLiteStore(file)
+        self._stored = StoredAlerts(self._store, service)
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """What fires."""
+        return [plain_alert(each) for each in await self._stored.active_alerts()]
+
+    async def history(self, *, alert_id: str | None, since: float, limit: int) -> list[dict[str, Any]]:
+        """What happened, the newest first."""
+        found = await self._stored.history(alert_id=alert_id, since=since, limit=limit)
+        return [plain_event(each) for each in found]
+
+    async def acknowledge(self, alert_id: str, by: str) -> None:
+        """Take an alert over."""
+        await self._stored.acknowledge(alert_id, by)
+
+    async def resolve(self, alert_id: str) -> None:
+        """Resolve an alert."""
+        await self._stored.resolve(alert_id)
+
+    async def silences(self) -> list[dict[str, Any]]:
+        """The silences."""
+        return [plain_silence(each) for each in await self._stored.silences()]
+
+    async def silence(
+        self, matchers: Sequence[str], *, seconds: float, author: str, comment: str
+    ) -> dict[str, Any]:
+        """Mute what matches for a while."""
+        end = time.time() + seconds
+        return plain_silence(await self._stored.silence(matchers, end=end, author=author, comment=comment))
+
+    async def unsilence(self, silence_id: str) -> None:
+        """End a silence."""
+        await self._stored.unsilence(silence_id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._store.close()
+
+
+def desk_options(function: F) -> F:
+    """Give a command the options that say where the alerts are, as the one argument `desk`."""
+
+    @functools.wraps(function)
+    def command(
+        *, url: str | None, token: str | None, state: Path | None, service: str | None, **options: Any
+    ) -> Any:
+        if state is None:
+            return function(desk=Service(url or _HERE, token), **options)
+        if service is None:
+            raise click.UsageError("--state needs --service: a file can hold the state of several services")
+        return function(desk=StateFile(state, service), **options)
+
+    for option in (
+        click.option("--service", envvar="RESILIENCE_SERVICE", help="Whose state is meant, with --state."),
+        click.option("--state", type=click.Path(path_type=Path), help="The state file of a stopped service."),
+        click.option(
+            "--token", envvar="RESILIENCE_TOKEN", help="Better by the environment: RESILIENCE_TOKEN."
+        ),
+        click.option(
+            "--url", envvar="RESILIENCE_URL", help=f"Where the service's endpoints are; {_HERE} by default."
+        ),
+    ):
+        option(command)
+    return command  # type: ignore[return-value]  # what click makes of a function stays a function
+
+
+def _refusal(response: Response) -> ResilienceError:
+    try:
+        told: Mapping[str, Any] = response.json()
+        detail = str(told["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = " ".join(response.text.split())[:200]
+    if response.status == _UNAUTHORIZED:
+        detail = "the service wants its token: set RESILIENCE_TOKEN"
+    message = f"{response.status}: {detail}"
+    return ResilienceError(message) if response.status >= _SERVER_ERROR else ConfigError(message)
