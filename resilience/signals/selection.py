@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import weakref
 from bisect import bisect_left
@@ -11,8 +10,8 @@ from itertools import accumulate, islice
 from operator import itemgetter
 from typing import NamedTuple
 
+from resilience.core.matchers import predicate
 from resilience.core.ports import Labels, Matcher
-from resilience.errors import QueryError
 from resilience.signals.series import Row, Series
 from resilience.signals.table import Table
 
@@ -117,7 +116,7 @@ class LiveSelection:
     def __init__(self, matchers: Sequence[Matcher]) -> None:
         self.matchers = tuple(matchers)
         self.kept_rows = 0
-        self._tests = tuple((one.label, _test(one)) for one in matchers)
+        self._tests = tuple((one.label, predicate(one)) for one in matchers)
         self._members: list[tuple[Table, Series]] = []
         self._labels: list[Labels] = []
         self._parts: tuple[Part, ...] = ()
@@ -166,34 +165,6 @@ class LiveSelection:
             by_id[id(table)] = table
             tables.setdefault(id(table), []).append((index, series))
         return tuple(Part(by_id[key], members) for key, members in tables.items())
-
-
-def _test(matcher: Matcher) -> Callable[[str], bool]:
-    """Compile one matcher to a function of the label's value."""
-    value = matcher.value
-    if matcher.op == "=":
-        return value.__eq__
-    if matcher.op == "!=":
-        return value.__ne__
-    pattern = _pattern(value)
-    if matcher.op == "=~":
-        return lambda text: pattern(text) is not None
-    return lambda text: pattern(text) is None
-
-
-@functools.lru_cache(maxsize=1024)
-def _pattern(text: str) -> Callable[[str], object]:
-    import re2  # noqa: PLC0415  native code that only who uses a regular expression should load
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        # Prometheus anchors at both ends and lets the dot match a newline.
-        match: Callable[[str], object] = re2.compile(f"(?s:{text})", options).fullmatch
-    except re2.error as error:
-        message = f"not a regular expression of RE2: {text!r}: {error}"
-        raise QueryError(message) from None
-    return match
 
 
 class SelectionIndex:
