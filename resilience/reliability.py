@@ -45,15 +45,16 @@ RuleSource: TypeAlias = str | Path | RuleGroup | AlertRule
 """A rule file, a group, or a rule made in Python."""
 
 
+_STATE_TABLE = "rules"
+_RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
+_PUNCTUAL = 0.1  # share of the interval by which a tick may come late and still carry its planned time
+
+
 class _Read(NamedTuple):
     """What was read again."""
 
     groups: list[RuleGroup]
     config: Config | None
-
-
-_STATE_TABLE = "rules"
-_PUNCTUAL = 0.1  # share of the interval by which a tick may come late and still carry its planned time
 
 
 class Reliability:
@@ -378,11 +379,11 @@ class Reliability:
         now = Instant(self.clock.monotonic(), self.clock.time())
         transitions = self.rules.reload((*groups, *self._registered), now)
         self.reloader.follow(_files(groups) if config is None else config.files)
+        # Compared with what it was made of: what waits for a restart goes on waiting.
         changed = [] if config is None or self._config is None else config.changes(self._config)
-        self._config = config
         for transition in transitions:
             self.transitions.emit(transition)
-        return [key for key in changed if key not in {"rules", "packs"}]
+        return [key for key in changed if key not in _RELOADED]
 
     def metrics(self, accept: str = "", *, beside: Iterable[Collector] = ()) -> tuple[bytes, str]:
         """Write the signals for a Prometheus scrape.

@@ -84,3 +84,90 @@ def test_a_broken_rule_file_is_named_itself(folder: Path) -> None:
 def test_a_missing_file_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: No such file or directory"):
         Reliability.from_file(tmp_path / "none.yaml")
+
+
+async def test_the_sections_of_alerting_and_state_reach_the_service(folder: Path) -> None:
+    file = written(
+        folder,
+        "service: shop\n"
+        "state: shop.db\n"
+        "channels: {ops: {log: {}}, boss: {log: {}}}\n"
+        "escalations: {oncall: {levels: [{to: boss, wait: 10m}]}}\n"
+        "routes: [{severity: critical, to: ops, escalation: oncall}]\n"
+        "inhibitions: [{source: severity=critical, target: severity=warning}]\n"
+        "reload: {watch: 0, sighup: false}\n",
+    )
+    arguments = config.read(file, environ={}).arguments
+    assert arguments["store"].path == folder / "shop.db"
+    assert arguments["alerting"].route.routes[0].escalation.name == "oncall"
+    assert (arguments["watch"], arguments["sighup"]) == (0, False)
+    async with Reliability.from_file(file) as rel:
+        assert sorted(rel.alerts.notifiers) == ["boss", "ops"]
+    assert (folder / "shop.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("service: a\nroutes: [{to: fax}]\n", r"yaml:2:\d+: routes\[0\] to must be one of"),
+        ("service: a\nchannels: {b: {log: {}}}\nescalations: {e: {levels: []}}\n", r"yaml:3:"),
+        ("service: a\nflapping: {often: 1}\nheartbeat: x\n", r"yaml:2:\d+: flapping must be made of"),
+        ("service: a\nstate: ''\n", r"yaml:2:\d+: state must be a non-empty string"),
+        ("service: a\ninterval: 5\n", r"yaml:2:\d+: interval must be a duration"),
+        ("service: a\nreload: {wach: 1s}\n", r"yaml:2:\d+: reload must be a mapping of watch and sighup"),
+        ("service: a\nreload: {sighup: 2}\n", r"yaml:2:\d+: sighup must be true or false"),
+        ("service: a\ntoken: 12345\n", r"yaml:2:\d+: token must be a non-empty string .*, got a int"),
+    ],
+)
+def test_what_a_section_cannot_mean_is_named_with_its_line(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.read(written(folder, text), environ={})
+
+
+def test_the_environment_goes_before_the_file_and_reaches_every_setting(folder: Path) -> None:
+    file = written(folder, "service: shop\nchannels: {Ops: {email: {host: a, sender: s@a.example, to: x@a.example}}}\n")
+    environ = {
+        "RESILIENCE_SERVICE": "cart",
+        "RESILIENCE_TOKEN": '"12345"',
+        "RESILIENCE_RULES": "[rules/shop.yml]",
+        "RESILIENCE_INTERVAL": "2s",
+        "RESILIENCE_CHANNELS__OPS__EMAIL__PORT": "25",
+        "RESILIENCE_CHANNELS__LOG__LOG": "{}",
+        "RESILIENCE_ROUTES__0__TO": "log",
+        "RESILIENCE_ROUTES__0__SEVERITY": "critical",
+        "RESILIENCE_ROUTES__1__TO__0": "Ops",
+        "RESILIENCE_RELOAD__SIGHUP": "true",
+        "RESILIENCE_PORT": "tcp://10.0.0.1:80",  # what Kubernetes sets for a service of that name
+        "OTHER": "x",
+    }
+    read = config.read(file, environ=environ)
+    arguments = read.arguments
+    assert (arguments["service"], arguments["token"], arguments["interval"]) == ("cart", "12345", 2.0)
+    assert arguments["sighup"] is True
+    assert [group.name for group in arguments["rules"]] == ["shop"]
+    assert [notifier.name for notifier in arguments["notifiers"]] == ["Ops", "log"]
+    assert [route.to for route in arguments["alerting"].route.routes] == [("log",), ("Ops",)]
+    origins = {each.path: each.origin for each in read.settings}
+    assert origins["channels.Ops.email.port"] == "RESILIENCE_CHANNELS__OPS__EMAIL__PORT"
+    assert origins["channels.Ops.email.host"] == f"{file}:2"
+    assert origins["rules.0"] == "RESILIENCE_RULES"
+    assert "12345" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("RESILIENCE_SERVICES_", "x", "RESILIENCE_SERVICES_ names no setting"),
+        ("RESILIENCE_CHANELS__OPS__LOG", "{}", "RESILIENCE_CHANELS__OPS__LOG names no setting"),
+        ("RESILIENCE_RULES__2", "x", "RESILIENCE_RULES__2 must lead to a value, and rules has nothing named '2'"),
+        ("RESILIENCE_SERVICE__X", "x", "RESILIENCE_SERVICE__X must lead to a value, and service has nothing"),
+        ("RESILIENCE_INTERVAL", "soon", r"interval must be a duration .* \(environment variable RESILIENCE_INTERVAL"),
+        ("RESILIENCE_TOKEN", "[s3cret", "RESILIENCE_TOKEN must be text, or YAML on one line"),
+        ("RESILIENCE_TOKEN", "12345", "token must be a non-empty string"),
+    ],
+)  # fmt: skip
+def test_a_slip_in_the_environment_is_named_and_no_secret_shown(name: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        config.read(None, environ={"RESILIENCE_SERVICE": "shop", "RESILIENCE_RULES": "[]", name: value})
+    assert "s3cret" not in str(refused.value)
+    assert "12345" not in str(refused.value)

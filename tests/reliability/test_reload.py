@@ -1,0 +1,151 @@
+"""Rules that change while the service runs: what stays, what goes, and what a bad file does (nothing)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from resilience import AlertRule, ConfigError, Reliability
+from resilience.core.clock import ManualClock
+from resilience.reload import Reload, Reloader
+
+RULE = "{alert: %s, expr: vector(%s) > 0, for: 5s}"
+
+
+def write(file: Path, *rules: str) -> Path:
+    file.write_text(f"groups: [{{name: shop, interval: 1s, rules: [{', '.join(rules)}]}}]\n")
+    return file
+
+
+def states(rel: Reliability) -> dict[str, str]:
+    return {alert.rule: alert.state.value for alert in rel.rules.alerts()}
+
+
+async def passing(rel: Reliability, clock: ManualClock, seconds: int) -> None:
+    for _ in range(seconds):
+        await rel.tick()
+        await clock.advance(1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path / "shop.yml", RULE % ("Old", 1), RULE % ("Gone", 1))
+
+
+async def test_alerts_of_rules_that_did_not_change_live_on(file: Path, clock: ManualClock) -> None:
+    rel = Reliability("shop", rules=[file, AlertRule("Python", condition=lambda: True)], clock=clock)
+    rel.register_rules([AlertRule("Later", condition=lambda: True)])
+    await passing(rel, clock, 6)
+    assert states(rel) == {"Old": "firing", "Gone": "firing", "Python": "firing", "Later": "firing"}
+    heard = []
+    rel.transitions.subscribe(heard.append)
+    fired = {alert.rule: alert.active_at for alert in rel.rules.alerts()}
+    write(file, RULE % ("Old", 1), RULE % ("New", 1))
+    await rel.reload()
+    await passing(rel, clock, 1)
+    assert states(rel) == {"Old": "firing", "New": "pending", "Python": "firing", "Later": "firing"}
+    now = {alert.rule: alert.active_at for alert in rel.rules.alerts()}
+    assert all(now[name] == fired[name] for name in ("Old", "Python", "Later"))
+    assert [(each.alert.rule, each.state.value) for each in heard] == [
+        ("Gone", "resolved"),
+        ("New", "pending"),
+    ]
+
+
+async def test_a_bad_file_changes_nothing_and_says_so(file: Path, clock: ManualClock) -> None:
+    rel = Reliability("shop", rules=[file], clock=clock)
+    await passing(rel, clock, 6)
+    before, told = rel.rules.groups, []
+    rel.reloader.events.subscribe(told.append)
+    write(file, "{alert: Bad, expr: 'up =='}")
+    with pytest.raises(ConfigError, match=r"shop\.yml:1"):
+        await rel.reload()
+    assert rel.rules.groups == before
+    assert states(rel) == {"Old": "firing", "Gone": "firing"}
+    [event] = told
+    assert "shop.yml:1" in event.error
+
+
+async def test_a_configuration_is_read_again_and_says_what_waits_for_a_restart(tmp_path: Path) -> None:
+    write(tmp_path / "a.yml", RULE % ("A", 1))
+    config = tmp_path / "reliability.yaml"
+    config.write_text("service: shop\nrules: ['*.yml']\n")
+    rel = Reliability.from_file(config)
+    told: list[Reload] = []
+    rel.reloader.events.subscribe(told.append)
+    (tmp_path / "b.yml").write_text("groups: [{name: b, rules: [{alert: B, expr: up}]}]\n")
+    config.write_text("service: shop\nrules: ['*.yml']\nrule: x\n")
+    with pytest.raises(ConfigError, match="unknown key 'rule'"):
+        await rel.reload()
+    assert [group.name for group in rel.rules.groups] == ["shop"]
+    config.write_text("service: shop\nrules: ['*.yml']\nchannels: {ops: {log: {}}}\n")
+    await rel.reload()
+    assert [group.name for group in rel.rules.groups] == ["shop", "b"]
+    assert told[-1].at_restart == ("channels",)
+    await rel.reload()
+    assert told[-1].at_restart == ("channels",), "it still waits"
+
+
+async def test_a_look_reads_again_only_what_has_changed(tmp_path: Path, clock: ManualClock) -> None:
+    file = tmp_path / "shop.yml"
+    read: list[str] = []
+    reloader = Reloader(lambda: read.append("read"), lambda _: (), [file], clock=clock)
+    await reloader.look()
+    assert read == []
+    file.write_text("1")
+    await reloader.look()
+    await reloader.look()
+    assert len(read) == 1
+    os.utime(file, ns=(1, 1))
+    await reloader.look()
+    assert len(read) == 2
+    file.unlink()
+    await reloader.look()
+    assert len(read) == 3
+
+
+async def test_a_fault_of_what_is_reloaded_does_not_end_the_watch(tmp_path: Path, clock: ManualClock) -> None:
+    file = tmp_path / "shop.yml"
+    faults = [RuntimeError("a bug"), ConfigError("a slip")]
+
+    def load() -> None:
+        raise faults.pop()
+
+    reloader = Reloader(load, lambda _: (), [file], clock=clock)
+    told: list[Reload] = []
+    reloader.events.subscribe(told.append)
+    for content in ("1", "22"):
+        file.write_text(content)
+        await reloader.look()
+    assert faults == []
+    assert [event.error for event in told] == ["a slip"]
+
+
+async def test_a_running_service_watches_its_files(file: Path) -> None:
+    async with Reliability("shop", rules=[file], watch=0.01) as rel:
+        reloaded = asyncio.Event()
+        rel.reloader.events.subscribe(lambda event: reloaded.set())
+        write(file, RULE % ("Old", 1))
+        await asyncio.wait_for(reloaded.wait(), 5)
+        assert [rule.name for group in rel.rules.groups for rule in group.rules] == ["Old"]
+
+
+async def test_sighup_reads_again_and_is_given_back_at_the_end(file: Path) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    async with Reliability("shop", rules=[file], watch=0, sighup=True) as rel:
+        reloaded = asyncio.Event()
+        rel.reloader.events.subscribe(lambda event: reloaded.set())
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(reloaded.wait(), 5)
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+@pytest.mark.parametrize("options", [{"watch": -1}, {"watch": "10s"}, {"sighup": 1}])
+def test_nonsense_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        Reliability("shop", **options)  # type: ignore[arg-type]  # on purpose
