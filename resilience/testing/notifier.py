@@ -19,7 +19,7 @@ class RecordingNotifier:
         >>> import asyncio
         >>> from resilience.core.ports import Notification
         >>> pager = RecordingNotifier()
-        >>> asyncio.run(pager.send(Notification("k", "pager", "firing", "{}", {}, (), 0.0)))
+        >>> asyncio.run(pager.send(Notification("k", "pager", "firing", {}, (), 0.0)))
         >>> pager.statuses
         ['firing']
     """
@@ -31,7 +31,7 @@ class RecordingNotifier:
 
     @property
     def statuses(self) -> list[str]:
-        """`firing` or `resolved`, one for each notification."""
+        """`firing`, `resolved` or `acknowledged`, one for each notification."""
         return [notification.status for notification in self.notifications]
 
     async def send(self, notification: Notification) -> None:

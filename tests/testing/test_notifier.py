@@ -8,7 +8,7 @@ from resilience.testing import RecordingNotifier
 
 
 def notification(status: str) -> Notification:
-    return Notification("key", "pager", status, "{}", {}, (), 0.0)
+    return Notification("key", "pager", status, {}, (), 0.0)
 
 
 async def test_it_fails_as_often_as_told_and_then_keeps_what_it_is_sent() -> None:
