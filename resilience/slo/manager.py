@@ -27,7 +27,9 @@ class SLOManager:
         engine: the PromQL engine of the source, shared with the rules.
     """
 
-    def __init__(self, source: SampleSource[Any], sink: SampleSink, engine: promql.Engine | None = None) -> None:
+    def __init__(
+        self, source: SampleSource[Any], sink: SampleSink, engine: promql.Engine | None = None
+    ) -> None:
         self._engine = engine or promql.Engine(source)
         self._sink = sink
         self._slos: dict[str, SLO] = {}
