@@ -6,6 +6,7 @@ from resilience.policies.budget import RatioBudget, RetryBudget, TokenBudget
 from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.coalesce import Coalesce
+from resilience.policies.event_log import EventLog
 from resilience.policies.fallback import Fallback
 from resilience.policies.fault_injection import FaultInjection
 from resilience.policies.hedge import Hedge
@@ -30,6 +31,7 @@ __all__ = [
     "CircuitBreaker",
     "Coalesce",
     "Constant",
+    "EventLog",
     "Exponential",
     "Fallback",
     "FaultInjection",

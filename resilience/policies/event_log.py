@@ -1,0 +1,54 @@
+"""A listener that writes what policies say of themselves to the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from resilience.core.log import log
+from resilience.core.validate import choice
+from resilience.policies.breaker_events import BreakerTransition, ThresholdReached
+
+__all__ = ["EventLog"]
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class EventLog:
+    """Writes typed events to structlog: the event's class as its name (`breaker_transition`), its fields as keys.
+
+    Args:
+        level: of events that `levels` does not name: `debug`, `info`, `warning` or `error`; `debug` by default, since a
+            refusal an event can be thousands a second.
+        levels: by the event's class; changes of a breaker are warnings unless this says otherwise.
+
+    Raises:
+        ConfigError: a level is none of these.
+
+    Example:
+        >>> from resilience.policies import CircuitBreaker
+        >>> breaker = CircuitBreaker(name="pay")
+        >>> stop = breaker.events.subscribe(EventLog())
+    """
+
+    def __init__(self, level: str = "debug", *, levels: Mapping[type, str] | None = None) -> None:
+        self._level = choice("level", level, _LEVELS)
+        given = {BreakerTransition: "warning", ThresholdReached: "warning", **(levels or {})}
+        self._levels = {
+            kind: choice(f"levels[{kind.__name__}]", each, _LEVELS) for kind, each in given.items()
+        }
+
+    def __call__(self, event: object) -> None:
+        """Write one event."""
+        level = self._levels.get(type(event), self._level)
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(event).__name__).lower()
+        getattr(log(__name__), level)(name, **_details(event))
+
+
+def _details(event: object) -> dict[str, Any]:
+    if not is_dataclass(event):
+        return {"event_repr": repr(event)}
+    found = {each.name: getattr(event, each.name) for each in fields(event)}
+    return {name: repr(value) if isinstance(value, BaseException) else value for name, value in found.items()}
