@@ -83,7 +83,7 @@ class Firing:
         gone = self.alerts.keys() - current.keys() or self._known.keys() - current.keys()
         if gone:
             self._flaps.forget(now.monotonic)
-        for fingerprint in gone:
+        for fingerprint in sorted(gone):  # the history of one moment reads the same in each process
             last = self.alerts.get(fingerprint)
             if last is not None and self._flaps.flapping(fingerprint, now.monotonic):
                 current[fingerprint] = last
@@ -110,7 +110,7 @@ class Firing:
         self._closed.update(closed)
 
     def _join(self, current: Mapping[str, Alert], changes: Changes) -> None:
-        for fingerprint in current.keys() - self.alerts.keys():
+        for fingerprint in sorted(current.keys() - self.alerts.keys()):
             alert = notified(current[fingerprint])
             changes.joined.append(alert)
             if fingerprint not in self._known:
