@@ -23,7 +23,7 @@ from resilience.core.ports import Clock, Guard, Notifier, Policy, Put, Recorder,
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 from resilience.notifiers.log import LogNotifier
-from resilience.policies import Pipeline, Preset, Registry
+from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.retry_settings import BeforeSleep
 from resilience.reload import Reloader
@@ -123,6 +123,7 @@ class Reliability:
         self.sli: SliRecorder = SliRecorder(self.signals, service)
         self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
         self.registry.subscribe(self._on_policy_event)
+        self.registry.subscribe(EventLog())
         self._given = tuple(rules)
         self._registered: tuple[RuleGroup, ...] = ()
         self._config: Config | None = None
