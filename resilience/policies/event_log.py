@@ -20,8 +20,8 @@ class EventLog:
     """Writes typed events to structlog: the event's class as its name (`breaker_transition`), its fields as keys.
 
     Args:
-        level: of events that `levels` does not name: `debug`, `info`, `warning` or `error`; `debug` by default, since a
-            refusal an event can be thousands a second.
+        level: of events that `levels` does not name: `debug`, `info`, `warning` or `error`; None, the default, passes
+            them over, since a refusal each can be thousands a second.
         levels: by the event's class; changes of a breaker are warnings unless this says otherwise.
 
     Raises:
@@ -33,8 +33,8 @@ class EventLog:
         >>> stop = breaker.events.subscribe(EventLog())
     """
 
-    def __init__(self, level: str = "debug", *, levels: Mapping[type, str] | None = None) -> None:
-        self._level = choice("level", level, _LEVELS)
+    def __init__(self, level: str | None = None, *, levels: Mapping[type, str] | None = None) -> None:
+        self._level = None if level is None else choice("level", level, _LEVELS)
         given = {BreakerTransition: "warning", ThresholdReached: "warning", **(levels or {})}
         self._levels = {
             kind: choice(f"levels[{kind.__name__}]", each, _LEVELS) for kind, each in given.items()
@@ -43,6 +43,8 @@ class EventLog:
     def __call__(self, event: object) -> None:
         """Write one event."""
         level = self._levels.get(type(event), self._level)
+        if level is None:
+            return
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(event).__name__).lower()
         getattr(log(__name__), level)(name, **_details(event))
 

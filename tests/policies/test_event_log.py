@@ -30,7 +30,8 @@ def test_a_breaker_that_is_opened_is_a_warning_with_its_states() -> None:
 def test_other_events_have_the_level_that_was_asked_for_and_errors_as_text() -> None:
     with capture_logs() as logs:
         EventLog("info", levels={BreakerTransition: "error"})(CallLost("pay", ValueError("x")))
-        EventLog()("no dataclass")
+        EventLog()("passed over")
+        EventLog("debug")("no dataclass")
     assert logs[0] == {
         "event": "call_lost",
         "log_level": "info",
@@ -38,7 +39,7 @@ def test_other_events_have_the_level_that_was_asked_for_and_errors_as_text() -> 
         "error": "ValueError('x')",
         "component": "resilience.policies.event_log",
     }
-    assert logs[1]["log_level"] == "debug"
+    assert [(each["log_level"], each["event_repr"]) for each in logs[1:]] == [("debug", "'no dataclass'")]
 
 
 def test_an_unknown_level_is_refused() -> None:
