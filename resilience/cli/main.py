@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.abc
 import importlib.metadata
 import importlib.util
+import linecache
 import logging
 import os
 import pkgutil
@@ -82,10 +82,9 @@ def _foreign() -> dict[str, importlib.metadata.EntryPoint]:
 def _summary(module: str) -> str:
     """Read the first line of a module's docstring, without running the module."""
     spec = importlib.util.find_spec(module)
-    loader = None if spec is None else spec.loader
-    source = loader.get_source(module) if isinstance(loader, importlib.abc.InspectLoader) else None
-    first = (source or "").lstrip().removeprefix('"""').split("\n", 1)[0]
-    return first.removesuffix('"""').rstrip(".")
+    # From the file, not by the loader: pytest's own, for packages with a plugin, gives no source.
+    first = linecache.getline(spec.origin, 1) if spec is not None and spec.origin is not None else ""
+    return first.strip().strip('"').rstrip(".")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

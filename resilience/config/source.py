@@ -88,12 +88,12 @@ class Source:
         """Yield every value and its origin.
 
         Args:
-            secrets: regular expressions of the paths whose values are masked.
+            secrets: regular expressions of the paths whose values are masked; a dot within a key is `_` to them.
         """
         masked = re.compile("|".join(f"(?:{pattern})" for pattern in secrets) or r"(?!)")
         for path, value in _leaves(self.data):
-            name = ".".join(map(str, path))
-            yield Setting(name, _MASK if masked.fullmatch(name) else value, self._origin(path))
+            hidden = masked.fullmatch(".".join(str(key).replace(".", "_") for key in path))
+            yield Setting(".".join(map(str, path)), _MASK if hidden else value, self._origin(path))
 
     def _origin(self, path: KeyPath) -> str:
         for length in range(len(path), 0, -1):

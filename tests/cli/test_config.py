@@ -14,6 +14,7 @@ service: shop
 token: "${TOKEN}"
 channels:
   ops: {slack: "${SLACK:-https://hooks.example/s3cret1}"}
+  eu.ops: {discord: "https://discord.example/s3cret6"}
   post: {email: {host: mail.example, sender: a@b.example, to: [c@d.example], password: s3cret2}}
 heartbeat: {url: "https://hc.example/s3cret3", interval: 1m}
 """
@@ -39,10 +40,10 @@ def test_every_value_and_where_it_comes_from_is_shown_and_secrets_are_not(
     assert found["service"] == ("shop", "reliability.yaml:2")
     assert found["token"] == ("***", "reliability.yaml:3 (TOKEN)")
     assert found["channels.ops.slack"] == ("***", "reliability.yaml:5 (default of SLACK)")
-    assert found["channels.post.email.to.0"] == ("c@d.example", "reliability.yaml:6")
-    assert found["channels.post.email.password"] == ("***", "reliability.yaml:6")
+    assert found["channels.post.email.to.0"] == ("c@d.example", "reliability.yaml:7")
+    assert found["channels.post.email.password"] == ("***", "reliability.yaml:7")
     assert found["channels.web.webhook"] == ("***", "RESILIENCE_CHANNELS__WEB__WEBHOOK")
-    assert found["heartbeat.interval"] == ("1m", "reliability.yaml:7")
+    assert found["heartbeat.interval"] == ("1m", "reliability.yaml:8")
     assert found["interval"] == ("500ms", "RESILIENCE_INTERVAL")
     assert found["evaluation_interval"] == ("15s", "default")
     assert found["reload.watch"] == ("10s", "default")
@@ -56,7 +57,7 @@ def test_what_cannot_be_meant_is_2_and_shows_no_secret(
     file.write_text(FILE.replace("password: s3cret2", "pasword: s3cret2"))
     assert main(["config", "show"]) == 2
     told = capsys.readouterr().err
-    assert "reliability.yaml:6" in told
+    assert "reliability.yaml:7" in told
     assert "s3cret" not in told
     assert main(["config", "show", "nope.yaml"]) == 2
     assert main(["config", "show", "nope.yaml", "--no-file"]) == 2
