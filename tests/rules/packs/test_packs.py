@@ -11,6 +11,7 @@ from resilience.errors import ConfigError
 from resilience.rules import AlertRule, RecordingRule, checks, packs, write
 
 HERE = Path(__file__).parent
+DOCS = HERE.parents[2] / "docs" / "packs.md"
 NAMES = packs.names()
 DEMANDED = {
     "api_availability",
@@ -88,6 +89,15 @@ def test_each_parameter_has_a_unit_and_is_used_by_a_rule(name: str) -> None:
     for parameter in packs.parameters(name):
         assert parameter.unit in {"ratio", "seconds", "count", "times"}
         assert any(f"scalar(pack:{name}:{parameter.name})" in expr for expr in exprs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docs_name_each_pack_with_its_alerts_and_the_defaults_of_its_parameters(name: str) -> None:
+    [row] = (line for line in DOCS.read_text().splitlines() if line.startswith(f"| `{name}` |"))
+    for rule in (rule for group in packs.load(name) for rule in group.rules if isinstance(rule, AlertRule)):
+        assert f"`{rule.name}`" in row
+    for parameter in packs.parameters(name):
+        assert f"`{parameter.name}` {parameter.value:g}" in row
 
 
 def test_a_parameter_that_is_set_replaces_its_constant_alone() -> None:
