@@ -70,12 +70,17 @@ class Reloader(Generic[T]):
         self._clock = clock
         self._asked = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._stamps: _Stamps = {}
         self.follow(files)
 
     def follow(self, files: Iterable[Path]) -> None:
         """Watch these files and folders from now on."""
-        self._files = tuple(dict.fromkeys(files))
-        self._stamps = _stamps(self._files)
+        watched = list(files)
+        # What is known of a file stays: it may have changed since it was read.
+        self._stamps = {
+            **_stamps(watched),
+            **{file: self._stamps[file] for file in watched if file in self._stamps},
+        }
 
     async def reload(self) -> None:
         """Read again now.
@@ -84,6 +89,8 @@ class Reloader(Generic[T]):
             ResilienceError: what was read cannot be meant; nothing has changed then.
         """
         async with self._turn:  # two at once would apply what the slower one read last
+            # Before it is read: what changes meanwhile is for the next look.
+            self._stamps = await asyncio.to_thread(_stamps, tuple(self._stamps))
             try:
                 at_restart = tuple(self._apply(await asyncio.to_thread(self._load)))
             except ResilienceError as error:
@@ -95,9 +102,7 @@ class Reloader(Generic[T]):
 
     async def look(self) -> None:
         """Read again if a file has changed since the last look; a failure is told, not raised."""
-        stamps = await asyncio.to_thread(_stamps, self._files)
-        if stamps != self._stamps:
-            self._stamps = stamps
+        if await asyncio.to_thread(_stamps, tuple(self._stamps)) != self._stamps:
             await self._told()
 
     async def run(self) -> None:
@@ -105,7 +110,7 @@ class Reloader(Generic[T]):
         listening = self._sighup and self._listen()
         try:
             async with asyncio.TaskGroup() as tasks:
-                if self._watch and self._files:
+                if self._watch and self._stamps:
                     tasks.create_task(self._look_for_ever())
                 if listening:
                     tasks.create_task(self._answer_for_ever())

@@ -1,4 +1,4 @@
-"""Show the configuration that is in force, and where each value comes from."""
+"""Show the settings in force, and where each comes from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECTIONS = {
 
 @click.group()
 def config() -> None:
-    """Show the configuration that is in force, and where each value comes from."""
+    """Show the settings in force, and where each comes from."""
 
 
 @config.command()

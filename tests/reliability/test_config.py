@@ -125,7 +125,9 @@ def test_what_a_section_cannot_mean_is_named_with_its_line(folder: Path, text: s
 
 
 def test_the_environment_goes_before_the_file_and_reaches_every_setting(folder: Path) -> None:
-    file = written(folder, "service: shop\nchannels: {Ops: {email: {host: a, sender: s@a.example, to: x@a.example}}}\n")
+    file = written(
+        folder, "service: shop\nchannels: {Ops: {email: {host: a, sender: s@a.example, to: x@a.example}}}\n"
+    )
     environ = {
         "RESILIENCE_SERVICE": "cart",
         "RESILIENCE_TOKEN": '"12345"',
@@ -171,3 +173,11 @@ def test_a_slip_in_the_environment_is_named_and_no_secret_shown(name: str, value
         config.read(None, environ={"RESILIENCE_SERVICE": "shop", "RESILIENCE_RULES": "[]", name: value})
     assert "s3cret" not in str(refused.value)
     assert "12345" not in str(refused.value)
+
+
+def test_what_is_read_is_what_is_watched_folders_of_patterns_included(folder: Path) -> None:
+    file = written(folder, "service: shop\nrules: [rules/*.yml]\n")
+    rules = folder / "rules"
+    assert set(config.read(file, environ={}).files) == {file, rules, rules / "shop.yml"}
+    plain = written(folder, "service: shop\nrules: [rules/shop.yml]\n")
+    assert set(config.read(plain, environ={}).files) == {file, rules / "shop.yml"}

@@ -108,6 +108,27 @@ async def test_a_look_reads_again_only_what_has_changed(tmp_path: Path, clock: M
     assert len(read) == 3
 
 
+async def test_what_changes_while_it_is_read_is_read_again(tmp_path: Path, clock: ManualClock) -> None:
+    file = tmp_path / "shop.yml"
+    file.write_text("1")
+    read: list[str] = []
+
+    def load() -> None:
+        read.append(file.read_text())
+        if len(read) == 1:
+            file.write_text("333")
+
+    def apply(_: None) -> tuple[str, ...]:
+        reloader.follow([file])
+        return ()
+
+    reloader = Reloader(load, apply, [file], clock=clock)
+    await reloader.reload()
+    await reloader.look()
+    await reloader.look()
+    assert read == ["1", "333"]
+
+
 async def test_a_fault_of_what_is_reloaded_does_not_end_the_watch(tmp_path: Path, clock: ManualClock) -> None:
     file = tmp_path / "shop.yml"
     faults = [RuntimeError("a bug"), ConfigError("a slip")]
