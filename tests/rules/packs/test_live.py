@@ -1,0 +1,110 @@
+"""Packs over live signals, recorded as services record them: each alert fires here as it does in a unit test."""
+
+from collections.abc import Callable
+
+import pytest
+
+from resilience import Reliability, Verdict
+from resilience.rules import packs
+from resilience.testing import Lab
+
+Record = Callable[[Reliability, int], object]
+
+
+def first_audio(rel: Reliability, minute: int) -> None:
+    for _ in range(10):
+        rel.signals.usage("lab").first_audio(1.9)
+
+
+def tools(rel: Reliability, minute: int) -> None:
+    with rel.signals.usage("lab").tool("search"):
+        pass
+    with pytest.raises(ValueError, match="no"), rel.signals.usage("lab").tool("search"):
+        raise ValueError("no")
+
+
+def cost(rel: Reliability, minute: int) -> None:
+    usage = rel.signals.usage("lab")
+    usage.budget(10)
+    usage.spend(0.5, kind="tokens")
+
+
+def breaker(rel: Reliability, minute: int) -> None:
+    if minute in {1, 3, 5}:
+        rel.sli.circuit_transition("bank", "closed", "open")
+    elif minute in {2, 4}:
+        rel.sli.circuit_transition("bank", "open", "closed")
+
+
+def retries(rel: Reliability, minute: int) -> None:
+    calls = rel.sli.calls("pay", "pipeline")
+    for _ in range(10):
+        calls.record(Verdict.SUCCESS, 0.1)
+        rel.sli.retry_attempt("pay")
+
+
+def gauges(*named: tuple[str, float]) -> Record:
+    def record(rel: Reliability, minute: int) -> None:
+        for name, value in named:
+            rel.signals.gauge(name).bind().set(value)
+
+    return record
+
+
+def probes(rel: Reliability, minute: int) -> None:
+    success = rel.signals.gauge("probe_success", labels=("check", "location"))
+    for location in ("fra", "iad"):
+        success["home", location].set(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "minutes", "expected"),
+    [
+        ("ttfa", first_audio, 15, {"HighTimeToFirstAudio"}),
+        ("tool_execution", tools, 30, {"ToolFailing"}),
+        ("cost", cost, 30, {"CostBudgetNearlySpent", "CostBudgetSpent"}),
+        ("circuit_breaker", breaker, 8, {"CircuitBreakerOpen", "CircuitBreakerFlapping"}),
+        ("retry_storm", retries, 12, {"RetryStorm"}),
+        (
+            "memory",
+            gauges(("process_resident_memory_bytes", 95), ("process_memory_limit_bytes", 100)),
+            5,
+            {"HighMemory"},
+        ),
+        ("event_loop", gauges(("event_loop_lag_seconds", 0.5)), 5, {"EventLoopLag"}),
+        ("api_availability", probes, 8, {"ProbeDown", "AvailabilityLow"}),
+        ("watchdog", gauges(), 1, {"Watchdog"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_pack_alerts_over_live_signals(
+    lab: Lab, name: str, record: Record, minutes: int, expected: set[str]
+) -> None:
+    rel = lab.use(rules=packs.load(name))
+    for minute in range(minutes):
+        record(rel, minute)
+        await lab.wait(minutes=1)
+    assert lab.firing == expected
+    assert not rel.rules.failures()
+
+
+async def test_a_session_that_stays_open_alerts_and_so_does_one_that_was_too_long(lab: Lab) -> None:
+    usage = lab.use(rules=packs.load("session_duration")).signals.usage("lab")
+    with usage.session():
+        await lab.wait(hours=4)
+        assert not lab.firing
+        await lab.wait(minutes=10)
+        assert lab.firing == {"OldSession"}
+    await lab.wait(minutes=10)
+    assert lab.firing == {"LongSessions"}
+
+
+async def test_what_probes_saw_long_ago_still_counts(lab: Lab) -> None:
+    rel = lab.use(rules=packs.load("api_availability"), evaluation_interval=60.0)
+    success = rel.signals.gauge("probe_success", labels=("check", "location")).bind("home", "fra")
+    for up, hours in ((1, 2), (0, 0.5), (1, 30)):
+        success.set(up)
+        await lab.wait(hours=hours)
+    [active] = rel.alerts.active_alerts()
+    assert active.alert.labels["alertname"] == "AvailabilityLow"
+    assert active.alert.value == pytest.approx(1 - 0.5 / 32.5, abs=0.002)
