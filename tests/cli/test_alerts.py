@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from resilience import Reliability
 from resilience.alerting import RaisedAlert
+from resilience.cli.desk import Service
 from resilience.cli.main import main
 from resilience.stores.sqlite import SQLiteStore
 from resilience.testing import RecordingNotifier
@@ -98,6 +99,27 @@ def test_an_alert_is_listed_acknowledged_silenced_and_looked_up(run: Run) -> Non
     kinds = [event["kind"] for event in json.loads(run("history", "--json")[1])]
     assert "fired" in kinds
     assert "DiskFull" in run("history", alert["id"])[1]
+
+
+def test_the_list_says_who_mutes_an_alert_and_that_it_flaps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alert = {
+        "id": "1",
+        "labels": {"alertname": "Slow"},
+        "started": 0.0,
+        "acknowledged_by": None,
+        "silenced_by": None,
+        "inhibited_by": "2",
+        "flapping": True,
+    }
+
+    async def alerts(self: Service) -> list[dict[str, Any]]:
+        return [alert]
+
+    monkeypatch.setattr(Service, "alerts", alerts)
+    assert main(["alerts", "list"]) == 0
+    assert "1970-01-01 00:00:00Z  inhibited, flapping" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_2_and_one_line(run: Run) -> None:

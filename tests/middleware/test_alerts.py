@@ -116,6 +116,7 @@ async def test_a_channel_is_tested(ask: Ask, shop: Reliability) -> None:
         ("/alerts/history?limit=0", "GET", None, "limit must be a whole number from 1 to 1000"),
         ("/alerts/history?limit=1.5", "GET", None, "limit must be a whole number from 1 to 1000"),
         ("/alerts/history?limit=5000", "GET", None, "at most 1000"),
+        ("/alerts/history?since=yesterday", "GET", None, "since must be a number"),
         ("/alerts/history?since=nan", "GET", None, "since must be a number"),
     ],
 )  # fmt: skip

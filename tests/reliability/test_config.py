@@ -181,3 +181,15 @@ def test_what_is_read_is_what_is_watched_folders_of_patterns_included(folder: Pa
     assert set(config.read(file, environ={}).files) == {file, rules, rules / "shop.yml"}
     plain = written(folder, "service: shop\nrules: [rules/shop.yml]\n")
     assert set(config.read(plain, environ={}).files) == {file, rules / "shop.yml"}
+
+
+def test_an_alertmanager_file_is_read_watched_and_named_in_its_own_errors(folder: Path) -> None:
+    file = written(folder, "service: shop\nprefix: app_\nchannels: {ops: {log: {}}}\nalertmanager: am.yml\n")
+    (folder / "am.yml").write_text("route: {receiver: ops}\nreceivers: [{name: ops}]\n")
+    read = config.read(file, environ={})
+    assert read.arguments["alerting"].route.to == ("ops",)
+    assert read.arguments["prefix"] == "app_"
+    assert folder / "am.yml" in read.files
+    (folder / "am.yml").write_text("route: [\n")
+    with pytest.raises(ConfigError, match=r"am\.yml:"):
+        config.read(file, environ={})

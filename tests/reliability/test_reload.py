@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,16 @@ async def test_sighup_reads_again_and_is_given_back_at_the_end(file: Path) -> No
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.wait_for(reloaded.wait(), 5)
     assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_where_there_are_no_signals_a_service_runs_without_them(capsys: pytest.CaptureFixture[str]) -> None:
+    async def live() -> None:
+        async with Reliability("shop", watch=0, sighup=True) as rel:
+            assert rel.running
+
+    with ThreadPoolExecutor() as elsewhere:  # signals are the main thread's alone
+        elsewhere.submit(asyncio.run, live()).result(10)
+    assert "sighup_not_available" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [{"watch": -1}, {"watch": "10s"}, {"sighup": 1}])
