@@ -76,6 +76,8 @@ class Reliability:
         shutdown_timeout: seconds that `stop()` may take for draining, and again for the last notifications.
         watch: seconds between looks at the files that were read, which are read again when they change; 0 for never.
         sighup: whether SIGHUP has the files read again.
+        memory_limit: bytes that the process may use, for its signals; the control group's limit, else the machine's
+            memory, when not given.
         retention: how much of the past the windows hold.
         prefix: put before the names of all signals.
         clock: where time comes from.
@@ -108,6 +110,7 @@ class Reliability:
         shutdown_timeout: float = 10.0,
         watch: float = 10.0,
         sighup: bool = False,
+        memory_limit: float | None = None,
         retention: Retention | None = None,
         prefix: str = "",
         clock: Clock = SYSTEM_CLOCK,
@@ -118,6 +121,7 @@ class Reliability:
         self.clock: Clock = clock
         self.ready: bool = False
         self._shutdown_timeout = number("shutdown_timeout", shutdown_timeout, low=0)
+        self._memory_limit = None if memory_limit is None else number("memory_limit", memory_limit, above=0)
 
         self.signals: Signals = Signals(clock, retention=retention, prefix=prefix)
         self.sli: SliRecorder = SliRecorder(self.signals, service)
@@ -246,7 +250,7 @@ class Reliability:
 
         try:
             await self._restore()
-            self._process = self._process or ProcessFigures(self.signals)
+            self._process = self._process or ProcessFigures(self.signals, memory_limit=self._memory_limit)
             await self.tick()
         except BaseException as error:
             if not started.done():

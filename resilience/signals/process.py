@@ -64,9 +64,10 @@ class ProcessFigures:
     Args:
         signals: where to.
         interval: seconds between readings of the operating system's figures, default 5.
+        memory_limit: bytes that the process may use; the control group's limit, else the machine's memory, when None.
 
     Raises:
-        ConfigError: `interval` is not above zero.
+        ConfigError: `interval` or `memory_limit` is not above zero.
 
     Example:
         >>> from resilience.core.clock import ManualClock
@@ -78,15 +79,19 @@ class ProcessFigures:
         True
     """
 
-    def __init__(self, signals: InstrumentRegistry, *, interval: float = 5.0) -> None:
+    def __init__(
+        self, signals: InstrumentRegistry, *, interval: float = 5.0, memory_limit: float | None = None
+    ) -> None:
         import psutil  # noqa: PLC0415  15 ms that `import resilience` need not take
 
         self._interval = number("interval", interval, above=0)
+        self._configured = None if memory_limit is None else number("memory_limit", memory_limit, above=0)
         self._due = float("-inf")
         self._process = psutil.Process(os.getpid())
         self._memory = signals.gauge("process_resident_memory_bytes", "Resident memory.").bind()
         self._limit = signals.gauge(
-            "process_memory_limit_bytes", "Memory limit: the control group's, else the machine's memory."
+            "process_memory_limit_bytes",
+            "Memory limit: the configured one, else the control group's, else the machine's memory.",
         ).bind()
         self._machine = float(psutil.virtual_memory().total)
         self._cpu = signals.counter("process_cpu_seconds_total", "CPU time, user and system.").bind()
@@ -118,6 +123,6 @@ class ProcessFigures:
             self._memory.set(float(self._process.memory_info().rss))
             used = self._process.cpu_times()
         self._cpu.inc(max(0.0, used.user + used.system - self._cpu.current))
-        self._limit.set(float(memory_limit() or self._machine))
+        self._limit.set(self._configured or float(memory_limit() or self._machine))
         if hasattr(self._process, "num_fds"):  # not on Windows
             self._files.set(float(self._process.num_fds()))

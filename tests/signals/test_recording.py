@@ -160,6 +160,16 @@ def test_process_figures_come_with_the_tick_and_lag_is_the_worst_since_the_last(
     assert shown(signals, "event_loop_lag_seconds") == {(): 0.0}
 
 
+def test_a_configured_memory_limit_goes_before_the_machines() -> None:
+    clock = ManualClock()
+    signals = Signals(clock)
+    ProcessFigures(signals, memory_limit=5e8)
+    advance(signals, clock)
+    assert shown(signals, "process_memory_limit_bytes") == {(): 5e8}
+    with pytest.raises(ConfigError, match="memory_limit must be a number above 0, got 0"):
+        ProcessFigures(signals, memory_limit=0)
+
+
 @pytest.mark.parametrize(
     ("groups", "files", "expected"),
     [

@@ -6,14 +6,14 @@ from typing import Any
 
 from resilience.config.source import Source
 from resilience.core.duration import parse_duration
-from resilience.core.validate import text
+from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 
 __all__ = ["KEYS", "SECRETS", "read"]
 
 _DURATIONS = ("interval", "evaluation_interval", "shutdown_timeout")
 _VERSIONS = ("1.0",)
-KEYS = ("version", "service", "token", "prefix", *_DURATIONS)
+KEYS = ("version", "service", "token", "prefix", "memory_limit", *_DURATIONS)
 SECRETS = ("token",)
 
 
@@ -27,6 +27,8 @@ def read(source: Source) -> dict[str, Any]:
         found["token"] = source.checked("token", _token)
     if "prefix" in data:
         found["prefix"] = source.checked("prefix", text)
+    if "memory_limit" in data:
+        found["memory_limit"] = source.checked("memory_limit", number, above=0)
     for key in _DURATIONS:
         if key in data:
             with source.place(key):
