@@ -80,6 +80,11 @@ class Source:
         with self.place(key):
             return check(key, self.data.get(key), **bounds)
 
+    def written(self, key: str) -> object:
+        """The value of a top-level key, as it is written where the environment sets it: a token of digits is no number."""
+        variable = self._variables.get((key,))
+        return self.data.get(key) if variable is None else self._environ[variable]
+
     def place(self, *path: str | int) -> _Place:
         """Give the errors of a `with` block the place of a path."""
         return _Place(self, path)

@@ -130,7 +130,7 @@ def test_the_environment_goes_before_the_file_and_reaches_every_setting(folder: 
     )
     environ = {
         "RESILIENCE_SERVICE": "cart",
-        "RESILIENCE_TOKEN": '"12345"',
+        "RESILIENCE_TOKEN": "12345",
         "RESILIENCE_RULES": "[rules/shop.yml]",
         "RESILIENCE_INTERVAL": "2s",
         "RESILIENCE_CHANNELS__OPS__EMAIL__PORT": "25",
@@ -165,14 +165,12 @@ def test_the_environment_goes_before_the_file_and_reaches_every_setting(folder: 
         ("RESILIENCE_SERVICE__X", "x", "RESILIENCE_SERVICE__X must lead to a value, and service has nothing"),
         ("RESILIENCE_INTERVAL", "soon", r"interval must be a duration .* \(environment variable RESILIENCE_INTERVAL"),
         ("RESILIENCE_TOKEN", "[s3cret", "RESILIENCE_TOKEN must be text, or YAML on one line"),
-        ("RESILIENCE_TOKEN", "12345", "token must be a non-empty string"),
     ],
 )  # fmt: skip
 def test_a_slip_in_the_environment_is_named_and_no_secret_shown(name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as refused:
         config.read(None, environ={"RESILIENCE_SERVICE": "shop", "RESILIENCE_RULES": "[]", name: value})
     assert "s3cret" not in str(refused.value)
-    assert "12345" not in str(refused.value)
 
 
 def test_what_is_read_is_what_is_watched_folders_of_patterns_included(folder: Path) -> None:

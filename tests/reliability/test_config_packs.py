@@ -32,6 +32,11 @@ def test_parameters_are_set_there(tmp_path: Path) -> None:
     assert "Watchdog" in found
 
 
+def test_they_read_the_signals_under_the_prefix_of_the_configuration(tmp_path: Path) -> None:
+    found = rules(written(tmp_path, "prefix: rel_\npacks: [quota]\n"))
+    assert found["QuotaUsedUp"] == "rel_quota_used / rel_quota_limit >= scalar(pack:quota:critical)"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -27,5 +27,5 @@ def read(source: Source) -> dict[str, Any]:
             message = f"pack {name} must have a mapping of parameters to numbers, got {settings!r}"
             raise source.error(message, *path)
         with source.place(*path):
-            groups += packs.load(name, **{str(option): value for option, value in (settings or {}).items()})
+            groups += packs.load(name, **{"prefix": source.data.get("prefix", ""), **(settings or {})})
     return {"rules": tuple(groups)}

@@ -24,7 +24,8 @@ def read(source: Source) -> dict[str, Any]:
         raise source.error(f'version must be "{_VERSIONS[-1]}", got {data["version"]!r}', "version")
     found: dict[str, Any] = {"service": source.checked("service", text)}
     if "token" in data:
-        found["token"] = source.checked("token", _token)
+        with source.place("token"):
+            found["token"] = _token("token", source.written("token"))
     if "prefix" in data:
         found["prefix"] = source.checked("prefix", text)
     if "memory_limit" in data:
