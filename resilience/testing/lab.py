@@ -17,7 +17,7 @@ from resilience.core.validate import number, text
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
-from resilience.rules import AlertState, AlertTransition, packs
+from resilience.rules import AlertState, AlertTransition, RuleGroup, packs
 from resilience.stores.memory import MemoryStore
 from resilience.testing.notifier import RecordingNotifier
 
@@ -146,7 +146,9 @@ class Lab:
             message = "use() must come once, and before the first traffic"
             raise ConfigError(message)
         if file is None:
-            given: dict[str, Any] = {"service": "lab", **({} if "rules" in options else {"rules": _rules()})}
+            given: dict[str, Any] = {"service": "lab"}
+            if "rules" not in options:
+                given["rules"] = _packs(options.get("prefix", ""))
         else:
             given = dict(config.read(file, environ=environ).arguments)
         given |= options
@@ -283,8 +285,10 @@ class _Requests:
                 request(method, route, "200", Verdict.SUCCESS, latency)
 
 
-def _rules() -> list[Any]:
-    return [group for name in packs.names() if name != "watchdog" for group in packs.load(name)]
+def _packs(prefix: str) -> list[RuleGroup]:
+    """All packs but the one whose alert always fires."""
+    names = (name for name in packs.names() if name != "watchdog")
+    return [group for name in names for group in packs.load(name, prefix=prefix)]
 
 
 def _recording(notifier: Notifier) -> RecordingNotifier:

@@ -27,5 +27,6 @@ def read(source: Source) -> dict[str, Any]:
             message = f"pack {name} must have a mapping of parameters to numbers, got {settings!r}"
             raise source.error(message, *path)
         with source.place(*path):
-            groups += packs.load(name, **{"prefix": source.data.get("prefix", ""), **(settings or {})})
+            options = {str(option): value for option, value in (settings or {}).items()}
+            groups += packs.load(name, **{"prefix": source.data.get("prefix", ""), **options})
     return {"rules": tuple(groups)}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from resilience.core import validate
 from resilience.errors import ConfigError
 from resilience.rules import checks
 from resilience.rules.file import loads
-from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
+from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup, metric_name
 
 __all__ = ["Parameter", "all", "load", "names", "parameters"]
 
@@ -63,7 +64,7 @@ def parameters(name: str) -> tuple[Parameter, ...]:
     return tuple(found for group in _read(name) for rule in group.rules if (found := _parameter(name, rule)))
 
 
-def load(name: str, /, **settings: float) -> tuple[RuleGroup, ...]:
+def load(name: str, /, *, prefix: str = "", **settings: float) -> tuple[RuleGroup, ...]:
     """Return a pack's rules.
 
     Parameters are recording rules of a constant (`pack:error_rate:threshold`), so that the groups mean the same in a
@@ -71,11 +72,12 @@ def load(name: str, /, **settings: float) -> tuple[RuleGroup, ...]:
 
     Args:
         name: the pack, one of `names()`.
+        prefix: what stands before the names of the signals, as in `Reliability(prefix=...)`.
         settings: values of its parameters, in their units; see `parameters`.
 
     Raises:
         ConfigError: there is no such pack or parameter, or a value with which a rule could never or would always be
-            true.
+            true; or the prefix is none.
 
     Example:
         >>> [group] = load("error_rate", threshold=0.02)
@@ -86,15 +88,14 @@ def load(name: str, /, **settings: float) -> tuple[RuleGroup, ...]:
     known = {each.name: each for each in parameters(name)}
     for option, value in settings.items():
         _check_setting(f"pack {name}: {option}", value, known.get(option), known)
-    if not settings:
-        return groups
     changed = {f"{_PREFIX}:{name}:{option}": repr(float(value)) for option, value in settings.items()}
     made = tuple(
         replace(group, rules=[_with_value(rule, changed.get(rule.name)) for rule in group.rules])
         for group in groups
     )
-    _refuse_senseless(name, made)
-    return made
+    if changed:
+        _refuse_senseless(name, made)
+    return tuple(_prefixed(group, metric_name("prefix", prefix)) for group in made) if prefix else made
 
 
 def all() -> tuple[RuleGroup, ...]:  # noqa: A001  `packs.all()` reads as what it is
@@ -164,3 +165,17 @@ def _filled(group: RuleGroup) -> Iterator[Rule]:
             for parameter, value in values.items():
                 expr = expr.replace(parameter, value)
             yield replace(rule, expr=expr)
+
+
+def _prefixed(group: RuleGroup, prefix: str) -> RuleGroup:
+    """Put a prefix before the names of the signals, but not of what the group records itself."""
+    recorded = {rule.name for rule in group.rules}
+
+    def read(rule: Rule) -> Rule:
+        expr = rule.expr or ""
+        names = {use.name for use in rule.expression.selectors} if rule.expression is not None else set()
+        for signal in {name for name in names if name} - recorded:
+            expr = re.sub(rf"(?<![\w:]){signal}(?![\w:])", prefix + signal, expr)
+        return replace(rule, expr=expr)
+
+    return replace(group, rules=[read(rule) for rule in group.rules])

@@ -1,6 +1,7 @@
 """Packs over live signals, recorded as services record them: each alert fires here as it does in a unit test."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,12 @@ async def test_what_probes_saw_long_ago_still_counts(lab: Lab) -> None:
     [active] = rel.alerts.active_alerts()
     assert active.alert.labels["alertname"] == "AvailabilityLow"
     assert active.alert.value == pytest.approx(1 - 0.5 / 32.5, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"rules": packs.load("error_rate", prefix="rel_", threshold=0.1)}], ids=["all", "one"]
+)
+async def test_signals_with_a_prefix_are_found(lab: Lab, options: dict[str, Any]) -> None:
+    lab.use(prefix="rel_", **options)
+    await lab.traffic(errors=0.5, minutes=5)
+    assert lab.firing == {"HighErrorRate"}

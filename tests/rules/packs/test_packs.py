@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,7 @@ def test_a_parameter_that_is_set_replaces_its_constant_alone() -> None:
         ("nope", {}, "pack must be one of .*error_rate"),
         ("error_rate", {"treshold": 0.02}, "pack error_rate: treshold is no parameter; there are threshold"),
         ("watchdog", {"threshold": 1}, "there are none"),
+        ("error_rate", {"prefix": "a-"}, "prefix must be a metric name"),
         ("error_rate", {"threshold": 2}, "threshold must be a number above 0 and at most 1, got 2"),
         ("error_rate", {"threshold": "0.02"}, "threshold must be a number"),
         ("error_rate", {"requests": 0}, "requests must be a number above 0"),
@@ -117,7 +119,7 @@ def test_a_parameter_that_is_set_replaces_its_constant_alone() -> None:
         ("error_rate", {"budget": 0.1}, "never true: .* the threshold is 1.44"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(name: str, settings: dict[str, float], message: str) -> None:
+def test_what_cannot_be_meant_is_refused(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         packs.load(name, **settings)
 
