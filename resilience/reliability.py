@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from resilience.alerting import AlertManager, Route
 from resilience.alerting.config import AlertingConfig
@@ -28,7 +28,7 @@ from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.retry_settings import BeforeSleep
 from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
-from resilience.rules import load as load_rules
+from resilience.rules.sources import RuleSource, files_of, gather
 from resilience.signals import Retention, Signals, SliRecorder
 from resilience.signals.process import ProcessFigures
 from resilience.slo import SLO, SLOManager
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from resilience.config import Config
 
 __all__ = ["Reliability", "RuleSource", "default"]
-
-RuleSource: TypeAlias = str | Path | RuleGroup | AlertRule
-"""A rule file, a group, or a rule made in Python."""
-
 
 _STATE_TABLE = "rules"
 _RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
@@ -131,7 +127,7 @@ class Reliability:
         self._given = tuple(rules)
         self._registered: tuple[RuleGroup, ...] = ()
         self._config: Config | None = None
-        groups = _groups(self._given)
+        groups = gather(self._given)
         self.rules: Evaluator = Evaluator(
             groups,
             self.signals.source,
@@ -157,7 +153,7 @@ class Reliability:
             **vars(settings if route is None else replace(settings, route=route)),
         )
         self.reloader: Reloader[_Read] = Reloader(
-            self._read, self._apply, _files(groups), watch=watch, sighup=sighup, clock=clock
+            self._read, self._apply, files_of(groups), watch=watch, sighup=sighup, clock=clock
         )
         self.transitions: Listeners[AlertTransition] = Listeners()
         self._tick_failures = self.signals.counter(
@@ -356,7 +352,7 @@ class Reliability:
             ConfigError: one of them cannot be meant; none is added then.
         """
         now = Instant(self.clock.monotonic(), self.clock.time())
-        added = _groups(rules, taken=len(self._given) + len(self._registered))
+        added = gather(rules, taken=len(self._given) + len(self._registered))
         self.rules.reload((*self.rules.groups, *added), now)
         self._registered += tuple(added)
 
@@ -373,17 +369,17 @@ class Reliability:
 
     def _read(self) -> _Read:
         if self._config is None:
-            return _Read(_groups(self._given), None)
+            return _Read(gather(self._given), None)
         from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
 
         config = read(self._config.file)
-        return _Read(_groups(config.arguments["rules"]), config)
+        return _Read(gather(config.arguments["rules"]), config)
 
     def _apply(self, found: _Read) -> list[str]:
         groups, config = found
         now = Instant(self.clock.monotonic(), self.clock.time())
         transitions = self.rules.reload((*groups, *self._registered), now)
-        self.reloader.follow(_files(groups) if config is None else config.files)
+        self.reloader.follow(files_of(groups) if config is None else config.files)
         # Compared with what it was made of: what waits for a restart goes on waiting.
         changed = [] if config is None or self._config is None else config.changes(self._config)
         for transition in transitions:
@@ -434,25 +430,6 @@ class Reliability:
             self.sli.circuit_transition(event.name, event.previous, event.state)
         elif isinstance(event, BeforeSleep):
             self.sli.retry_attempt(event.name)
-
-
-def _groups(rules: Iterable[RuleSource], taken: int = 0) -> list[RuleGroup]:
-    groups: list[RuleGroup] = []
-    for position, rule in enumerate(rules, taken):
-        if isinstance(rule, RuleGroup):
-            groups.append(rule)
-        elif isinstance(rule, AlertRule):
-            groups.append(RuleGroup(f"{rule.name}#{position}", (rule,)))
-        elif isinstance(rule, str | Path):
-            groups.extend(load_rules(rule))
-        else:
-            message = f"rules must be rule files, groups or alert rules, got {rule!r}"
-            raise ConfigError(message)
-    return groups
-
-
-def _files(groups: Iterable[RuleGroup]) -> list[Path]:
-    return [Path(group.file) for group in groups if group.file is not None]
 
 
 def _by_name(notifiers: Iterable[Notifier]) -> dict[str, Notifier]:
