@@ -13,8 +13,8 @@ from resilience.reliability import Reliability
 
 try:
     import httpx
-except ImportError as error:
-    raise MissingExtra("httpx", "httpx") from error
+except ImportError as _error:
+    raise MissingExtra("httpx", "httpx") from _error
 
 __all__ = ["ResilientTransport"]
 

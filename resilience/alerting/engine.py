@@ -40,10 +40,10 @@ class Engine:
         maintenance: Sequence[MaintenanceWindow],
         flapping: FlapDetector | None,
     ) -> None:
-        self.silences = Silences(maintenance)
-        self.firing = Firing(flapping or FlapDetector())
-        self.groups = Groups()
-        self.repeat_intervals = {
+        self.silences: Silences = Silences(maintenance)
+        self.firing: Firing = Firing(flapping or FlapDetector())
+        self.groups: Groups = Groups()
+        self.repeat_intervals: dict[str, float] = {
             name: each.repeat_interval for name, each in notifiers.items() if isinstance(each, Repeating)
         }
         self._inhibitor = Inhibitor(inhibitions)

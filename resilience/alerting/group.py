@@ -86,9 +86,9 @@ class Group:
         self.labels = labels
         self.destination = destination
         self.members: set[str] = set()
-        self.next_look = next_look
-        self.wake = next_look
-        self.looked = False
+        self.next_look: float = next_look
+        self.wake: float = next_look
+        self.looked: bool = False
         self._ledgers: dict[str, _Ledger] = {}
         self._incident: Incident | None = None
 

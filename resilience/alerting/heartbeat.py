@@ -36,7 +36,7 @@ class Heartbeat:
         self, url: str | Secret, *, interval: float = 60.0, timeout: float = 10.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._url = secret_url("url", url)
-        self.interval = number("interval", interval, above=0)
+        self.interval: float = number("interval", interval, above=0)
         self._timeout = number("timeout", timeout, above=0)
         self._client: GuardedClient | None = None
         self._clock = clock

@@ -111,7 +111,7 @@ class AlertManager:
         if not notifiers:
             message = "notifiers must hold at least one channel, got none"
             raise ConfigError(message)
-        self.notifiers = dict(notifiers)
+        self.notifiers: dict[str, Notifier] = dict(notifiers)
         self.events: Listeners[AlertEvent] = Listeners()
         self._store = store
         self._namespace = f"{service}/" if service else ""

@@ -69,7 +69,7 @@ class Matchers:
         found: list[Matcher] = []
         for one in matchers:
             found.extend([one] if isinstance(one, Matcher) else _parse(one))
-        self.matchers = tuple(found)
+        self.matchers: tuple[Matcher, ...] = tuple(found)
         self._tests = tuple((matcher.label, _test(matcher)) for matcher in found)
 
     @classmethod

@@ -7,8 +7,8 @@ import functools
 import heapq
 import itertools
 import time as _time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 from resilience.core.ports import Cancellable, Clock
 from resilience.core.validate import number
@@ -32,9 +32,9 @@ class SystemClock:
     """
 
     __slots__ = ()
-    monotonic = staticmethod(_time.monotonic)
-    time = staticmethod(_time.time)
-    sleep = staticmethod(asyncio.sleep)
+    monotonic: staticmethod[[], float] = staticmethod(_time.monotonic)
+    time: staticmethod[[], float] = staticmethod(_time.time)
+    sleep: staticmethod[[float], Coroutine[Any, Any, None]] = staticmethod(asyncio.sleep)
 
     @staticmethod
     def call_at(when: float, callback: Callable[[], object]) -> Cancellable:

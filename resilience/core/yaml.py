@@ -57,10 +57,10 @@ class Document:
     def __init__(
         self, data: Any, places: Mapping[KeyPath, Place], keys: Mapping[KeyPath, Place], file: str | None
     ) -> None:
-        self.data = data
-        self.places = places
-        self.keys = keys
-        self.file = file
+        self.data: Any = data
+        self.places: Mapping[KeyPath, Place] = places
+        self.keys: Mapping[KeyPath, Place] = keys
+        self.file: str | None = file
 
     def place(self, *path: str | int) -> Place:
         """Where the value under a path stands, or the nearest one around it."""

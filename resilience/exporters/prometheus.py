@@ -16,8 +16,8 @@ try:
     from prometheus_client.exposition import choose_encoder
     from prometheus_client.metrics_core import Metric
     from prometheus_client.registry import Collector
-except ImportError as error:
-    raise MissingExtra("prometheus_client", "prometheus") from error
+except ImportError as _error:
+    raise MissingExtra("prometheus_client", "prometheus") from _error
 
 __all__ = ["SignalsCollector", "render"]
 

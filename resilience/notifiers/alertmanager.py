@@ -50,7 +50,7 @@ class AlertmanagerNotifier(HttpChannel):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(name, url=url, timeout=timeout, clock=clock)
-        self.repeat_interval = number("repeat_interval", repeat_interval, above=0)
+        self.repeat_interval: float = number("repeat_interval", repeat_interval, above=0)
         self._resolved: dict[str, tuple[float, NotifiedAlert]] = {}
         self._again: asyncio.Task[None] | None = None
 

@@ -35,7 +35,7 @@ class AppriseNotifier:
             import apprise  # noqa: PLC0415  optional
         except ImportError:
             raise MissingExtra("apprise", "apprise") from None
-        self.name = text("name", name)
+        self.name: str = text("name", name)
         given = [urls] if isinstance(urls, str | Secret) else list(urls)
         services: list[Any] = [
             apprise.Apprise.instantiate(Secret(each, option="urls").reveal()) for each in given

@@ -64,7 +64,7 @@ class EmailNotifier:
         except ImportError:
             raise MissingExtra("aiosmtplib", "email") from None
         self._smtp = aiosmtplib
-        self.name = text("name", name)
+        self.name: str = text("name", name)
         self._host = text("host", host)
         self._port = integer("port", port, high=65_535)
         self._security = choice("security", security, ("starttls", "tls", "none"))

@@ -18,7 +18,7 @@ class LogNotifier:
     """
 
     def __init__(self, name: str = "log") -> None:
-        self.name = text("name", name)
+        self.name: str = text("name", name)
 
     async def send(self, notification: Notification) -> None:
         """Write the lines."""

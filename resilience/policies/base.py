@@ -56,7 +56,7 @@ class WrappingPolicy:
     repeats: bool = False
 
     def __init__(self, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.name = self.kind if name is None else text("name", name)
+        self.name: str = self.kind if name is None else text("name", name)
         self.clock = clock
         self.events: Listeners[object] = Listeners()
 

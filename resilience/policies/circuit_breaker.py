@@ -183,7 +183,7 @@ class CircuitBreaker(GuardPolicy[int]):
         self._passing = self._generation
 
     def _apply(self, settings: BreakerSettings) -> None:
-        self.settings = settings
+        self.settings: BreakerSettings = settings
         self._window = settings.shape
         self._verdict = Judge(
             self.name, on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result

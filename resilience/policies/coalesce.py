@@ -124,7 +124,7 @@ class Coalesce(WrappingPolicy):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(name=name, clock=clock)
-        self.settings = CoalesceSettings(key=key, mode=mode)
+        self.settings: CoalesceSettings = CoalesceSettings(key=key, mode=mode)
         self._flights: dict[_Place, _Flight] = {}
         self._calls = 0
         self._joined = 0

@@ -162,7 +162,7 @@ class Fallback(WrappingPolicy):
     def _use(self, settings: FallbackSettings) -> None:
         self.settings = settings
         self._meant = matcher("on", settings.on)
-        self.needs_identity = settings.stale_for is not None
+        self.needs_identity: bool = settings.stale_for is not None
         if not self.needs_identity:
             self._kept.clear()
         self._trim()

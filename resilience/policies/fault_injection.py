@@ -130,7 +130,7 @@ class FaultInjection(WrappingPolicy):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(name=name, clock=clock)
-        self.settings = FaultInjectionSettings(
+        self.settings: FaultInjectionSettings = FaultInjectionSettings(
             error=error, result=result, latency=latency, rate=rate, enabled=enabled, mode=mode
         )
         self._random = callback("random", random)

@@ -71,7 +71,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
         super().__init__(name=name, clock=clock)
         self._factory = callback("factory", factory)
         self._key = None if key is None else callback("key", key)
-        self.max_keys = integer("max_keys", max_keys)
+        self.max_keys: int = integer("max_keys", max_keys)
         self._busy: dict[object, _Entry[G]] = {}
         self._idle: OrderedDict[object, _Entry[G]] = OrderedDict()  # longest idle first
 

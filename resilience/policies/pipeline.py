@@ -99,7 +99,7 @@ class Pipeline(WrappingPolicy):
         _check(policies)
         super().__init__(name=name, clock=_common_clock(policies, clock))
         self.policies = policies
-        self.repeats = any(getattr(policy, "repeats", False) for policy in policies)
+        self.repeats: bool = any(getattr(policy, "repeats", False) for policy in policies)
         self._by_name = dict(zip(_names(policies, self.name), policies, strict=True))
         for complaint in check_order(policies):
             warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=2)

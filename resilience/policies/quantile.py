@@ -57,7 +57,7 @@ class LiveQuantile:
     __slots__ = ("_latest", "_sorted", "quantile")
 
     def __init__(self, quantile: Quantile) -> None:
-        self.quantile = quantile
+        self.quantile: Quantile = quantile
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
 

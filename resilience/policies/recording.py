@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from resilience.core.classify import Classifier
@@ -27,9 +28,9 @@ class Recording(GuardPolicy[bool]):
 
     def __init__(self, recorder: Recorder, classifier: Classifier, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(clock=clock)
-        self.record = recorder.record
+        self.record: Callable[[Verdict, float], None] = recorder.record
         self._classifier = classifier
-        self.any_result_succeeds = classifier.failed_result is None
+        self.any_result_succeeds: bool = classifier.failed_result is None
 
     def enter(self, now: float, context: CallContext | None) -> bool:  # noqa: ARG002  all calls count
         """Admit every call."""

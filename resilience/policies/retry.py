@@ -120,10 +120,10 @@ class Retry(WrappingPolicy):
 
     def _use(self, settings: RetrySettings) -> None:
         self.settings = settings
-        self.max_attempts = settings.attempts
-        self.budget = settings.budget
+        self.max_attempts: int = settings.attempts
+        self.budget: RetryBudget | None = settings.budget
         self._observing = is_observing(settings.mode)
-        self.judges_results = settings.on_result is not None or self.budget is not None
+        self.judges_results: bool = settings.on_result is not None or self.budget is not None
 
     def statistics(self) -> RetryStatistics:
         """Count what has been retried, and what has not and why."""
@@ -336,7 +336,7 @@ class RetryAttempts:
         self._previous = 0.0
         self._delay: float | None = None
         self._ended = False
-        self.number = 0
+        self.number: int = 0
         """Which attempt this is, from 1."""
 
     def __aiter__(self) -> Self:

@@ -42,7 +42,7 @@ class Compiler:
     def __init__(
         self, source: SampleSource[Any], *, lookback: float, semantics: int, interval: float, shares: bool
     ) -> None:
-        self.scope = Scope(
+        self.scope: Scope = Scope(
             source, lookback=lookback, semantics=semantics, interval=interval, compile_node=self.compile
         )
         self._shares = shares

@@ -46,13 +46,13 @@ class Scope:
         compile_node: Callable[[Node], Closure],
     ) -> None:
         self.source = source
-        self.old = semantics == 2  # noqa: PLR2004  the major version
+        self.old: bool = semantics == 2  # noqa: PLR2004  the major version
         # Prometheus 2.x still takes a sample that is just as old, and knows no time finer than a millisecond.
-        self.lookback = lookback + 0.0005 if self.old else lookback
+        self.lookback: float = lookback + 0.0005 if self.old else lookback
         self.interval = interval
         self.compile = compile_node
-        self.start = 0.0
-        self.end = 0.0
+        self.start: float = 0.0
+        self.end: float = 0.0
         self._samples = 0
         self._steps = 0
 

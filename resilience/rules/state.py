@@ -67,8 +67,8 @@ class RuleState:
         external_labels: Mapping[str, str] | None = None,
         external_url: str = "",
     ) -> None:
-        self.rule = rule
-        self.group = group
+        self.rule: AlertRule = rule
+        self.group: str = group
         self._external = TemplateData({}, math.nan, dict(external_labels or {}), external_url)
         self._labels = [(name, Template(text)) for name, text in rule.labels.items()]
         self._annotations = [(name, Template(text)) for name, text in rule.annotations.items()]

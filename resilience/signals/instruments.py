@@ -77,10 +77,10 @@ class Cell:
     __slots__ = ("column", "instrument", "key", "series", "values")
 
     def __init__(self, instrument: Any, key: tuple[str, ...], values: list[float]) -> None:
-        self.instrument = instrument
-        self.key = key
-        self.values = values
-        self.column = _GONE
+        self.instrument: Any = instrument
+        self.key: tuple[str, ...] = key
+        self.values: list[float] = values
+        self.column: int = _GONE
         self.series: tuple[Series, ...] = ()
 
     def detach(self) -> int:
@@ -181,17 +181,22 @@ class Instrument(dict[tuple[str, ...], C]):
     width: int = 1
     cell: type[C]
 
-    # Two instruments are never the same for having the same series.
-    __hash__ = object.__hash__  # type: ignore[assignment]
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-
     def __init__(self, home: Home, name: str, help_text: str, labels: Sequence[str]) -> None:
         super().__init__()
         self.name = name
         self.help = help_text
-        self.labels = tuple(labels)
+        self.labels: tuple[str, ...] = tuple(labels)
         self._home = home
+
+    # Two instruments are never the same for having the same series.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict that is told apart by identity can be hashed
+        return id(self)
 
     def __missing__(self, values: tuple[str, ...]) -> C:
         return self._home.enter(self, values)
@@ -283,7 +288,7 @@ class Histogram(Instrument[HistogramSeries]):
     ) -> None:
         super().__init__(home, name, help_text, labels)
         self.buckets = buckets
-        self.width = len(buckets) + 2
+        self.width: int = len(buckets) + 2
         self._les = tuple(("le", _bound(bound)) for bound in (*buckets, _INFINITY))
 
     @property

@@ -90,8 +90,8 @@ class InstrumentRegistry:
         idle_after: float | None = None,
     ) -> None:
         self.clock = clock
-        self.retention = retention or Retention()
-        self.max_label_sets = integer("max_label_sets", max_label_sets)
+        self.retention: Retention = retention or Retention()
+        self.max_label_sets: int = integer("max_label_sets", max_label_sets)
         if prefix and not _NAME.fullmatch(prefix):
             message = f"prefix must be the beginning of a metric name, got {prefix!r}"
             raise ConfigError(message)
@@ -103,8 +103,10 @@ class InstrumentRegistry:
         self._index = SelectionIndex()
         self._table = Table(self.retention, started)
         self._written = WrittenSeries(self._index, self.retention, started)
-        self.counted_elsewhere = WrittenSeries(self._index, self.retention, started, cumulative=True)
-        self.source = LiveSource(self._index, lambda: self._epoch)
+        self.counted_elsewhere: WrittenSeries = WrittenSeries(
+            self._index, self.retention, started, cumulative=True
+        )
+        self.source: LiveSource = LiveSource(self._index, lambda: self._epoch)
         self._instruments: dict[str, Instrument[Any]] = {}
         self._callbacks: dict[Gauge, Callable[[], float]] = {}
         self._samplers: list[Callable[[Instant], object]] = []

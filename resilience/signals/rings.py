@@ -22,8 +22,8 @@ class Ring:
     __slots__ = ("_slot", "rows", "size", "step", "times")
 
     def __init__(self, step: float, size: int) -> None:
-        self.step = step
-        self.size = size
+        self.step: float = step
+        self.size: int = size
         self.times: list[float] = []
         self.rows: list[Row] = []
         self._slot: float | None = None
@@ -72,10 +72,10 @@ class Rings:
     def __init__(self, retention: Retention) -> None:
         self.retention = retention
         self.newest: Row | None = None
-        self.newest_at = float("-inf")
-        self.first_at = float("inf")
+        self.newest_at: float = float("-inf")
+        self.first_at: float = float("inf")
         self._rings = tuple(Ring(step, size) for step, size in retention.rings)
-        self.long = Ring(retention.long_step, 0)
+        self.long: Ring = Ring(retention.long_step, 0)
         self._edges: dict[tuple[float, bool, bool], Edge] = {}
 
     def push(self, at: float, row: Row) -> None:

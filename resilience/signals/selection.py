@@ -6,6 +6,7 @@ import threading
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import accumulate, islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -65,8 +66,8 @@ class Part:
     def __init__(self, table: Table, members: Sequence[tuple[int, Series]]) -> None:
         self.table = table
         self.indices: Sequence[int] = [index for index, _ in members]
-        self.series = [one for _, one in members]
-        self.cumulative = all(one.cumulative for one in self.series)
+        self.series: list[Series] = [one for _, one in members]
+        self.cumulative: bool = all(one.cumulative for one in self.series)
         self._kept = False
         self._kept_looked = 0
         self._origins: dict[bool, Origins] = {}
@@ -114,7 +115,7 @@ class LiveSelection:
     """
 
     def __init__(self, matchers: Sequence[Matcher]) -> None:
-        self.matchers = tuple(matchers)
+        self.matchers: tuple[Matcher, ...] = tuple(matchers)
         self.kept_rows = 0
         self._tests = tuple((one.label, predicate(one)) for one in matchers)
         self._members: list[tuple[Table, Series]] = []
@@ -175,7 +176,8 @@ class SelectionIndex:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # series may be born in any thread
+        # Series may be born in any thread.
+        self.lock: AbstractContextManager[object] = threading.RLock()
         self._series: dict[str, dict[Series, Table]] = {}
         self._interned: weakref.WeakValueDictionary[tuple[Matcher, ...], LiveSelection] = (
             weakref.WeakValueDictionary()

@@ -48,16 +48,16 @@ class Series:
     def __init__(
         self, labels: Labels, first: int, stop: int, birth: float, *, cumulative: bool, zero: float = 0.0
     ) -> None:
-        self.labels = labels
-        self.first = first
-        self.stop = stop
-        self.birth = birth
-        self.cumulative = cumulative
-        self.dropped = False
-        self.position = -1
-        self.since = birth
-        self.zero = zero
-        self.origin = zero
+        self.labels: Labels = labels
+        self.first: int = first
+        self.stop: int = stop
+        self.birth: float = birth
+        self.cumulative: bool = cumulative
+        self.dropped: bool = False
+        self.position: int = -1
+        self.since: float = birth
+        self.zero: float = zero
+        self.origin: float = zero
 
     def value(self, row: Row | Sequence[float]) -> float:
         """Its value in a row that is newer than its birth."""

@@ -46,7 +46,7 @@ class SliRecorder:
     """
 
     def __init__(self, signals: InstrumentRegistry, service: str) -> None:
-        self.service = text("service", service)
+        self.service: str = text("service", service)
         self._columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
         self._values = signals.values
         self._lock = signals.lock

@@ -35,8 +35,8 @@ class Table:
         self.values: list[float] = []
         self._pages: list[list[float]] = []
         self._packed: list[bytes] = []
-        self.rings = Rings(retention)
-        self.time = started
+        self.rings: Rings = Rings(retention)
+        self.time: float = started
         self._free: dict[int, list[int]] = {}
         self._long: list[Series | None] = []
         self._unsealed = False

@@ -29,7 +29,7 @@ class WrittenSeries:
     def __init__(
         self, index: SelectionIndex, retention: Retention, started: float, *, cumulative: bool = False
     ) -> None:
-        self.table = Table(retention, started)
+        self.table: Table = Table(retention, started)
         self._cumulative = cumulative
         self._index = index
         self._series: dict[Labels, Series] = {}

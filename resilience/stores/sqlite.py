@@ -68,7 +68,7 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | Path, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.path = Path(text("path", str(path)))
+        self.path: Path = Path(text("path", str(path)))
         self._clock = clock
         self._connection: aiosqlite.Connection | None = None
         # Statements of two callers must not meet in one transaction; made with the first use's loop.

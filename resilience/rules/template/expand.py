@@ -70,7 +70,7 @@ class Template:
     __slots__ = ("_nodes", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text: str = text
         self._nodes = _parsed(text)
 
     @property
