@@ -1,0 +1,65 @@
+"""A function as a probe."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from resilience.core.ports import CheckResult, Status
+from resilience.core.validate import callback
+from resilience.policies.base import is_async
+from resilience.probes._thread import InThread
+
+__all__ = ["Finding", "FunctionProbe", "finding"]
+
+Finding: TypeAlias = CheckResult | Status | bool | None
+"""What a look may return: a whole result, a status, whether all is well, or nothing where all is well."""
+
+
+def finding(found: object) -> CheckResult:
+    """Return a look's finding as a whole result.
+
+    Raises:
+        TypeError: it is none.
+
+    Example:
+        >>> finding(False).status, finding(None).status
+        (<Status.UNHEALTHY: 'unhealthy'>, <Status.HEALTHY: 'healthy'>)
+    """
+    if isinstance(found, CheckResult):
+        return found
+    if isinstance(found, Status):
+        return CheckResult(found)
+    if found is None or isinstance(found, bool):
+        return CheckResult(Status.UNHEALTHY if found is False else Status.HEALTHY)
+    message = f"a check must return a CheckResult, a Status, a bool or None, got {type(found).__name__}"
+    raise TypeError(message)
+
+
+class FunctionProbe:
+    """Looks by calling a function; a plain `def` runs in a thread of its own.
+
+    Args:
+        function: returns a `CheckResult`, a `Status`, True or False, or None where all is well; or raises.
+
+    Raises:
+        ConfigError: it is no function.
+
+    Example:
+        >>> import asyncio
+        >>> asyncio.run(FunctionProbe(lambda: CheckResult(Status.DEGRADED, "3 jobs late")).check()).detail
+        '3 jobs late'
+    """
+
+    outside: Final = False
+
+    def __init__(self, function: Callable[[], Finding | Awaitable[Finding]]) -> None:
+        self._function = callback("check", function)
+        self._thread = InThread()
+
+    async def check(self) -> CheckResult:
+        """Call the function."""
+        function = self._function
+        found = function() if is_async(function) else await self._thread.run(function)
+        return finding(await found if inspect.isawaitable(found) else found)
