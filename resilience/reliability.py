@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["Reliability", "RuleSource", "default"]
 
 _STATE_TABLE = "rules"
+_BUDGET_TABLE = "budgets"
+_BUDGETS_EVERY = 60.0
 _RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
 _PUNCTUAL = 0.1  # share of the interval by which a tick may come late and still carry its planned time
 
@@ -136,10 +138,6 @@ class Reliability:
             external_labels={"service": service},
             retain=self.signals.retain,
         )
-        self.slos: SLOManager = SLOManager(self.signals.source, self.signals)
-        for slo in slos:
-            self.slos.register(slo)
-            self.signals.retain("http_requests_total", slo.window)
         channels = _by_name(notifiers) or {"log": LogNotifier()}
         self._alerts_only_logged = set(channels) == {"log"}
         self._store = store or MemoryStore()
@@ -152,6 +150,13 @@ class Reliability:
             clock=clock,
             **vars(settings if route is None else replace(settings, route=route)),
         )
+        self.slos: SLOManager = SLOManager(
+            self.signals,
+            register_rules=self.register_rules,
+            alerts=self.rules.alerts,
+            resolve=self.alerts.resolve,
+        )
+        self.slos.register(*slos)
         self.reloader: Reloader[_Read] = Reloader(
             self._read, self._apply, files_of(groups), watch=watch, sighup=sighup, clock=clock
         )
@@ -160,6 +165,7 @@ class Reliability:
             "resilience_tick_failures_total", "Ticks that failed."
         ).bind()
         self._stored_rules = b""
+        self._budgets_due = 0.0
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
 
@@ -298,9 +304,9 @@ class Reliability:
         at = now or Instant(self.clock.monotonic(), self.clock.time())
         self.signals.tick(at)
         transitions = await self.rules.evaluate(at)
-        self.slos.tick(at.monotonic)
+        self.slos.tick(at)
         self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
-        await self.alerts.commit(self._rule_state(at))
+        await self.alerts.commit([*self._rule_state(at), *self._budget_state(at)])
         for transition in transitions:
             self.transitions.emit(transition)
 
@@ -312,7 +318,18 @@ class Reliability:
         self._stored_rules = state
         return (Put(_STATE_TABLE, self.service, state),)
 
+    def _budget_state(self, at: Instant) -> Sequence[Put]:
+        """What objectives have counted, once a minute."""
+        if not self.slos.slos or at.monotonic < self._budgets_due:
+            return ()
+        self._budgets_due = at.monotonic + _BUDGETS_EVERY
+        state = json.dumps(self.slos.snapshot(), separators=(",", ":")).encode()
+        return (Put(_BUDGET_TABLE, self.service, state),)
+
     async def _restore(self) -> None:
+        budgets = (await self._store.load(_BUDGET_TABLE)).get(self.service)
+        if budgets is not None:
+            self.slos.restore(json.loads(budgets), Instant(self.clock.monotonic(), self.clock.time()))
         saved = (await self._store.load(_STATE_TABLE)).get(self.service)
         if saved is not None:
             self.rules.restore(json.loads(saved), Instant(self.clock.monotonic(), self.clock.time()))

@@ -1,100 +1,429 @@
-"""The objectives of a process, judged on its windows."""
+"""The objectives of a process: what they count, what is left of their budgets, and what is alerting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from resilience import promql
+from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
-from resilience.core.ports import SampleSink, SampleSource
+from resilience.core.validate import number
 from resilience.errors import ConfigError
-from resilience.slo.budget import ErrorBudget
-from resilience.slo.objective import SLO
+from resilience.rules import Alert, AlertState, RuleGroup
+from resilience.signals import Signals
+from resilience.slo.account import Account
+from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn, exact
+from resilience.slo.burn_rate import BurnRateAlert
+from resilience.slo.compile import compile_rules
+from resilience.slo.ledger import Bucket
+from resilience.slo.measure import Weighted
+from resilience.slo.objective import SLO, exact_ratio
+from resilience.slo.sli import Availability, Latency, Throughput
 
-__all__ = ["SLOManager"]
+__all__ = ["BurnRateState", "Figures", "SLOManager"]
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRateState:
+    """One burn-rate alert as it stands: it fires while both windows burn faster than its factor.
+
+    Args:
+        alert: the alert.
+        long: burn rate in its long window, None without events.
+        short: burn rate in its short window, None without events.
+    """
+
+    alert: BurnRateAlert
+    long: Decimal | None
+    short: Decimal | None
+
+    @property
+    def firing(self) -> bool:
+        """Whether both windows are over its factor."""
+        return all(rate is not None and rate > self.alert.factor for rate in (self.long, self.short))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What another server says of an objective.
+
+    Args:
+        bad: bad events in the period.
+        total: all events in the period.
+        windows: (bad, all) by window in seconds.
+    """
+
+    bad: float
+    total: float
+    windows: Mapping[float, tuple[float, float]]
 
 
 class SLOManager:
-    """Judges objectives from the requests that a source has counted.
+    """Judges objectives by what a process has counted.
 
     The default availability indicator counts verdicts: success and failure make the total; what was rejected or
     cancelled stays out.
 
     Args:
-        source: where the requests are counted.
-        sink: where the budgets are written as `slo_error_budget_remaining_ratio{slo,service}`.
-        engine: the PromQL engine of the source, shared with the rules.
+        signals: where requests are counted, and where budgets are written as
+            `slo_error_budget_remaining_ratio{slo,service}` and burn rates as `slo_burn_rate{slo,service,window}`.
+        register_rules: takes the rules of an objective for evaluation; they are dropped when not given.
+        alerts: what the rules alert on.
+        resolve: resolves an alert by its id.
+        interval: seconds between writes of budgets and burn rates; 15 by default.
+
+    Raises:
+        ConfigError: an option is out of its range.
+
+    Example:
+        >>> from resilience.core.clock import ManualClock
+        >>> clock = ManualClock()
+        >>> signals = Signals(clock)
+        >>> slos = SLOManager(signals)
+        >>> slos.register(SLO("ok", service="shop", target=0.99))
+        >>> for success in (True, True, True, False):
+        ...     slos.record_metric("ok", success, 0.1)
+        >>> clock.shift(1)
+        >>> signals.tick(clock.now()); slos.tick(clock.now())
+        >>> slos.error_budget("ok").remaining, slos.status("ok").status
+        (Decimal('-24'), 'breached')
     """
 
     def __init__(
-        self, source: SampleSource[Any], sink: SampleSink, engine: promql.Engine | None = None
+        self,
+        signals: Signals,
+        *,
+        register_rules: Callable[[Sequence[RuleGroup]], object] | None = None,
+        alerts: Callable[[], Iterable[Alert]] = tuple,
+        resolve: Callable[[str], object] | None = None,
+        interval: float = 15.0,
     ) -> None:
-        self._engine = engine or promql.Engine(source)
-        self._sink = sink
+        self._signals = signals
+        self._register_rules = register_rules
+        self._alerts = alerts
+        self._resolve = resolve
+        self._interval = number("interval", interval, above=0)
+        self._accounts: dict[str, Account] = {}
         self._slos: dict[str, SLO] = {}
-        self._queries: dict[str, tuple[promql.Query, promql.Query]] = {}
-        self._budgets: dict[str, ErrorBudget] = {}
+        self._elsewhere: dict[str, Figures] = {}
+        self._now = signals.last_tick
+        self._due = 0.0
 
     @property
     def slos(self) -> Mapping[str, SLO]:
         """The objectives by id."""
         return self._slos
 
-    def register(self, slo: SLO) -> None:
-        """Add an objective.
+    def register(self, *slos: SLO) -> None:
+        """Add objectives; they count from the last tick on.
 
         Raises:
-            ConfigError: its id is taken.
+            ConfigError: an id is taken, or a composite names what there is not; none is added then.
         """
-        if slo.id in self._slos:
-            message = f"id must be unique, and {slo.id!r} is taken by an SLO of service {self._slos[slo.id].service!r}"
-            raise ConfigError(message)
-        window = format_duration(slo.window)
-        service = slo.service.replace("\\", "\\\\").replace('"', '\\"')
-        bad, total = (
-            self._engine.compile(
-                f'sum(increase(http_requests_total{{service="{service}",verdict{judged}}}[{window}]))'
-            )
-            for judged in ('="failure"', '=~"success|failure"')
-        )
-        self._slos[slo.id] = slo
-        self._queries[slo.id] = bad, total
+        known = dict(self._slos)
+        for slo in slos:
+            if slo.id in known:
+                message = f"id must be unique, and {slo.id!r} is taken by an SLO of service {known[slo.id].service!r}"
+                raise ConfigError(message)
+            known[slo.id] = slo
+        groups = compile_rules(slos, known=known)
+        if self._register_rules is not None and groups:
+            self._register_rules(groups)
+        self._slos = known
+        for slo in slos:
+            if not isinstance(slo.measure, Weighted):
+                self._accounts[slo.id] = Account(slo, self._signals)
 
-    def tick(self, at: float) -> None:
-        """Judge every objective.
+    # -- recording ----------------------------------------------------------------------------------------------
+
+    def record_request(
+        self,
+        *,
+        service: str,
+        route: str,
+        success: bool,
+        duration: float,
+        method: str = "",
+        code: str = "",
+        timestamp: float | None = None,
+    ) -> None:
+        """Count one request of a service; see `Signals.record_request`.
+
+        Raises:
+            ConfigError: `timestamp` is before the last tick.
+        """
+        self._signals.record_request(
+            service=service,
+            route=route,
+            success=success,
+            duration=duration,
+            method=method,
+            code=code,
+            timestamp=timestamp,
+        )
+
+    def record_error(self, service: str, error: BaseException | str, component: str) -> None:
+        """Count one error of a service; see `Signals.record_error`."""
+        self._signals.record_error(service, error, component)
+
+    def record_metric(
+        self,
+        slo_id: str,
+        success: bool,  # noqa: FBT001  an outcome, named by its place as in the other recorders
+        duration: float = 0.0,
+        timestamp: float | None = None,
+    ) -> None:
+        """Count one event of an objective.
+
+        Where the objective is about the requests of its service, it is one of these.
 
         Args:
-            at: the source's time in seconds.
-        """
-        for slo in self._slos.values():
-            bad, total = (_single(query(at)) for query in self._queries[slo.id])
-            self._budgets[slo.id] = ErrorBudget(slo.budget, bad=bad, total=total)
-        self._sink.write("slo", at, list(self._series()))
+            slo_id: the objective's id.
+            success: whether it was good.
+            duration: seconds it took.
+            timestamp: Unix seconds at which it ended; now when not given.
 
-    def error_budget(self, slo_id: str) -> ErrorBudget:
-        """The budget of one objective as the last tick left it.
+        Raises:
+            ConfigError: there is no such objective, or `timestamp` is before the last tick.
+        """
+        slo = self._known(slo_id)
+        if isinstance(slo.sli, Availability | Latency | Throughput):
+            self._signals.record_request(
+                service=slo.service, route="", success=success, duration=duration, timestamp=timestamp
+            )
+            return
+        last = self._signals.last_tick.wall
+        if timestamp is not None and not timestamp >= last:
+            message = f"timestamp must not be before the last tick ({last:.3f}), got {timestamp!r}"
+            raise ConfigError(message)
+        events = self._signals.counter(
+            "slo_events_total", "Events reported for an objective.", labels=("slo", "service", "verdict")
+        )
+        events[slo.id, slo.service, "success" if success else "failure"].inc()
+
+    def observe(self, slo_id: str, figures: Figures) -> None:
+        """Take what another server says of an objective whose backend it is.
 
         Raises:
             ConfigError: there is no such objective.
         """
+        self._elsewhere[self._known(slo_id).id] = figures
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def tick(self, now: Instant) -> None:
+        """Take in what was counted since the last tick; write what is exported when that is due."""
+        self._now = now
+        for account in self._accounts.values():
+            account.tick(now)
+        if now.monotonic >= self._due:
+            self._due = now.monotonic + self._interval
+            self._signals.write("slo", now.monotonic, list(self._series()))
+
+    def _series(self) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:
+        for slo in self._slos.values():
+            budget = self.error_budget(slo.id)
+            labels = {"service": slo.service, "slo": slo.id}
+            if (remaining := budget.remaining) is not None:
+                yield _series("slo_error_budget_remaining_ratio", labels), float(remaining)
+            for window, rate in budget.burn_rates.items():
+                if rate is not None:
+                    yield _series("slo_burn_rate", {**labels, "window": format_duration(window)}), float(rate)
+            if slo.exclusions:
+                yield _series("slo_excluded", labels), float(slo.excluded(self._now.wall))
+
+    # -- judging ------------------------------------------------------------------------------------------------
+
+    def error_budget(self, slo_id: str) -> ErrorBudget:
+        """Return the budget of one objective as the last tick left it, with the burn rates of its alerts' windows.
+
+        Raises:
+            ConfigError: there is no such objective.
+        """
+        slo = self._known(slo_id)
+        bad, total = self._counted(slo)
+        windows = sorted({each for alert in slo.burn_rates for each in (alert.window, alert.short_window)})
+        within = {window: self._within(slo, window) for window in windows}
+        recent = min(_DAY, slo.window)
+        bad_lately, lately = self._since(slo, recent)
+        return ErrorBudget(
+            slo.budget,
+            bad=bad,
+            total=total,
+            period=self._period(slo),
+            burn_rates={window: burn(*figures, slo.budget) for window, figures in within.items()},
+            recent=(recent, float(bad_lately), float(lately)),
+        )
+
+    def calculate_error_budget(self, slo_id: str, actual: float | Decimal | str) -> ErrorBudget:
+        """Return the budget that a share of good events would leave.
+
+        Args:
+            slo_id: the objective's id.
+            actual: share of good events, 0 to 1.
+
+        Raises:
+            ConfigError: there is no such objective, or `actual` is no such share.
+        """
+        slo = self._known(slo_id)
+        bounds = {0: Decimal(0), 1: Decimal(1)}
+        good = bounds[int(actual)] if actual in (0, 1) else exact_ratio("actual", actual)
+        return ErrorBudget(slo.budget, bad=1 - good, total=Decimal(1), period=slo.window)
+
+    def status(self, slo_id: str) -> SLOStatus:
+        """Say whether a promise is kept.
+
+        Raises:
+            ConfigError: there is no such objective.
+        """
+        slo = self._known(slo_id)
+        budget = self.error_budget(slo_id)
+        current, target = budget.sli, Decimal(slo.target)
+        if current is None:
+            word = "no_data"
+        elif current < target:
+            word = "breached"
+        elif budget.status != BudgetStatus.HEALTHY or any(
+            state.firing for state in self.check_burn_rate_alerts(slo_id)
+        ):
+            word = "at_risk"
+        else:
+            word = "meeting"
+        return SLOStatus(slo_id, current, target, word)
+
+    def check_burn_rate_alerts(self, slo_id: str) -> list[BurnRateState]:
+        """Return every burn-rate alert of an objective with the figures that it is judged by.
+
+        Raises:
+            ConfigError: there is no such objective.
+        """
+        rates = self.error_budget(slo_id).burn_rates
+        return [
+            BurnRateState(alert, rates[alert.window], rates[alert.short_window])
+            for alert in self._slos[slo_id].burn_rates
+        ]
+
+    def active_alerts(self, service: str | None = None) -> list[Alert]:
+        """Return the alerts of objectives that fire.
+
+        Args:
+            service: only those of this service.
+        """
+        return [
+            alert
+            for alert in self._alerts()
+            if alert.state is AlertState.FIRING
+            and alert.labels.get("slo") in self._slos
+            and service in {None, alert.labels.get("service")}
+        ]
+
+    def resolve_alert(self, alert_id: str) -> None:
+        """Resolve an alert by hand, until its condition has been false once.
+
+        Args:
+            alert_id: its fingerprint.
+
+        Raises:
+            ConfigError: no alert of that id fires.
+        """
+        if self._resolve is None or alert_id not in {alert.fingerprint for alert in self.active_alerts()}:
+            message = f"alert_id must be the fingerprint of an alert that fires, got {alert_id!r}"
+            raise ConfigError(message)
+        self._resolve(alert_id)
+
+    def history(self, slo_id: str) -> list[Bucket]:
+        """Return what was counted in the period, oldest first, in stretches of 1/720 of it; by Unix time.
+
+        Raises:
+            ConfigError: there is no such objective.
+        """
+        account = self._accounts.get(self._known(slo_id).id)
+        return [] if account is None else [Bucket(*each) for each in account.ledger.snapshot(self._now)]
+
+    def _known(self, slo_id: str) -> SLO:
         if slo_id not in self._slos:
             message = f"slo_id must be one of {', '.join(self._slos) or 'those registered'}, got {slo_id!r}"
             raise ConfigError(message)
-        return self._budgets.get(slo_id) or ErrorBudget(self._slos[slo_id].budget, bad=0, total=0)
+        return self._slos[slo_id]
 
-    def _series(self) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:
-        for slo_id, budget in self._budgets.items():
-            if (remaining := budget.remaining) is not None:
-                labels = {
-                    "__name__": "slo_error_budget_remaining_ratio",
-                    "service": self._slos[slo_id].service,
-                    "slo": slo_id,
-                }
-                yield tuple(sorted(labels.items())), float(remaining)
+    # -- figures ------------------------------------------------------------------------------------------------
+
+    def _counted(self, slo: SLO) -> tuple[float | Decimal, float | Decimal]:
+        if (figures := self._elsewhere.get(slo.id)) is not None:
+            return figures.bad, figures.total
+        if isinstance(slo.measure, Weighted):
+            return _weigh(
+                slo.measure, {name: self._counted(self._slos[name]) for name in slo.measure.weights}
+            )
+        ledger = self._accounts[slo.id].ledger
+        return ledger.bad, ledger.total
+
+    def _within(self, slo: SLO, window: float) -> tuple[float | Decimal, float | Decimal]:
+        if (figures := self._elsewhere.get(slo.id)) is not None:
+            return figures.windows.get(window, (0.0, 0.0))
+        if isinstance(slo.measure, Weighted):
+            parts = {name: self._within(self._slos[name], window) for name in slo.measure.weights}
+            return _weigh(slo.measure, parts)
+        return self._accounts[slo.id].within(window, self._now.monotonic)
+
+    def _since(self, slo: SLO, window: float) -> tuple[float | Decimal, float | Decimal]:
+        if slo.id in self._elsewhere:
+            return self._within(slo, window)
+        if isinstance(slo.measure, Weighted):
+            parts = {name: self._since(self._slos[name], window) for name in slo.measure.weights}
+            return _weigh(slo.measure, parts)
+        return self._accounts[slo.id].ledger.since(self._now.monotonic - window)
+
+    def _period(self, slo: SLO) -> float:
+        if slo.calendar is None:
+            return slo.window
+        start, end = slo.calendar.around(self._now.wall)
+        return end - start
+
+    # -- what outlives the process ------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Put what was counted into plain data (JSON can hold it) that another process can `restore`."""
+        return {
+            "version": 1,
+            "slos": {name: each.snapshot(self._now) for name, each in self._accounts.items()},
+        }
+
+    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
+        """Take up what another process counted; objectives that are gone are forgotten.
+
+        Args:
+            saved: what `snapshot` returned.
+            now: when this process begins.
+
+        Raises:
+            ConfigError: it is not such data.
+        """
+        slos = saved.get("slos")
+        if saved.get("version") != 1 or not isinstance(slos, Mapping):
+            raise ConfigError("the saved budgets cannot be read: unknown version")
+        self._now = now
+        for name, each in self._accounts.items():
+            if name in slos:
+                each.restore(slos[name], now)
 
 
-def _single(value: object) -> float:
-    """The only figure of a sum, or zero where there was nothing to sum."""
-    values = value.values if isinstance(value, promql.Vector) else ()
-    return float(values[0]) if values else 0.0
+def _series(name: str, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({**labels, "__name__": name}.items()))
+
+
+def _weigh(
+    measure: Weighted, parts: Mapping[str, tuple[float | Decimal, float | Decimal]]
+) -> tuple[Decimal, Decimal]:
+    """The weighted mean of shares of bad events, as that many of one event; nothing where no part has events."""
+    if not any(total for _, total in parts.values()):
+        return Decimal(0), Decimal(0)
+    bad = sum(
+        (measure.weights[name] * exact(bad) / exact(total) for name, (bad, total) in parts.items() if total),
+        Decimal(0),
+    )
+    return bad / sum(measure.weights.values()), Decimal(1)

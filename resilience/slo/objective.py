@@ -1,16 +1,27 @@
-"""What was promised: a share of good events over a period."""
+"""What was promised: a share of good events, or of good time, over a period."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-from resilience.core.validate import number, text
+from resilience.core.duration import format_duration
+from resilience.core.validate import choice, number, text
 from resilience.errors import ConfigError
+from resilience.rules.model import check_texts
+from resilience.slo.alerting import Alerting
+from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, default_alerts
+from resilience.slo.exclusions import Exclusion
+from resilience.slo.measure import Condition, Measure
+from resilience.slo.period import DAY, Calendar
+from resilience.slo.sli import Availability, Indicator
+from resilience.slo.tiers import TIERS
 
-__all__ = ["SLO", "exact_ratio"]
+__all__ = ["BUDGETING", "SLO", "exact_ratio"]
 
-DAY = 86_400.0
+BUDGETING = ("occurrences", "timeslices", "ratio_timeslices")
+"""How a budget is spent: by bad events, by slices of time that are bad, or by the share of bad events in each slice."""
 
 
 def exact_ratio(option: str, value: object) -> Decimal:
@@ -47,17 +58,31 @@ def _is_percentage(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SLO:
-    """An availability objective: of the requests that were judged, this share succeeds.
+    """An objective: of what its indicator measures, this share is good.
 
     Args:
         id: unique name, as alerts and signals carry it.
-        service: the service whose recorded requests are judged.
-        target: the share of good requests, as a ratio; 0.999 is 99.9%.
-        window: rolling period in seconds, 1 h to 35 d; 30 d by default.
+        service: the service that it is promised for.
+        target: the share that is good, as a ratio; 0.999 is 99.9%.
+        window: rolling period in seconds, 1 h to 365 d; 30 d by default.
         name: for people; the id when not given.
+        sli: what counts as good; the requests of the service by their verdict when not given.
+        calendar: a piece of the calendar instead of a rolling period; it sets `window`.
+        tier: 0 (what the business stands on) to 3; sets a floor to the target and the default alerts.
+        owner: who answers for it; a label of its alerts.
+        description: for people.
+        budgeting: `occurrences` (default), `timeslices` or `ratio_timeslices`.
+        slice_length: seconds of a slice of time, 1 to 3600; 60 by default.
+        slice_target: the share of good events that makes a slice good; the target when not given.
+        alerting: what it alerts on.
+        exclusions: times that do not count.
+        labels: further labels of its alerts.
+        annotations: further annotations of its alerts.
+        runbook: URL of what to do when it alerts.
+        backend: `inprocess`, or `prometheus` where a server has the figures.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or a burn-rate alert given for it could never fire.
 
     Example:
         >>> SLO("ok", service="shop", target=0.999).budget
@@ -65,19 +90,93 @@ class SLO:
     """
 
     id: str
-    service: str
-    target: Decimal | float | str
-    window: float = 30 * DAY
-    name: str = ""
+    service: str = field(kw_only=True)
+    target: Decimal | float | str = field(kw_only=True)
+    window: float = field(default=30 * DAY, kw_only=True)
+    name: str = field(default="", kw_only=True)
+    sli: Indicator = field(default=Availability(), kw_only=True)
+    calendar: Calendar | None = field(default=None, kw_only=True)
+    tier: int | None = field(default=None, kw_only=True)
+    owner: str = field(default="", kw_only=True)
+    description: str = field(default="", kw_only=True)
+    budgeting: str = field(default="occurrences", kw_only=True)
+    slice_length: float = field(default=60.0, kw_only=True)
+    slice_target: Decimal | float | str | None = field(default=None, kw_only=True)
+    alerting: Alerting = field(default=Alerting(), kw_only=True)
+    exclusions: tuple[Exclusion, ...] = field(default=(), kw_only=True)
+    labels: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    annotations: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    runbook: str = field(default="", kw_only=True)
+    backend: str = field(default="inprocess", kw_only=True)
+    measure: Measure = field(init=False, repr=False, compare=False)
+    burn_rates: tuple[BurnRateAlert, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         text("id", self.id)
         text("service", self.service)
-        object.__setattr__(self, "target", exact_ratio("target", self.target))
-        object.__setattr__(self, "window", number("window", self.window, low=3600, high=35 * DAY))
-        object.__setattr__(self, "name", self.name or self.id)
+        choice("budgeting", self.budgeting, BUDGETING)
+        choice("backend", self.backend, ("inprocess", "prometheus"))
+        target = exact_ratio("target", self.target)
+        window = number("window", self.window, low=3600, high=365 * DAY)
+        derived: dict[str, object] = {
+            "target": target,
+            "window": window if self.calendar is None else self.calendar.seconds,
+            "name": self.name or self.id,
+            "slice_length": number("slice_length", self.slice_length, low=1, high=3600),
+            "slice_target": target
+            if self.slice_target is None
+            else exact_ratio("slice_target", self.slice_target),
+            "exclusions": tuple(self.exclusions),
+            "labels": check_texts("labels", self.labels),
+            "annotations": check_texts("annotations", self.annotations),
+            "measure": self.sli.measure(self.service, self.id),
+        }
+        for option, value in derived.items():
+            object.__setattr__(self, option, value)
+        self._check_tier(target)
+        object.__setattr__(self, "burn_rates", self._alerts())
+
+    def _check_tier(self, target: Decimal) -> None:
+        if self.tier is None:
+            return
+        if self.tier not in TIERS or isinstance(self.tier, bool):
+            message = f"tier must be one of {', '.join(map(str, TIERS))}, got {self.tier!r}"
+            raise ConfigError(message)
+        floor = TIERS[self.tier].floor
+        if target < floor:
+            message = f"target must be at least {floor * 100}% in tier {self.tier}, got {target * 100}%"
+            raise ConfigError(message)
+
+    def _alerts(self) -> tuple[BurnRateAlert, ...]:
+        if self.alerting.burn_rates is None:
+            defaults = DEFAULTS if self.tier is None else TIERS[self.tier].alerts
+            return default_alerts(self.id, self.budget, self.window, defaults)
+        for alert in self.alerting.burn_rates:
+            if not alert.reachable(self.budget):
+                message = (
+                    f"burn rate {alert.name!r}: {alert.factor}x of a budget of {self.budget * 100}% is"
+                    f" {alert.threshold(self.budget) * 100}% errors, which can never be exceeded;"
+                    f" at most {1 / self.budget:.4g}x can be reached"
+                )
+                raise ConfigError(message)
+            if alert.window > self.window:
+                message = (
+                    f"burn rate {alert.name!r}: its window of {format_duration(alert.window)} must not be longer"
+                    f" than the period of {format_duration(self.window)}"
+                )
+                raise ConfigError(message)
+        return self.alerting.burn_rates
 
     @property
     def budget(self) -> Decimal:
-        """The share of requests that may fail, `1 - target`, exactly."""
+        """The share that may be bad, `1 - target`, exactly."""
         return 1 - Decimal(self.target)
+
+    @property
+    def sliced(self) -> bool:
+        """Whether time is what is counted, slice by slice."""
+        return self.budgeting != "occurrences" or isinstance(self.measure, Condition)
+
+    def excluded(self, at: float) -> bool:
+        """Whether a moment, in Unix seconds, does not count."""
+        return any(exclusion.covers(at) for exclusion in self.exclusions)

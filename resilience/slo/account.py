@@ -1,0 +1,96 @@
+"""One objective's count of what was good and bad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resilience.core.clock import Instant
+from resilience.errors import ConfigError
+from resilience.signals import Signals
+from resilience.signals.instruments import CounterSeries
+from resilience.slo.compile import counted_events
+from resilience.slo.ledger import Ledger
+from resilience.slo.measure import Condition, Events
+from resilience.slo.meter import ConditionMeter, EventMeter
+from resilience.slo.objective import SLO
+from resilience.slo.slices import SliceMeter
+
+__all__ = ["Account"]
+
+
+class Account:
+    """Counts for one objective, tick by tick.
+
+    Args:
+        slo: the objective; no composite.
+        signals: where its events are recorded, and where its slices of time are counted.
+    """
+
+    def __init__(self, slo: SLO, signals: Signals) -> None:
+        self.ledger: Ledger = Ledger(slo.window)
+        self._slo = slo
+        since = signals.last_tick.monotonic
+        self._meter = _meter(slo, signals, since)
+        self._slices = _slices(slo, signals) if slo.sliced else None
+        # Burn rates are read as the rules read them.
+        events = counted_events(slo)
+        self._windows = None if events is None else EventMeter(signals.source, events, since)
+        self._renewed: float | None = None
+
+    def tick(self, now: Instant) -> None:
+        """Take in what was counted since the last tick."""
+        slo = self._slo
+        bad, total = self._meter.read(now.monotonic)
+        if slo.calendar is not None:
+            start, _ = slo.calendar.around(now.wall)
+            if self._renewed is not None and start > self._renewed:
+                self.ledger.clear()
+            self._renewed = start
+        if slo.excluded(now.wall):
+            return
+        if self._slices is not None and total:
+            counted_bad, counted_all = self._slices
+            counted_bad.inc(bad)
+            counted_all.inc(total)
+        self.ledger.add(now.monotonic, bad, total)
+
+    def within(self, window: float, at: float) -> tuple[float, float]:
+        """Return bad and all events of a window of seconds."""
+        return (0.0, 0.0) if self._windows is None else self._windows.within(window, at)
+
+    def snapshot(self, now: Instant) -> dict[str, Any]:
+        """Put it into plain data."""
+        return {"buckets": self.ledger.snapshot(now), "renewed": self._renewed}
+
+    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
+        """Take up what another process left.
+
+        Raises:
+            ConfigError: it is not such data.
+        """
+        try:
+            buckets, renewed = saved["buckets"], saved["renewed"]
+        except (KeyError, TypeError) as error:
+            message = f"the saved budget of {self._slo.id!r} cannot be read: {error!r}"
+            raise ConfigError(message) from error
+        if self._slo.calendar is None or renewed == self._slo.calendar.around(now.wall)[0]:
+            self.ledger.restore(buckets, now)
+
+
+def _slices(slo: SLO, signals: Signals) -> tuple[CounterSeries, CounterSeries]:
+    labels = ("slo", "service")
+    bad = signals.counter("slo_bad_slices_total", "Slices of time that were bad.", labels=labels)
+    total = signals.counter("slo_slices_total", "Slices of time that were judged.", labels=labels)
+    return bad[slo.id, slo.service], total[slo.id, slo.service]
+
+
+def _meter(slo: SLO, signals: Signals, since: float) -> EventMeter | SliceMeter:
+    measure = slo.measure
+    if isinstance(measure, Events):
+        meter = EventMeter(signals.source, measure, since)
+        return SliceMeter(slo, meter, since) if slo.sliced else meter
+    if not isinstance(measure, Condition):
+        message = f"{slo.id!r} is a composite, which counts nothing of its own"
+        raise ConfigError(message)
+    return SliceMeter(slo, ConditionMeter(signals.source, measure, slo.slice_length), since)

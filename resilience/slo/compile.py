@@ -1,0 +1,189 @@
+"""Objectives as rules: what Prometheus evaluates is what the process evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from resilience.core.duration import format_duration
+from resilience.errors import ConfigError
+from resilience.promql.show import quote
+from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
+from resilience.slo.alerting import ExhaustionAlert
+from resilience.slo.burn_rate import BurnRateAlert
+from resilience.slo.measure import Events, Weighted
+from resilience.slo.objective import SLO
+from resilience.slo.slices import slice_events
+
+__all__ = ["compile_rules", "counted_events", "ratio_query"]
+
+_BUDGET_INTERVAL = 60.0
+_LONGEST = 35 * 86_400.0  # what rings keep, and what a server can be asked for every minute
+
+
+def compile_rules(slos: Iterable[SLO], *, known: Mapping[str, SLO] | None = None) -> tuple[RuleGroup, ...]:
+    """Return the recording and alerting rules of objectives, two groups for each.
+
+    Args:
+        slos: the objectives.
+        known: further ones, by id, that composites name.
+
+    Raises:
+        ConfigError: a composite names an objective that is not known, or another composite.
+
+    Example:
+        >>> [group.name for group in compile_rules([SLO("ok", service="shop", target=0.999)])]
+        ['slo:ok', 'slo:ok:budget']
+    """
+    listed = list(slos)
+    everything = {**(known or {}), **{slo.id: slo for slo in listed}}
+    groups: list[RuleGroup] = []
+    for slo in listed:
+        windows = sorted(
+            {window for alert in slo.burn_rates for window in (alert.window, alert.short_window)}
+        )
+        burning: list[Rule] = [_ratio_rule(slo, window, everything) for window in windows]
+        burning += [_burn_rule(slo, alert) for alert in slo.burn_rates]
+        if burning:
+            groups.append(RuleGroup(f"slo:{slo.id}", burning))
+        if slo.alerting.exhaustion:
+            spending = [_remaining_rule(slo, everything)]
+            spending += [_exhaustion_rule(slo, alert) for alert in slo.alerting.exhaustion]
+            groups.append(RuleGroup(f"slo:{slo.id}:budget", spending, interval=_BUDGET_INTERVAL))
+    return tuple(groups)
+
+
+def counted_events(slo: SLO) -> Events | None:
+    """Return what counts the events of an objective, be they slices of time; None for a composite."""
+    if slo.sliced:
+        return slice_events(slo.id)
+    return slo.measure if isinstance(slo.measure, Events) else None
+
+
+def ratio_query(slo: SLO, window: float, known: Mapping[str, SLO]) -> str:
+    """Return the PromQL of the share of bad events.
+
+    Args:
+        slo: the objective.
+        window: seconds.
+        known: objectives by id, for composites.
+
+    Raises:
+        ConfigError: a composite names an objective that is not known, or another composite.
+    """
+    if not isinstance(slo.measure, Weighted):
+        events = counted_events(slo)
+        return "" if events is None else events.ratio_in(format_duration(window))
+    parts = []
+    for name, weight in slo.measure.weights.items():
+        component = known.get(name)
+        if component is None or isinstance(component.measure, Weighted):
+            others = ", ".join(each for each, one in known.items() if not isinstance(one.measure, Weighted))
+            message = f"components of {slo.id!r} must be among {others or 'other objectives'}, got {name!r}"
+            raise ConfigError(message)
+        # What has no events spoils nothing: NaN is no figure of at least zero.
+        parts.append(f"{weight} * ({ratio_query(component, window, known)} >= 0 or vector(0))")
+    return f"round(({' + '.join(parts)}) / {sum(slo.measure.weights.values())}, 1e-12)"
+
+
+def _labels(slo: SLO) -> dict[str, str]:
+    return {"slo": slo.id, "service": slo.service}
+
+
+def _selector(slo: SLO) -> str:
+    return f"{{slo={quote(slo.id)},service={quote(slo.service)}}}"
+
+
+def _recorded(window: float) -> str:
+    return f"slo:sli_error:ratio_rate{format_duration(window)}"
+
+
+def _ratio_rule(slo: SLO, window: float, known: Mapping[str, SLO]) -> RecordingRule:
+    return RecordingRule(_recorded(window), ratio_query(slo, window, known), _labels(slo))
+
+
+def _remaining_rule(slo: SLO, known: Mapping[str, SLO]) -> Rule:
+    exported = f"slo_error_budget_remaining_ratio{_selector(slo)}"
+    expr = f"min({exported})"
+    if slo.calendar is None and not slo.exclusions and slo.window <= _LONGEST:
+        # A single process knows what was before its restart; of many, each knows its own part.
+        ratio = ratio_query(slo, slo.window, known)
+        expr = f"({expr} and count({exported}) == 1) or round(1 - {ratio} / {_plain(slo.budget)}, 1e-9)"
+    return RecordingRule("slo:error_budget:remaining", expr, _labels(slo))
+
+
+def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
+    threshold = _plain(alert.threshold(slo.budget))
+    conditions = [
+        f"{_recorded(window)}{_selector(slo)} > {threshold}" for window in (alert.window, alert.short_window)
+    ]
+    if not slo.sliced and isinstance(slo.measure, Events):
+        length = format_duration(alert.window)
+        if slo.alerting.min_events:
+            conditions.append(f"on () {slo.measure.total_in(length)} > {slo.alerting.min_events - 0.5:g}")
+        if slo.alerting.min_failures:
+            # Half a failure less: extrapolation may leave two at 1.98.
+            conditions.append(f"on () {slo.measure.bad_in(length)} > {slo.alerting.min_failures - 0.5:g}")
+    if slo.exclusions:
+        short = format_duration(alert.short_window)
+        conditions[-1] += f"\nunless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
+    window, short = format_duration(alert.window), format_duration(alert.short_window)
+    gone = format_duration(float(round(Decimal(str(slo.window)) / alert.factor)))
+    return AlertRule(
+        "ErrorBudgetBurn",
+        "\nand ".join(conditions),
+        for_=alert.for_,
+        labels={**_alert_labels(slo, alert.severity), "burn_rate": alert.name, "window": window},
+        annotations={
+            "summary": f"{slo.name} of {slo.service} burns its error budget more than {alert.factor}x too fast",
+            "description": (
+                f"{{{{ $value | humanizePercentage }}}} of what counted in the last {window} was bad, and in the last"
+                f" {short} it was more than {_percent(alert.threshold(slo.budget))} as well:"
+                f" {alert.factor} times the {_percent(slo.budget)} that a target of"
+                f" {_percent(Decimal(slo.target))} allows. At that pace the budget of"
+                f" {format_duration(slo.window)} lasts {gone}."
+            ),
+            **_annotations(slo),
+        },
+        no_data=NoData.RESOLVE,
+    )
+
+
+def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
+    percent = f"{_plain(alert.consumed * 100)}"
+    return AlertRule(
+        "ErrorBudgetExhaustion",
+        f"slo:error_budget:remaining{_selector(slo)} <= {_plain(1 - alert.consumed)}",
+        labels={**_alert_labels(slo, alert.severity), "consumed": percent},
+        annotations={
+            "summary": f"{slo.name} of {slo.service} has used {percent}% of its error budget",
+            "description": (
+                f"{{{{ $value | humanizePercentage }}}} of the budget of {format_duration(slo.window)} is left:"
+                f" a target of {_percent(Decimal(slo.target))} allows {_percent(slo.budget)} to be bad."
+            ),
+            **_annotations(slo),
+        },
+        no_data=NoData.RESOLVE,
+    )
+
+
+def _alert_labels(slo: SLO, severity: str) -> dict[str, str]:
+    labels = {**slo.labels, "severity": severity}
+    if slo.owner:
+        labels["owner"] = slo.owner
+    if slo.tier is not None:
+        labels["tier"] = str(slo.tier)
+    return labels
+
+
+def _annotations(slo: SLO) -> dict[str, str]:
+    return {**slo.annotations, **({"runbook_url": slo.runbook} if slo.runbook else {})}
+
+
+def _plain(figure: Decimal) -> str:
+    """Write a decimal exactly, without an exponent."""
+    return f"{figure.normalize():f}"
+
+
+def _percent(share: Decimal) -> str:
+    return f"{_plain(share * 100)}%"

@@ -1,0 +1,157 @@
+"""PromQL whose range is filled in: one text, evaluated over each window that is needed.
+
+A template holds `{{window}}` where a query has its range. Events are counted with `increase`, so that the figures that
+alerts and budgets show are events and not rates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from resilience import promql
+from resilience.core.duration import format_duration
+from resilience.errors import ConfigError, QueryError
+from resilience.promql import nodes
+from resilience.promql.show import show
+
+__all__ = ["WINDOW", "RatioParts", "counted", "ratio_parts", "value_template"]
+
+WINDOW: Final = "{{window}}"
+_ANY: Final = "5m"
+_PERCENT: Final = 100
+_EXAMPLE: Final = (
+    'sum(rate(http_requests_total{code!~"5.."}[5m])) / sum(rate(http_requests_total[5m])), which may be'
+    " multiplied by 100, or taken from 1 where it counts what is bad"
+)
+
+
+def counted(option: str, text: str) -> str:
+    """Make a template that counts events out of what a person wrote.
+
+    A metric without a function is taken for a counter, `rate` becomes `increase`, and what is no sum is summed.
+
+    Args:
+        option: what is read, for messages.
+        text: PromQL; its range may be `{{window}}`, or any other, which is replaced.
+
+    Raises:
+        ConfigError: it is no PromQL, or nothing in it counts within one window.
+
+    Example:
+        >>> counted("total", 'http_requests_total{service="shop"}')
+        'sum(increase(http_requests_total{service="shop"}[{{window}}]))'
+    """
+    return _count(option, _parse(option, text))
+
+
+def value_template(option: str, text: str) -> str:
+    """Make a template of an expression that is compared with a threshold.
+
+    Raises:
+        ConfigError: it is no PromQL.
+    """
+    node = _parse(option, text)
+    return show(node, window=WINDOW)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioParts:
+    """A ratio taken apart: templates of all events, and of the good or the bad ones."""
+
+    total: str
+    good: str | None = None
+    bad: str | None = None
+
+
+def ratio_parts(option: str, text: str) -> RatioParts:
+    """Take a ratio of good events to all apart.
+
+    Args:
+        option: what is read, for messages.
+        text: PromQL: `good / total`, or `1 - bad / total`; a factor of 100 is recognised.
+
+    Raises:
+        ConfigError: it is of another shape; says what it may be.
+
+    Example:
+        >>> ratio_parts("query", "(sum(rate(ok[5m])) / sum(rate(all[5m]))) * 100").good
+        'sum(increase(ok[{{window}}]))'
+    """
+    match _unscaled(_parse(option, text)):
+        case nodes.Binary(operator="-", left=nodes.Number(value=1.0), right=right):
+            bad, total = _quotient(option, text, right)
+            return RatioParts(_count(option, total), bad=_count(option, bad))
+        case node:
+            good, total = _quotient(option, text, node)
+            return RatioParts(_count(option, total), good=_count(option, good))
+
+
+def _parse(option: str, text: str) -> nodes.Node:
+    try:
+        expression = promql.parse(text.replace(WINDOW, _ANY))
+    except QueryError as error:
+        message = f"{option} must be PromQL: {error}"
+        raise ConfigError(message) from error
+    windows = {node.window for node in _walk(expression.node) if isinstance(node, nodes.Range)}
+    if len(windows) > 1:
+        shown = ", ".join(format_duration(window) for window in sorted(windows))
+        message = f"{option} must have one range, which is replaced by each window needed, got {shown}"
+        raise ConfigError(message)
+    return expression.node
+
+
+def _unscaled(node: nodes.Node) -> nodes.Node:
+    """Take a factor of 100 out: of the whole, of the numerator, or of `100 - 100 * bad / total`."""
+    match node:
+        case nodes.Binary(operator="*", left=left, right=nodes.Number(value=value)) if value == _PERCENT:
+            return _unscaled(left)
+        case nodes.Binary(operator="*", left=nodes.Number(value=value), right=right) if value == _PERCENT:
+            return _unscaled(right)
+        case nodes.Binary(operator="/", left=left, right=right) if (inner := _unscaled(left)) != left:
+            return replace(node, left=inner, right=right)
+        case nodes.Binary(operator="-", left=nodes.Number(value=value, position=at), right=right) if (
+            value == _PERCENT and (inner := _unscaled(right)) != right
+        ):
+            return replace(node, left=nodes.Number(1.0, at), right=inner)
+    return node
+
+
+def _quotient(option: str, text: str, node: nodes.Node) -> tuple[nodes.Node, nodes.Node]:
+    match _unscaled(node):
+        case nodes.Binary(operator="/", left=left, right=right) if left.kind == right.kind == "vector":
+            return left, right
+    message = f"{option} must be a ratio of two counts, such as {_EXAMPLE}; got {text!r}"
+    raise ConfigError(message)
+
+
+def _count(option: str, node: nodes.Node) -> str:
+    counting = _as_count(node)
+    functions = [each.function for each in _walk(counting) if isinstance(each, nodes.Call)]
+    if not any(isinstance(each, nodes.Range) for each in _walk(counting)) or "irate" in functions:
+        message = f"{option} must count events within a window, such as {_EXAMPLE}; got {show(node)!r}"
+        raise ConfigError(message)
+    if not (isinstance(counting, nodes.Aggregate) and counting.operator == "sum" and not counting.labels):
+        counting = nodes.Aggregate("sum", counting, None, by=True, labels=frozenset(), position=0)
+    return show(counting, window=WINDOW)
+
+
+def _as_count(node: nodes.Node) -> nodes.Node:
+    match node:
+        case nodes.Selector(offset=offset):
+            ranged = nodes.Range(replace(node, offset=0.0), 1.0, node.position, offset, node.anchor)
+            return nodes.Call("increase", (ranged,), node.position, "vector")
+        case nodes.Call(function="rate"):
+            return replace(node, function="increase")
+        case nodes.Aggregate() | nodes.Negation():
+            return replace(node, expression=_as_count(node.expression))
+        case nodes.Binary():
+            return replace(node, left=_as_count(node.left), right=_as_count(node.right))
+    return node
+
+
+def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
+    yield node
+    for child in nodes.children(node):
+        yield from _walk(child)

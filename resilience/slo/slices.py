@@ -1,0 +1,67 @@
+"""Time as what is counted: slices that are good, bad, or good in part."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+from resilience.promql.show import quote
+from resilience.slo.budget import exact
+from resilience.slo.measure import Events
+from resilience.slo.meter import ConditionMeter, EventMeter
+from resilience.slo.objective import SLO
+from resilience.slo.query import WINDOW
+
+__all__ = ["SliceMeter", "slice_events"]
+
+
+class SliceMeter:
+    """Counts slices of time; one without events or figures is none.
+
+    Args:
+        slo: whose slices.
+        meter: what is read in each.
+        since: the source's time from which on it counts.
+    """
+
+    def __init__(self, slo: SLO, meter: EventMeter | ConditionMeter, since: float) -> None:
+        self._slo = slo
+        self._meter = meter
+        self._end = since + slo.slice_length
+        self._bad = self._total = 0.0
+
+    def read(self, at: float) -> tuple[float, float]:
+        """Return bad and all slices that have ended since the last reading."""
+        if isinstance(self._meter, EventMeter):
+            bad, total = self._meter.read(at)
+            self._bad += bad
+            self._total += total
+        length = self._slo.slice_length
+        if at < self._end:
+            return 0.0, 0.0
+        # A tick that comes after several ends judges them by the newest figure.
+        ended = 1 + math.floor((at - self._end) / length)
+        self._end += ended * length
+        judged = self._judge(at)
+        self._bad = self._total = 0.0
+        return (0.0, 0.0) if judged is None else (judged * ended, float(ended))
+
+    def _judge(self, at: float) -> float | None:
+        if isinstance(self._meter, ConditionMeter):
+            good = self._meter.good(at)
+            return None if good is None else float(not good)
+        if not self._total:
+            return None
+        if self._slo.budgeting == "ratio_timeslices":
+            return self._bad / self._total
+        allowed = (1 - Decimal(self._slo.slice_target or self._slo.target)) * exact(self._total)
+        return float(exact(self._bad) > allowed)
+
+
+def slice_events(slo_id: str) -> Events:
+    """Return how the slices of an objective are counted in PromQL, from what the service itself records."""
+    selector = f"slo={quote(slo_id)}"
+    return Events(
+        f"sum(increase(slo_slices_total{{{selector}}}[{WINDOW}]))",
+        bad=f"sum(increase(slo_bad_slices_total{{{selector}}}[{WINDOW}]))",
+    )
