@@ -66,4 +66,5 @@ def test_the_wheel_brings_types_and_rule_files_and_no_folder_named_middleware(in
     ).split()
     assert "resilience/py.typed" in listing
     assert "resilience_middleware/py.typed" in listing
+    assert "resilience/rules/packs/error_rate.yml" in listing
     assert not any(name.startswith(("middleware/", "tests/", "benchmarks/")) for name in listing)
