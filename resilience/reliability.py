@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -22,6 +23,7 @@ from resilience.core.log import log
 from resilience.core.ports import Clock, Guard, Notifier, Policy, Put, Recorder, Store
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
+from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
 from resilience.notifiers.log import LogNotifier
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
@@ -118,6 +120,7 @@ class Reliability:
         self.interval: float = number("interval", interval, low=0.05, high=60)
         self.clock: Clock = clock
         self.ready: bool = False
+        self.stopping: asyncio.Event = asyncio.Event()
         self._shutdown_timeout = number("shutdown_timeout", shutdown_timeout, low=0)
         self._memory_limit = None if memory_limit is None else number("memory_limit", memory_limit, above=0)
 
@@ -125,6 +128,12 @@ class Reliability:
         self.sli: SliRecorder = SliRecorder(self.signals, service)
         self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
         self.registry.subscribe(self._on_policy_event)
+        self.health: HealthRegistry = HealthRegistry(signals=self.signals, clock=clock)
+        # Told of, but in no group and not critical: an open breaker or a spent budget keeps no request from being served.
+        self.health.add_check(
+            "circuit_breakers", BreakerCheck(self.registry.policies), tags=(), critical=False
+        )
+        self.health.add_check("error_budgets", BudgetCheck(self._budgets_left), tags=(), critical=False)
         self.registry.subscribe(EventLog())
         self._given = tuple(rules)
         self._registered: tuple[RuleGroup, ...] = ()
@@ -200,6 +209,7 @@ class Reliability:
         """Take back what was stored, and tick from now on; starting twice is starting once."""
         if self._running is not None:
             return
+        self.stopping = asyncio.Event()
         started = asyncio.get_running_loop().create_future()
         self._running = asyncio.create_task(self._run(started), name=f"resilience {self.service}")
         try:
@@ -211,10 +221,15 @@ class Reliability:
         self.ready = True
         log(__name__).info("reliability_started", **self.describe())
 
+    def announce_stop(self) -> None:
+        """Say that the end is near: readiness goes down and streams of events end, while requests are still served."""
+        self.ready = False
+        self.stopping.set()
+
     async def stop(self) -> None:
         """Stop in order: readiness down, drain, final tick, flush the outbox, close; stopping twice is stopping once."""
         running, self._running = self._running, None
-        self.ready = False
+        self.announce_stop()
         if running is None:
             return
         await self._drain()
@@ -261,6 +276,7 @@ class Reliability:
             raise
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.alerts.run)
+            tasks.start_soon(self.health.run)
             tasks.start_soon(self._tick_for_ever)
             tasks.start_soon(self.reloader.run)
             if not started.done():
@@ -441,6 +457,9 @@ class Reliability:
             "channels": sorted(self.alerts.notifiers),
             "not": missing,
         }
+
+    def _budgets_left(self) -> dict[str, Decimal | None]:
+        return {slo_id: self.slos.error_budget(slo_id).remaining for slo_id in self.slos.slos}
 
     def _on_policy_event(self, event: object) -> None:
         if isinstance(event, BreakerTransition):
