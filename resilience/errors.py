@@ -9,6 +9,7 @@ __all__ = [
     "CircuitOpen",
     "ConfigError",
     "DeliveryError",
+    "IntegrationError",
     "LimitReached",
     "LoadShed",
     "MissingExtra",
@@ -164,6 +165,10 @@ class DeliveryError(ResilienceError):
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+class IntegrationError(ResilienceError):
+    """Another server could not be asked, or its answer cannot be used."""
 
 
 class StoreError(ResilienceError):

@@ -1,0 +1,1 @@
+"""Clients of other servers, one file each."""

@@ -1,0 +1,18 @@
+"""Reports on objectives: their figures, incidents, and what follows from them, in any of the formats."""
+
+from resilience.reports.build import build
+from resilience.reports.formats import FORMATS, render
+from resilience.reports.model import Heat, Incident, Objective, Recommendation, Report, Service, Step
+
+__all__ = [
+    "FORMATS",
+    "Heat",
+    "Incident",
+    "Objective",
+    "Recommendation",
+    "Report",
+    "Service",
+    "Step",
+    "build",
+    "render",
+]

@@ -1,0 +1,94 @@
+"""A report as Markdown, for pull requests, wikis and chats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from resilience.reports.model import Report, Service
+from resilience.reports.words import NOTHING, length, moment, percent, points, rate
+
+__all__ = ["escape", "render"]
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|~!&])")
+_MET = {True: "yes", False: "**no**", None: NOTHING}
+
+
+def escape(text: str) -> str:
+    r"""Return text that stands for itself in Markdown, on one line.
+
+    Example:
+        >>> escape("<b>*a*|b")
+        '\\<b\\>\\*a\\*\\|b'
+    """
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def render(report: Report) -> str:
+    """Write a report: summary, services, incidents, recommendations."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# Service levels, {moment(report.start, day=True)} to {moment(report.end, day=True)}"
+    yield ""
+    judged = [each for each in report.objectives if each.met is not None]
+    yield f"{report.meeting} of {len(judged)} objectives with events were met ({percent(report.compliance, 1)})."
+    risk = ", ".join(escape(name) for name in report.at_risk)
+    yield f"Services at risk: {risk or 'none'}."
+    for service in report.services:
+        yield from _service(service)
+    yield from ("", "## Incidents", "")
+    if report.incidents:
+        yield from _table(
+            ("Alert", "Severity", "Service", "From", "Lasted", "Budget burned"),
+            (
+                (
+                    escape(each.name),
+                    escape(each.severity),
+                    escape(each.service),
+                    moment(each.started),
+                    length(each.ended - each.started) if each.ended is not None else "goes on",
+                    percent(each.burned, 1),
+                )
+                for each in report.incidents
+            ),
+        )
+    else:
+        yield "None."
+    yield from ("", "## Recommendations", "")
+    for number, each in enumerate(report.recommendations, 1):
+        yield f"{number}. **{escape(each.title)}** ({escape(each.figure)})"
+        for action in each.actions:
+            yield f"   - {escape(action)}"
+    if not report.recommendations:
+        yield "None: carry on."
+    yield from ("", f"Report {escape(report.id)}")
+
+
+def _service(service: Service) -> Iterator[str]:
+    yield from ("", f"## {escape(service.name)}: {service.status.replace('_', ' ')}", "")
+    yield from _table(
+        ("Objective", "Target", "Actual", "Met", "Budget left", "Burn rate", "Gone in", "Trend"),
+        (
+            (
+                escape(each.name),
+                percent(each.target),
+                percent(each.actual),
+                _MET[each.met],
+                percent(each.remaining, 1),
+                rate(each.burn_rate),
+                length(each.exhaustion),
+                points(each.trend),
+            )
+            for each in service.objectives
+        ),
+    )
+
+
+def _table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    heads = list(headers)
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{' --- |' * len(heads)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
