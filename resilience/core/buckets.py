@@ -1,9 +1,11 @@
-"""One timer for all deadlines of a loop: they wait in buckets of an eighth of a second.
+"""One timer for all deadlines of a loop: they wait in a timing wheel whose buckets are as wide as they are far away.
 
 Making and cancelling a loop timer for each call is most of what `asyncio.timeout` costs. Nearly every deadline is
-withdrawn long before it is due, so each is only put into the dict of its eighth of a second; the one bucket that falls
-due becomes a heap, and a single loop timer waits for the heap's first entry or the next bucket, whichever is earlier.
-Arming and withdrawing are O(1), expiry is exact to the loop's own resolution, and nothing outlives its bucket.
+withdrawn long before it is due, so each is only linked into a bucket: a sixteenth of its delay or less wide, so that
+all buckets in use are few, and a policy finds the one that it used last good for its next calls. The bucket that falls
+due is emptied into a heap, and a single loop timer waits for the heap's first deadline or the next bucket, whichever is
+earlier. Arming and withdrawing are O(1), expiry is exact to the loop's own resolution, and nothing that was withdrawn in
+time outlives it. After Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987).
 """
 
 from __future__ import annotations
@@ -14,51 +16,101 @@ import itertools
 import math
 import threading
 import time as _time
-from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias, cast
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Cancellable, Clock
 
 __all__ = [
     "BEFORE",
+    "END",
     "FIRED",
-    "ORDER",
+    "NEXT",
+    "NOWHERE",
     "OUTER",
     "OWNER",
+    "PREVIOUS",
+    "START",
     "TASK",
     "WHEN",
     "WIDTH",
+    "Bucket",
     "Deadlines",
     "Entry",
     "deadlines_here",
     "deadlines_on",
     "here",
+    "withdraw",
 ]
 
 Entry: TypeAlias = list[Any]
-"""One deadline: `[when, order, task, fired, outer, owner, before]`.
+"""One deadline: `[when, task, fired, outer, owner, before, previous, next]`.
 
 A list, since a list display is the cheapest record there is (40 ns; a slotted object 150): `when` on the clock of
-`owner`, the `Deadlines` it waits in; `order` to tell entries apart; the `task` to cancel, None once the deadline is
-withdrawn or dealt with; whether it has `fired`; the deadline `outer` to it; and how many cancellations had been asked
-for `before` it was entered.
+`owner`, the `Deadlines` it waits in; the `task` to cancel, None once the deadline is withdrawn or dealt with; whether it
+has `fired`; the deadline `outer` to it; how many cancellations had been asked for `before` it was entered; and its
+neighbours in the bucket, None once it has left.
 """
-WHEN, ORDER, TASK, FIRED, OUTER, OWNER, BEFORE = range(7)
+WHEN, TASK, FIRED, OUTER, OWNER, BEFORE, PREVIOUS, NEXT = range(8)
+
+Bucket: TypeAlias = list[Any]
+"""The head of a ring of deadlines that lie from `start` up to `end`; its `owner` is None once it has fallen due.
+
+Anyone may keep a bucket for the next deadline: it is good if the owner is right and the deadline within its bounds. To
+link an entry in, make it with `bucket[PREVIOUS]` and `bucket` as its neighbours, and set theirs to it.
+"""
+START, END = WHEN, BEFORE
 
 WIDTH = 0.125
-"""Seconds in a bucket. A power of two: `when // WIDTH`, the bucket's number, is exact."""
+"""Seconds in the narrowest bucket. All are powers of two: `when // width`, the number of a bucket, is exact."""
 
-# Empty buckets are kept up to this many, 400 kB: deadlines of all lengths up to eight minutes then find one there.
-_SWEEP_AT = 4096
 _ATTRIBUTE = "_resilience_deadlines"
 
 
-def expire(entry: Entry) -> None:
-    """Cancel the task of a deadline that has come, unless it was withdrawn meanwhile."""
-    if (task := entry[TASK]) is not None:
-        entry[FIRED] = True
-        task.cancel()
+def _ring(start: float, end: float, owner: Deadlines | None) -> Bucket:
+    bucket: Bucket = [start, None, False, None, owner, end, None, None]
+    bucket[PREVIOUS] = bucket[NEXT] = bucket
+    return bucket
+
+
+NOWHERE: Final = _ring(math.inf, math.inf, None)
+"""The bucket of those that have not been given one."""
+
+
+def withdraw(entry: Entry) -> None:
+    """Take a deadline out of its bucket."""
+    previous, after = entry[PREVIOUS:]
+    previous[NEXT] = after
+    after[PREVIOUS] = previous
+    entry[PREVIOUS] = entry[NEXT] = None
+
+
+def _members(bucket: Bucket) -> Iterator[Entry]:
+    entry = bucket[NEXT]
+    while entry is not bucket:
+        # Read first: the caller may take the entry out.
+        following = entry[NEXT]
+        yield entry
+        entry = following
+
+
+def _expire(entry: Entry) -> None:
+    """Cancel the task of a deadline that has come."""
+    withdraw(entry)
+    entry[FIRED] = True
+    entry[TASK].cancel()
+
+
+def _expire_all(bucket: Bucket) -> None:
+    for entry in _members(bucket):
+        _expire(entry)
+    _dismiss(bucket)
+
+
+def _dismiss(bucket: Bucket) -> None:
+    """Let nobody use a bucket again, and break its cycle."""
+    bucket[OWNER] = bucket[PREVIOUS] = bucket[NEXT] = None
 
 
 class Deadlines:
@@ -72,16 +124,18 @@ class Deadlines:
     """
 
     __slots__ = (
+        "_buckets",
         "_call_at",
         "_due",
-        "_numbers",
+        "_near",
+        "_never",
+        "_order",
         "_resolution",
-        "_sweep_at",
+        "_starts",
         "_timer",
         "_timer_at",
-        "buckets",
+        "latest",
         "loop",
-        "order",
         "time",
     )
 
@@ -94,15 +148,18 @@ class Deadlines:
     ) -> None:
         self.loop = loop
         self.time = time
-        self.order = itertools.count().__next__
-        self.buckets: dict[float, dict[int, Entry]] = {}
+        self.latest = NOWHERE
+        """The bucket that was asked for last."""
         self._call_at = call_at
         self._resolution = resolution
-        self._due: list[Entry] = []
-        self._numbers: list[float] = []  # of all buckets, a heap
+        self._buckets: dict[tuple[float, float], Bucket] = {}  # by start and width
+        self._starts: list[tuple[float, float]] = []  # of all buckets, a heap
+        self._near = _ring(math.inf, math.inf, self)
+        self._never = _ring(math.inf, math.inf, self)
+        self._due: list[tuple[float, int, Entry]] = []
+        self._order = itertools.count()
         self._timer: Cancellable | None = None
         self._timer_at = math.inf
-        self._sweep_at = _SWEEP_AT
 
     @classmethod
     def on_clock(cls, clock: Clock) -> Deadlines:
@@ -111,46 +168,43 @@ class Deadlines:
 
     def waiting(self) -> int:
         """How many deadlines wait."""
-        return sum(map(len, self.buckets.values())) + sum(entry[TASK] is not None for entry in self._due)
+        rings = (self._near, self._never, *self._buckets.values())
+        return sum(1 for ring in rings for _ in _members(ring)) + sum(map(_waits, self._due))
 
-    def arm(self, entry: Entry) -> dict[int, Entry] | None:
-        """Let a deadline wait.
+    def bucket(self, when: float) -> Bucket:
+        """Find the bucket of a deadline, the long way.
 
         Args:
-            entry: what is to expire; its task must be the running one.
-
-        Returns:
-            the bucket to take it out of when it is withdrawn, or None when clearing its task is enough.
+            when: the deadline, which must be linked in before the loop turns.
         """
-        when = entry[WHEN]
         if when == math.inf:
-            return None
-        number = when // WIDTH
-        bucket = self.buckets.get(number)
+            return self._never
+        now = self.time()
+        if when <= now:
+            # As asyncio.timeout does; a timer would let callbacks that are due go first.
+            passed = _ring(when, when, None)
+            asyncio.get_running_loop().call_soon(_expire_all, passed)
+            return passed
+        # The largest power of two up to a sixteenth of the delay.
+        width = max(WIDTH, math.ldexp(0.5, math.frexp((when - now) / 16)[1]))
+        start = when // width * width
+        if start <= now:
+            self._wake_at(when)
+            return self._near
+        bucket = self._buckets.get((start, width))
         if bucket is None:
-            now = self.time()
-            if when <= now:
-                # As asyncio.timeout does; a timer would let callbacks that are due go first.
-                asyncio.get_running_loop().call_soon(expire, entry)
-                return None
-            if number <= now // WIDTH:
-                heapq.heappush(self._due, entry)
-                self._wake_at(when)
-                return None
-            if len(self.buckets) >= self._sweep_at:
-                self._sweep()
-            bucket = self.buckets[number] = {}
-            heapq.heappush(self._numbers, number)
-            self._wake_at(number * WIDTH)
-        bucket[entry[ORDER]] = entry
+            bucket = self._buckets[start, width] = _ring(start, start + width, self)
+            heapq.heappush(self._starts, (start, width))
+            self._wake_at(start)
+        self.latest = bucket
         return bucket
 
-    def _sweep(self) -> None:
-        """Drop the buckets that have emptied before their time."""
-        for number in [number for number, bucket in self.buckets.items() if not bucket]:
-            del self.buckets[number]
-        self._numbers = sorted(self.buckets)  # sorted is a heap
-        self._sweep_at = max(_SWEEP_AT, 2 * len(self.buckets))
+    def put(self, entry: Entry) -> None:
+        """Link a deadline into its bucket."""
+        bucket = self.bucket(entry[WHEN])
+        last = entry[PREVIOUS] = bucket[PREVIOUS]
+        entry[NEXT] = bucket
+        last[NEXT] = bucket[PREVIOUS] = entry
 
     def _wake_at(self, when: float) -> None:
         if when < self._timer_at:
@@ -164,17 +218,31 @@ class Deadlines:
         self._timer_at = math.inf
         limit = self.time() + self._resolution
         due = self._due
-        numbers = self._numbers
-        if numbers and numbers[0] * WIDTH <= limit:
-            while numbers and numbers[0] * WIDTH <= limit:
-                due.extend(self.buckets.pop(heapq.heappop(numbers)).values())
-            heapq.heapify(due)
-        while due and (due[0][TASK] is None or due[0][WHEN] <= limit):
-            expire(heapq.heappop(due))
+        self._collect(self._near)
+        while self._starts and self._starts[0][0] <= limit:
+            bucket = self._buckets.pop(heapq.heappop(self._starts))
+            self._collect(bucket)
+            _dismiss(bucket)
+        while due and (due[0][0] <= limit or not _waits(due[0])):
+            if _waits(item := heapq.heappop(due)):
+                _expire(item[2])
         if due:
-            self._wake_at(due[0][WHEN])
-        if numbers:
-            self._wake_at(numbers[0] * WIDTH)
+            self._wake_at(due[0][0])
+        if self._starts:
+            self._wake_at(self._starts[0][0])
+
+    def _collect(self, bucket: Bucket) -> None:
+        """Move the deadlines of a bucket to the heap."""
+        for entry in _members(bucket):
+            entry[PREVIOUS] = entry[NEXT] = entry
+            heapq.heappush(self._due, (entry[WHEN], next(self._order), entry))
+        bucket[PREVIOUS] = bucket[NEXT] = bucket
+
+
+def _waits(item: tuple[float, int, Entry]) -> bool:
+    """Whether what was put into the heap is still to happen."""
+    when, _, entry = item
+    return entry[TASK] is not None and not entry[FIRED] and entry[WHEN] == when
 
 
 class _Here(threading.local):

@@ -18,18 +18,21 @@ from typing import Self
 
 from resilience.core.buckets import (
     BEFORE,
+    END,
     FIRED,
-    ORDER,
+    NEXT,
     OUTER,
     OWNER,
+    PREVIOUS,
+    START,
     TASK,
     WHEN,
-    WIDTH,
     Deadlines,
     Entry,
     deadlines_here,
     deadlines_on,
     here,
+    withdraw,
 )
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock
@@ -181,9 +184,7 @@ class Timeout:
         TimeoutError: on exit, when the deadline cut the block short.
     """
 
-    __slots__ = ("_bucket", "_deadlines", "_entry", "_when")
-
-    _bucket: dict[int, Entry] | None
+    __slots__ = ("_deadlines", "_entry", "_when")
 
     def __init__(self, when: float | None, deadlines: Deadlines | None = None) -> None:
         self._when = when
@@ -209,23 +210,15 @@ class Timeout:
             raise RuntimeError("Timeout has not been entered")
         if (state := self._state()) != "active":
             raise RuntimeError(f"Timeout is {state} already")
-        bucket = self._bucket
-        old, order, task, _, outer, deadlines, before = entry
+        outer, deadlines = entry[OUTER], entry[OWNER]
         self._when = when
         if when is None:
             when = math.inf
-        elif outer is not None and outer[TASK] is not task:
+        elif outer is not None and outer[TASK] is not entry[TASK]:
             when = capped(when, outer, deadlines)
-        if bucket is not None:
-            del bucket[order]
-        if old == math.inf or (bucket is not None and deadlines.buckets.get(old // WIDTH) is bucket):
-            entry[WHEN] = when
-        else:
-            # The old one is in a heap, whose order must not change: it stays there, over, and leads to the new one.
-            entry[TASK] = None
-            self._entry = entry[OUTER] = [when, deadlines.order(), task, False, outer, deadlines, before]
-            entry = self._entry
-        self._bucket = deadlines.arm(entry)
+        withdraw(entry)
+        entry[WHEN] = when
+        deadlines.put(entry)
 
     def _state(self) -> str:
         if (entry := self._entry) is None:
@@ -249,14 +242,13 @@ class Timeout:
             when = math.inf
         elif outer is not None and outer[TASK] is not task:
             when = capped(when, outer, deadlines)
-        order = deadlines.order()
-        self._entry = entry = [when, order, task, False, outer, deadlines, task.cancelling()]
+        bucket = deadlines.latest
+        if bucket[OWNER] is not deadlines or not bucket[START] <= when < bucket[END]:
+            bucket = deadlines.bucket(when)
+        last = bucket[PREVIOUS]
+        self._entry = entry = [when, task, False, outer, deadlines, task.cancelling(), last, bucket]
+        last[NEXT] = bucket[PREVIOUS] = entry
         innermost.set(entry)
-        self._bucket = bucket = deadlines.buckets.get(when // WIDTH)
-        if bucket is None:
-            self._bucket = deadlines.arm(entry)
-        else:
-            bucket[order] = entry
         return self
 
     async def __aexit__(
@@ -272,8 +264,11 @@ class Timeout:
         if entry[FIRED]:
             if expired(entry, task, error):
                 raise self.error() from error
-        elif self._bucket is not None:
-            del self._bucket[entry[ORDER]]
+        else:
+            previous, after = entry[PREVIOUS], entry[NEXT]
+            previous[NEXT] = after
+            after[PREVIOUS] = previous
+            entry[PREVIOUS] = entry[NEXT] = None
 
     def error(self) -> TimeoutError:
         """Make what is raised when the deadline has cut the block short."""

@@ -19,7 +19,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, cast, runtime_checkable
 
-from resilience.core.buckets import BEFORE, FIRED, OUTER, TASK, WIDTH, Deadlines, deadlines_here, here
+from resilience.core.buckets import (
+    BEFORE,
+    END,
+    FIRED,
+    NEXT,
+    OUTER,
+    OWNER,
+    PREVIOUS,
+    START,
+    TASK,
+    Deadlines,
+    deadlines_here,
+    here,
+)
 from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Call, CallContext, Guard, Policy
 from resilience.core.verdict import Verdict
@@ -35,11 +48,15 @@ _DEEPEST = 14
 
 _NAMES: dict[str, object] = {
     "BEFORE": BEFORE,
+    "END": END,
     "FIRED": FIRED,
-    "OUTER": OUTER,
-    "TASK": TASK,
-    "WIDTH": WIDTH,
     "NEVER": math.inf,
+    "NEXT": NEXT,
+    "OUTER": OUTER,
+    "OWNER": OWNER,
+    "PREVIOUS": PREVIOUS,
+    "START": START,
+    "TASK": TASK,
     "capped": capped,
     "current_task": current_task,
     "deadlines_here": deadlines_here,
@@ -277,7 +294,7 @@ class Source:
         """Write a statement that may ask for the deadline, but cannot suspend: nothing is armed."""
         if limits:
             self._nearest(limits)
-            self.line("entry = [when, 0, task, False, live(innermost.get()), deadlines, task.cancelling()]")
+            self.line("entry = [when, task, False, live(innermost.get()), deadlines, task.cancelling()]")
             self.line("innermost.set(entry)")
         self.line(statement)
         if limits:
@@ -296,14 +313,14 @@ class Source:
             self.line(statement)
             return
         self._nearest(limits)
-        self.line("order = deadlines.order()")
-        self.line(f"entry = [when, order, task, False, outer, deadlines, before{limits[-1]}]")
+        timeout = f"timeout{limits[-1]}"
+        self.line(f"bucket = {timeout}.bucket")
+        with self.block("if bucket[OWNER] is not deadlines or not bucket[START] <= when < bucket[END]:"):
+            self.line(f"bucket = {timeout}.bucket = deadlines.bucket(when)")
+        self.line("last = bucket[PREVIOUS]")
+        self.line(f"entry = [when, task, False, outer, deadlines, before{limits[-1]}, last, bucket]")
+        self.line("last[NEXT] = bucket[PREVIOUS] = entry")
         self.line("innermost.set(entry)")
-        self.line("bucket = deadlines.buckets.get(when // WIDTH)")
-        with self.block("if bucket is None:"):
-            self.line("bucket = deadlines.arm(entry)")
-        with self.block("else:"):
-            self.line("bucket[order] = entry")
         with self.block("try:"):
             self.line(statement)
         with self.block("finally:"):
@@ -318,5 +335,7 @@ class Source:
                 self.line("entry[TASK] = None")
                 with self.block("if outer is not None:"):
                     self.line("entry[OUTER] = live(outer)")
-                with self.block("if bucket is not None:"):
-                    self.line("del bucket[order]")
+                self.line("last, after = entry[PREVIOUS], entry[NEXT]")
+                self.line("last[NEXT] = after")
+                self.line("after[PREVIOUS] = last")
+                self.line("entry[PREVIOUS] = entry[NEXT] = None")

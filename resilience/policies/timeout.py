@@ -9,7 +9,21 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar, cast
 
-from resilience.core.buckets import FIRED, OUTER, TASK, WIDTH, Deadlines, deadlines_here, here
+from resilience.core.buckets import (
+    END,
+    FIRED,
+    NEXT,
+    NOWHERE,
+    OUTER,
+    OWNER,
+    PREVIOUS,
+    START,
+    TASK,
+    Deadlines,
+    deadlines_here,
+    here,
+    withdraw,
+)
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import Timeout as BlockTimeout
 from resilience.core.deadline import capped, expired, innermost, live
@@ -78,6 +92,8 @@ class Timeout(WrappingPolicy):
         self.observing = is_observing(mode)
         self.deadlines = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
         """Where its deadlines wait when they are not on the running loop's clock."""
+        self.bucket = NOWHERE
+        """The one that was good for the latest call."""
         if self.observing:
             self.execute = self._observe  # type: ignore[method-assign]  # of the same signature
 
@@ -102,7 +118,7 @@ class Timeout(WrappingPolicy):
         message = f"timeout {self.name!r}: no answer within {self.seconds:g} s"
         return TimeoutExceeded(message, policy=self.name, seconds=self.seconds)
 
-    async def execute(  # noqa: C901, PLR0912  unrolled: each call of a function would cost a twentieth of it
+    async def execute(  # noqa: C901  unrolled: each call of a function would cost a twentieth of it
         self,
         call: Call[T],
         context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
@@ -118,14 +134,13 @@ class Timeout(WrappingPolicy):
             outer = outer[OUTER]
         if outer is not None and outer[TASK] is not task:
             when = capped(when, outer, deadlines)
-        order = deadlines.order()
-        entry = [when, order, task, False, outer, deadlines, task.cancelling()]
+        bucket = self.bucket
+        if bucket[OWNER] is not deadlines or not bucket[START] <= when < bucket[END]:
+            bucket = self.bucket = deadlines.bucket(when)
+        last = bucket[PREVIOUS]
+        entry = [when, task, False, outer, deadlines, task.cancelling(), last, bucket]
+        last[NEXT] = bucket[PREVIOUS] = entry
         innermost.set(entry)
-        bucket = deadlines.buckets.get(when // WIDTH)
-        if bucket is None:
-            bucket = deadlines.arm(entry)
-        else:
-            bucket[order] = entry
         try:
             result = await call()
         except BaseException as error:
@@ -135,16 +150,19 @@ class Timeout(WrappingPolicy):
             if entry[FIRED]:
                 if expired(entry, task, error):
                     raise self.exceeded() from error
-            elif bucket is not None:
-                del bucket[order]
+            else:
+                withdraw(entry)
             raise
         entry[TASK] = None
         if outer is not None:
             entry[OUTER] = live(outer)
         if entry[FIRED]:
             task.uncancel()
-        elif bucket is not None:
-            del bucket[order]
+        else:
+            last, after = entry[PREVIOUS], entry[NEXT]
+            last[NEXT] = after
+            after[PREVIOUS] = last
+            entry[PREVIOUS] = entry[NEXT] = None
         return result
 
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
