@@ -35,6 +35,7 @@ from resilience.signals import Retention, Signals, SliRecorder
 from resilience.signals.process import ProcessFigures
 from resilience.slo import SLO, SLOManager
 from resilience.stores.memory import MemoryStore
+from resilience.ticker import Ticker
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -47,7 +48,6 @@ _STATE_TABLE = "rules"
 _BUDGET_TABLE = "budgets"
 _BUDGETS_EVERY = 60.0
 _RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
-_PUNCTUAL = 0.1  # share of the interval by which a tick may come late and still carry its planned time
 
 
 class _Read(NamedTuple):
@@ -274,37 +274,20 @@ class Reliability:
                 started.set_exception(error)
                 return
             raise
+        ticker = Ticker(
+            self.tick,
+            interval=self.interval,
+            late=self._process.lag,
+            failed=self._tick_failures.inc,
+            clock=self.clock,
+        )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.alerts.run)
             tasks.start_soon(self.health.run)
-            tasks.start_soon(self._tick_for_ever)
+            tasks.start_soon(ticker.run)
             tasks.start_soon(self.reloader.run)
             if not started.done():
                 started.set_result(None)
-
-    async def _tick_for_ever(self) -> None:
-        clock = self.clock
-        due = clock.monotonic()
-        while True:
-            due += self.interval
-            now = clock.monotonic()
-            if (
-                due <= now
-            ):  # the loop was blocked, or the machine slept: what was missed is not caught up with
-                due = now + self.interval
-            await clock.sleep(due - now)
-            lag = clock.monotonic() - due
-            if self._process is not None:
-                self._process.lag(max(0.0, lag))
-            # A tick carries the time it was planned for, as Prometheus' evaluations do: else a rule with `for: 2s` and
-            # ticks every second would miss its moment by a millisecond, and fire a second late.
-            late = abs(lag) > _PUNCTUAL * self.interval
-            at = clock.monotonic() if late else due
-            try:
-                await self.tick(Instant(at, clock.time() - (clock.monotonic() - at)))
-            except Exception as error:  # noqa: BLE001  the next tick may do better, and somebody must go on looking
-                self._tick_failures.inc()
-                log(__name__).error("tick_failed", service=self.service, error=repr(error), exc_info=error)
 
     # -- the tick -----------------------------------------------------------------------------------------------
 
