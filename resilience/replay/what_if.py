@@ -1,0 +1,121 @@
+"""Other thresholds of burn-rate alerts, judged beside the ones that are configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from resilience.core.clock import Instant
+from resilience.core.validate import number
+from resilience.replay.incident import Incident, IncidentLog
+from resilience.rules import AlertRule, Evaluator, RuleGroup
+from resilience.signals import Signals
+from resilience.slo import SLO, BurnRateAlert, compile_rules
+
+__all__ = ["SCALES", "OtherThresholds", "WhatIf"]
+
+SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
+"""What thresholds are multiplied by unless others are asked for."""
+
+_SCALE = "threshold_scale"
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What one burn-rate alert would have done with another threshold.
+
+    Args:
+        slo: the objective's id.
+        alert: the alert's name.
+        factor: the threshold, as a burn rate.
+        scale: how it stands to the threshold that is configured; 1 for that one itself.
+        fired: how many times it would have fired.
+        duration: seconds that it would have fired in all.
+        first: Unix seconds at which it would have fired first; None for never.
+    """
+
+    slo: str
+    alert: str
+    factor: Decimal
+    scale: float
+    fired: int
+    duration: float
+    first: float | None
+
+
+class OtherThresholds:
+    """Evaluates the burn-rate alerts of objectives with thresholds multiplied; it reads what the rules record.
+
+    A threshold is never put under the even pace, and one that could never be reached is left out.
+
+    Args:
+        slos: the objectives.
+        scales: what their thresholds are multiplied by, each above 0.
+        signals: what is read.
+        interval: seconds between evaluations.
+
+    Raises:
+        ConfigError: a scale is out of its range.
+    """
+
+    def __init__(
+        self, slos: Iterable[SLO], scales: Iterable[float], signals: Signals, *, interval: float
+    ) -> None:
+        wanted = [number("what_if", scale, above=0) for scale in scales]
+        self._asked = [
+            (slo, scale, alert) for slo in slos for scale in wanted for alert in _scaled(slo, scale)
+        ]
+        groups = [
+            group
+            for slo in {slo.id: slo for slo, _, _ in self._asked}.values()
+            for scale in wanted
+            for group in _groups(slo, scale)
+        ]
+        self._rules = Evaluator(groups, signals.source, interval=interval)
+        self._log = IncidentLog()
+
+    def tick(self, now: Instant) -> None:
+        """Evaluate, after the rules have been."""
+        self._log.take(self._rules.tick(now))
+
+    def finish(self, at: float) -> list[WhatIf]:
+        """Return what each threshold would have done.
+
+        Args:
+            at: Unix seconds at which the log ends.
+        """
+        found: dict[tuple[str, str, str], list[Incident]] = {}
+        for incident in self._log.finish(self._rules.alerts(), at):
+            labels = incident.labels
+            found.setdefault((labels["slo"], labels["burn_rate"], labels[_SCALE]), []).append(incident)
+        results = []
+        for slo, scale, alert in self._asked:
+            incidents = found.get((slo.id, alert.name, f"{scale:g}"), [])
+            results.append(
+                WhatIf(
+                    slo.id,
+                    alert.name,
+                    alert.factor,
+                    scale,
+                    len(incidents),
+                    sum(incident.duration for incident in incidents),
+                    incidents[0].started if incidents else None,
+                )
+            )
+        return results
+
+
+def _scaled(slo: SLO, scale: float) -> Iterator[BurnRateAlert]:
+    for alert in slo.burn_rates:
+        other = replace(alert, factor=max(Decimal(1), alert.factor * Decimal(str(scale))))
+        if other.reachable(slo.budget):
+            yield other
+
+
+def _groups(slo: SLO, scale: float) -> Iterator[RuleGroup]:
+    alerting = replace(slo.alerting, burn_rates=tuple(_scaled(slo, scale)), exhaustion=())
+    other = replace(slo, alerting=alerting, labels={**slo.labels, _SCALE: f"{scale:g}"})
+    for group in compile_rules([other]):
+        alerts = [rule for rule in group.rules if isinstance(rule, AlertRule)]
+        yield RuleGroup(f"{group.name} x {scale:g}", alerts)
