@@ -73,6 +73,7 @@ class Reliability:
         token: what a caller must present for everything beyond health and metrics; without one, only loopback may.
         interval: seconds between ticks, 0.05 to 60; 1 by default.
         evaluation_interval: seconds between evaluations of rule groups that do not say; 15 by default.
+        budget_interval: seconds between writes of budgets and burn rates as signals, above 0; 15 by default.
         shutdown_timeout: seconds that `stop()` may take for draining, and again for the last notifications.
         watch: seconds between looks at the files that were read, which are read again when they change; 0 for never.
         sighup: whether SIGHUP has the files read again.
@@ -107,6 +108,7 @@ class Reliability:
         token: str | None = None,
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
+        budget_interval: float = 15.0,
         shutdown_timeout: float = 10.0,
         watch: float = 10.0,
         sighup: bool = False,
@@ -164,6 +166,7 @@ class Reliability:
             register_rules=self.register_rules,
             alerts=self.rules.alerts,
             resolve=self.alerts.resolve,
+            interval=budget_interval,
         )
         self.slos.register(*slos)
         self.reloader: Reloader[_Read] = Reloader(

@@ -126,12 +126,12 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
             conditions.append(f"on () {slo.measure.bad_in(length)} > {slo.alerting.min_failures - 0.5:g}")
     if slo.exclusions:
         short = format_duration(alert.short_window)
-        conditions[-1] += f"\nunless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
+        conditions[-1] += f" unless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
     window, short = format_duration(alert.window), format_duration(alert.short_window)
     gone = format_duration(float(round(Decimal(str(slo.window)) / alert.factor)))
     return AlertRule(
         "ErrorBudgetBurn",
-        "\nand ".join(conditions),
+        " and ".join(conditions),
         for_=alert.for_,
         labels={**_alert_labels(slo, alert.severity), "burn_rate": alert.name, "window": window},
         annotations={
@@ -168,7 +168,7 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
 
 
 def _alert_labels(slo: SLO, severity: str) -> dict[str, str]:
-    labels = {**slo.labels, "severity": severity}
+    labels = {**slo.labels, **_labels(slo), "severity": severity}
     if slo.owner:
         labels["owner"] = slo.owner
     if slo.tier is not None:

@@ -22,7 +22,7 @@ def read(source: Source) -> dict[str, Any]:
     data = source.data
     if str(data.get("version", _VERSIONS[-1])) not in _VERSIONS:
         raise source.error(f'version must be "{_VERSIONS[-1]}", got {data["version"]!r}', "version")
-    found: dict[str, Any] = {"service": source.checked("service", text)}
+    found: dict[str, Any] = {"service": _name(source)}
     if "token" in data:
         with source.place("token"):
             found["token"] = _token("token", source.written("token"))
@@ -35,6 +35,18 @@ def read(source: Source) -> dict[str, Any]:
             with source.place(key):
                 found[key] = parse_duration(data[key], option=key)
     return found
+
+
+def _name(source: Source) -> str:
+    """The service's name; where only `services` are named, it is the first of them."""
+    services = source.data.get("services")
+    if "service" not in source.data and isinstance(services, list) and services:
+        first = services[0]
+        if isinstance(first, dict) and "name" in first:
+            with source.place("services", 0, "name"):
+                return text("name", first["name"])
+    name: str = source.checked("service", text)
+    return name
 
 
 def _token(option: str, value: object) -> str:
