@@ -15,19 +15,17 @@ _EXAMPLES = 5
 _SHOWN = 200
 
 
+@dataclass(slots=True)
 class Refused:
-    """Lines that were not counted: how many, and the first few of them."""
+    """Lines that were not counted: how many, and the first few different ones."""
 
-    __slots__ = ("count", "examples")
-
-    def __init__(self) -> None:
-        self.count: int = 0
-        self.examples: list[str] = []
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
 
     def add(self, line: str) -> None:
         """Count a line."""
         self.count += 1
-        if len(self.examples) < _EXAMPLES:
+        if len(self.examples) < _EXAMPLES and line[:_SHOWN] not in self.examples:
             self.examples.append(line[:_SHOWN])
 
 

@@ -71,6 +71,7 @@ class VirtualService:
         self.incidents: IncidentLog = IncidentLog(self._burned)
         self._interval = interval
         self._routes = routes
+        self._first = begin
         self._begin, self._due = begin, begin + interval
         self._suspect: float | None = None
         self._sli = self.signals.sli(service)
@@ -142,7 +143,8 @@ class VirtualService:
         if slo is None or events is None:
             return None
         name = alert.labels.get("burn_rate")
-        window = ended - started + sum(each.window for each in slo.burn_rates if each.name == name)
+        seen = sum(each.window for each in slo.burn_rates if each.name == name)
+        window = ended - max(started - seen, self._first)
         if not window:
             return Decimal(0)
         bad, total = EventMeter(self.signals.source, events, self._begin).within(window, ended)

@@ -64,7 +64,12 @@ class OtherThresholds:
     ) -> None:
         wanted = [number("what_if", scale, above=0) for scale in scales]
         self._asked = [
-            (slo, scale, alert) for slo in slos for scale in wanted for alert in _scaled(slo, scale)
+            (slo, scale, alert)
+            for slo in slos
+            for given in slo.burn_rates
+            for scale in wanted
+            for alert in _scaled(slo, scale)
+            if alert.name == given.name
         ]
         groups = [
             group
