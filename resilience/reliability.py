@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Reliability", "RuleSource", "default"]
 
 _STATE_TABLE = "rules"
-_BUDGET_TABLE = "budgets"
+BUDGET_TABLE = "budgets"
 _BUDGETS_EVERY = 60.0
 _RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
 
@@ -326,10 +326,10 @@ class Reliability:
             return ()
         self._budgets_due = at.monotonic + _BUDGETS_EVERY
         state = json.dumps(self.slos.snapshot(), separators=(",", ":")).encode()
-        return (Put(_BUDGET_TABLE, self.service, state),)
+        return (Put(BUDGET_TABLE, self.service, state),)
 
     async def _restore(self) -> None:
-        budgets = (await self._store.load(_BUDGET_TABLE)).get(self.service)
+        budgets = (await self._store.load(BUDGET_TABLE)).get(self.service)
         if budgets is not None:
             self.slos.restore(json.loads(budgets), Instant(self.clock.monotonic(), self.clock.time()))
         saved = (await self._store.load(_STATE_TABLE)).get(self.service)

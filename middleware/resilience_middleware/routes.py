@@ -1,91 +1,125 @@
-"""The endpoints: liveness, readiness, metrics, alerts; as routes to add, or as one application to mount."""
+"""The endpoints, with who may use them; as routes to add, or as one application to mount."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Final
 
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from resilience.errors import ConfigError
+from resilience.core.validate import flag
+from resilience.errors import ConfigError, MissingExtra
 from resilience.reliability import Reliability
-from resilience_middleware import alerts
+from resilience_middleware import alerts, health, openapi, policies, slos
 from resilience_middleware.endpoint import Endpoint, refuse
+from resilience_middleware.errors import Beacon
+from resilience_middleware.events import EventStreams
 from resilience_middleware.security import Access, may
 
-__all__ = ["ENDPOINTS", "Endpoint", "reliability_app", "routes"]
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+__all__ = ["Endpoint", "endpoints", "reliability_app", "routes"]
+
+# What servers let through differs; a request to these endpoints has use for a tenth of it.
+_MAX_HEADERS: Final = 100
+_MAX_HEADER_BYTES: Final = 32_768
 
 
-async def livez(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
-    """Answer whether the process serves at all: it does, or nobody would answer."""
-    return _health(passed=True)
+def endpoints(
+    *,
+    open_metrics: bool = True,
+    beside: Iterable[Collector] = (),
+    origins: Collection[str] = (),
+) -> tuple[Endpoint, ...]:
+    """Return all endpoints, with who may use them.
+
+    Args:
+        open_metrics: whether `/metrics` needs no token.
+        beside: registries of the application's own metrics, which `/metrics` shows, too.
+        origins: where pages may post errors from besides this service's own host.
+
+    Raises:
+        ConfigError: an option cannot be meant.
+    """
+    registries = tuple(beside)
+
+    async def metrics(rel: Reliability, request: Request) -> Response:
+        """Answer a Prometheus scrape, in the format that it accepts."""
+        body, content_type = rel.metrics(request.headers.get("accept", ""), beside=registries)
+        return Response(body, headers={"content-type": content_type})
+
+    found = (
+        *health.ENDPOINTS,
+        Endpoint("/metrics", Access.OPEN if flag("open_metrics", open_metrics) else Access.READ, metrics),
+        *slos.ENDPOINTS,
+        *alerts.ENDPOINTS,
+        *policies.ENDPOINTS,
+        *EventStreams().endpoints,
+        *Beacon(origins).endpoints,
+    )
+    return (*found, openapi.endpoint(found))
 
 
-async def readyz(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
-    """Answer whether to send traffic here: not before the start, and not once the shutdown has begun."""
-    return _health(passed=rel.ready)
-
-
-async def metrics(rel: Reliability, request: Request) -> Response:
-    """Answer a Prometheus scrape, in the format that it accepts."""
-    body, content_type = rel.metrics(request.headers.get("accept", ""))
-    return Response(body, headers={"content-type": content_type})
-
-
-ENDPOINTS: Final = (
-    Endpoint("/livez", Access.OPEN, livez),
-    Endpoint("/readyz", Access.OPEN, readyz),
-    Endpoint("/metrics", Access.OPEN, metrics),
-    *alerts.ENDPOINTS,
-)
-"""All endpoints, with who may use them."""
-
-
-def routes(rel: Reliability, *, prefix: str = "", open_metrics: bool = True) -> list[Route]:
+def routes(
+    rel: Reliability,
+    *,
+    prefix: str = "",
+    open_metrics: bool = True,
+    beside: Iterable[Collector] = (),
+    origins: Collection[str] = (),
+) -> list[Route]:
     """Return the endpoints as Starlette routes.
 
     Args:
         rel: what they tell about.
         prefix: put before each path: `/ops`.
         open_metrics: whether `/metrics` needs no token.
+        beside: registries of the application's own metrics, which `/metrics` shows, too.
+        origins: where pages may post errors from besides this service's own host.
+
+    Raises:
+        ConfigError: an option cannot be meant.
     """
     return [
         Route(
-            prefix + endpoint.path,
-            _guard(rel, endpoint, _access(endpoint, open_metrics=open_metrics)),
-            methods=endpoint.methods,
-            include_in_schema=False,
+            prefix + endpoint.path, _guard(rel, endpoint), methods=endpoint.methods, include_in_schema=False
         )
-        for endpoint in ENDPOINTS
+        for endpoint in endpoints(open_metrics=open_metrics, beside=beside, origins=origins)
     ]
 
 
-def reliability_app(rel: Reliability, *, open_metrics: bool = True) -> Router:
+def reliability_app(
+    rel: Reliability,
+    *,
+    open_metrics: bool = True,
+    beside: Iterable[Collector] = (),
+    origins: Collection[str] = (),
+) -> Router:
     """Return the endpoints as one ASGI application, to be mounted in any other.
 
     Args:
         rel: what they tell about.
         open_metrics: whether `/metrics` needs no token.
+        beside: registries of the application's own metrics, which `/metrics` shows, too.
+        origins: where pages may post errors from besides this service's own host.
+
+    Raises:
+        ConfigError: an option cannot be meant.
     """
-    return Router(list(routes(rel, open_metrics=open_metrics)))
+    return Router(list(routes(rel, open_metrics=open_metrics, beside=beside, origins=origins)))
 
 
-def _access(endpoint: Endpoint, *, open_metrics: bool) -> Access:
-    if endpoint.handle is metrics and not open_metrics:
-        return Access.READ
-    return endpoint.access
-
-
-def _guard(rel: Reliability, endpoint: Endpoint, access: Access) -> Callable[[Request], Awaitable[Response]]:
+def _guard(rel: Reliability, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        if may(access, request.scope, rel.token):
-            try:
-                return await endpoint.handle(rel, request)
-            except ConfigError as error:
-                return refuse(400, error.message)
+        headers = request.scope["headers"]
+        if len(headers) > _MAX_HEADERS or sum(map(_size, headers)) > _MAX_HEADER_BYTES:
+            return refuse(431, f"at most {_MAX_HEADERS} headers of {_MAX_HEADER_BYTES} bytes together")
+        if may(endpoint.access, request.scope, rel.token):
+            return await _handled(rel, endpoint, request)
         return Response(
             "This needs `Authorization: Bearer` and the token that the service was started with.\n",
             status_code=401,
@@ -96,11 +130,19 @@ def _guard(rel: Reliability, endpoint: Endpoint, access: Access) -> Callable[[Re
     return answer
 
 
-def _health(*, passed: bool) -> Response:
-    # The words of draft-inadarei-api-health-check-06.
-    return Response(
-        json.dumps({"status": "pass" if passed else "fail"}),
-        status_code=200 if passed else 503,
-        headers={"cache-control": "no-store"},
-        media_type="application/health+json",
-    )
+async def _handled(rel: Reliability, endpoint: Endpoint, request: Request) -> Response:
+    try:
+        return await endpoint.handle(rel, request)
+    except ConfigError as error:
+        return refuse(400, error.message)
+    except HTTPException as error:
+        return refuse(error.status_code, error.detail)
+    except MissingExtra as error:
+        return refuse(501, str(error))
+    except ClientDisconnect:
+        return refuse(400, "the body ended early")  # nobody is there to read it
+
+
+def _size(header: tuple[bytes, bytes]) -> int:
+    name, value = header
+    return len(name) + len(value)

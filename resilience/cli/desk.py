@@ -110,6 +110,15 @@ class Service:
         """End a silence."""
         await self._ask("DELETE", f"/alerts/silences/{quote(silence_id, '')}")
 
+    async def slos(self) -> list[dict[str, Any]]:
+        """The objectives and their budgets."""
+        found: list[dict[str, Any]] = (await self._ask("GET", "/slo"))["slos"]
+        return found
+
+    async def slo(self, slo_id: str) -> dict[str, Any]:
+        """One objective, with what was counted for it."""
+        return await self._ask("GET", f"/slo/{quote(slo_id, '')}")
+
     async def test_channel(self, name: str) -> None:
         """Have a channel send a test."""
         await self._ask("POST", f"/alerts/channels/{quote(name, '')}/test")

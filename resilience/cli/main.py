@@ -23,7 +23,7 @@ from resilience.errors import ConfigError, MissingExtra, QueryError, ResilienceE
 __all__ = ["Commands", "main"]
 
 _ENTRY_POINTS = "resilience.commands"
-_HELPERS = frozenset({"desk", "main", "output"})
+_HELPERS = frozenset({"desk", "figures", "main", "output"})
 _BAD_INPUT = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 

@@ -169,6 +169,9 @@ class PrometheusIntegration:
             end: Unix seconds.
             step: seconds.
 
+        Returns:
+            the steps that had events, by their beginning.
+
         Raises:
             ConfigError: the objective is a composite, which counts nothing of its own.
             QueryError: the server refuses the indicator's query.
@@ -180,7 +183,7 @@ class PrometheusIntegration:
             _points(await self.query_range(expr, start + step, end, step))
             for expr in (events.bad_in(window), events.total_in(window))
         ]
-        return [Bucket(at, bad.get(at, 0.0), count) for at, count in sorted(total.items())]
+        return [Bucket(at - step, bad.get(at, 0.0), count) for at, count in sorted(total.items())]
 
     async def _counts(self, events: Events, window: float, at: float) -> tuple[float, float]:
         length = format_duration(window)

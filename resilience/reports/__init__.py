@@ -3,6 +3,7 @@
 from resilience.reports.build import build
 from resilience.reports.formats import FORMATS, render
 from resilience.reports.model import Heat, Incident, Objective, Recommendation, Report, Service, Step
+from resilience.reports.post_mortem import post_mortem
 
 __all__ = [
     "FORMATS",
@@ -14,5 +15,6 @@ __all__ = [
     "Service",
     "Step",
     "build",
+    "post_mortem",
     "render",
 ]

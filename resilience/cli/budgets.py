@@ -1,0 +1,53 @@
+"""Show what is left of the error budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from resilience.cli.figures import Figures, figures_options, run
+from resilience.cli.output import json_option, print_json, print_table
+from resilience.reports.words import NOTHING, length, percent
+
+__all__ = ["budgets"]
+
+_VIOLATED = frozenset({"exhausted"})
+
+
+@click.command()
+@click.option("--check-violations", is_flag=True, help="Exit with 1 when a budget is spent.")
+@figures_options
+@json_option
+@click.pass_context
+def budgets(ctx: click.Context, figures: Figures, *, check_violations: bool, as_json: bool) -> None:
+    """Show what is left of the error budgets.
+
+    The figures come from a running service (--url), its state file (--state) or a Prometheus (--prometheus).
+    """
+    found: list[dict[str, Any]] = run(figures, lambda source: source.slos())
+    if as_json:
+        print_json(found)
+    else:
+        headers = ("slo", "service", "target", "actual", "consumed", "left", "burn rate", "gone in", "budget")
+        print_table(headers, [_row(each) for each in found])
+    violated = [each["id"] for each in found if each["budget"]["status"] in _VIOLATED]
+    if check_violations and violated:
+        click.echo(f"spent: {', '.join(violated)}", err=True)
+        ctx.exit(1)
+
+
+def _row(slo: dict[str, Any]) -> tuple[str, ...]:
+    budget = slo["budget"]
+    rates = [f"{rate:.3g}x/{window}" for window, rate in budget["burn_rates"].items() if rate is not None]
+    return (
+        slo["id"],
+        slo["service"],
+        percent(slo["target"]),
+        percent(slo["current"]),
+        percent(budget["consumed"], 1),
+        percent(budget["remaining"], 1),
+        " ".join(rates) or NOTHING,
+        length(budget["time_to_exhaustion"]),
+        budget["status"].replace("_", " "),
+    )

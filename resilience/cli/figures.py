@@ -1,0 +1,288 @@
+"""Where the figures of objectives come from: a running service, its state file, or a Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import click
+
+from resilience import config
+from resilience.cli.desk import Service, StateFile
+from resilience.core.clock import SYSTEM_CLOCK, Instant
+from resilience.errors import ConfigError
+from resilience.integrations.prometheus import PrometheusIntegration
+from resilience.promql import Series
+from resilience.reliability import BUDGET_TABLE
+from resilience.signals import Signals
+from resilience.slo import SLO, SLOManager
+from resilience.slo.compile import counted_events
+from resilience.slo.ledger import Ledger
+from resilience.slo.plain import plain_history, plain_slo
+from resilience.stores.sqlite import SQLiteStore
+
+__all__ = ["Figures", "figures_options", "objectives_of", "run"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_HERE = "http://127.0.0.1:8000"
+_CONFIG = Path("reliability.yaml")
+_POINTS = 120  # of a history
+_EVENTS = 1000  # of the alerts' history
+
+
+class Figures(Protocol):
+    """What commands ask; all answers are plain data, as the endpoints give them."""
+
+    async def slos(self) -> list[dict[str, Any]]:
+        """The objectives and their budgets, as `/slo` lists them."""
+
+    async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:
+        """What was counted for an objective, as `/slo/{id}` has it."""
+
+    async def events(self, since: float) -> list[dict[str, Any]]:
+        """What happened to alerts since a Unix time, as `/alerts/history` lists it."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ServiceFigures:
+    """Those of a running service.
+
+    Args:
+        url: where its endpoints are.
+        token: its token, if it has one.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._service = Service(url, token)
+
+    async def slos(self) -> list[dict[str, Any]]:
+        """Ask `/slo`."""
+        return await self._service.slos()
+
+    async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it tells all
+        """Ask `/slo/{id}`."""
+        found: dict[str, Any] = (await self._service.slo(slo_id))["history"]
+        return found
+
+    async def events(self, since: float) -> list[dict[str, Any]]:
+        """Ask `/alerts/history`."""
+        return await self._service.history(alert_id=None, since=since, limit=_EVENTS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._service.__aexit__(kind, error, trace)
+
+
+class StateFigures:
+    """Those that a stopped service has left.
+
+    Args:
+        file: its state file.
+        service: its name.
+        slos: its objectives.
+    """
+
+    def __init__(self, file: Path, service: str, slos: Iterable[SLO]) -> None:
+        self._alerts = StateFile(file, service)
+        self._store = SQLiteStore(file)
+        self._name = service
+        self._manager = _manager(slos)
+
+    async def slos(self) -> list[dict[str, Any]]:
+        """Judge what was counted until the service stopped."""
+        return [plain_slo(self._manager, slo) for slo in self._manager.slos.values()]
+
+    async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it tells all
+        """Tell what was counted until the service stopped."""
+        step = Ledger(self._manager.slos[slo_id].window).step
+        return plain_history(self._manager.history(slo_id), step)
+
+    async def events(self, since: float) -> list[dict[str, Any]]:
+        """Tell what happened until the service stopped."""
+        return await self._alerts.history(alert_id=None, since=since, limit=_EVENTS)
+
+    async def __aenter__(self) -> Self:
+        saved = (await self._store.load(BUDGET_TABLE)).get(self._name)
+        if saved is not None:
+            self._manager.restore(json.loads(saved), _now())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._store.close()
+        await self._alerts.__aexit__(kind, error, trace)
+
+
+class PrometheusFigures:
+    """Those that a Prometheus has.
+
+    Args:
+        url: its address.
+        slos: the objectives.
+        token: sent as a bearer token.
+    """
+
+    def __init__(self, url: str, slos: Iterable[SLO], token: str | None = None) -> None:
+        self._prometheus = PrometheusIntegration(url, token=token, timeout=60)
+        self._manager = _manager(slos)
+
+    async def slos(self) -> list[dict[str, Any]]:
+        """Count the events of each objective there, and judge them here."""
+        known = list(self._manager.slos.values())
+        for slo in _progress([slo for slo in known if counted_events(slo) is not None], "budgets"):
+            self._manager.observe(slo.id, await self._prometheus.figures(slo))
+        return [plain_slo(self._manager, slo) for slo in known]
+
+    async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:
+        """Count step by step."""
+        slo, step = self._manager.slos[slo_id], float(round((end - start) / _POINTS) or 1)
+        if counted_events(slo) is None:
+            return plain_history([], step)
+        return plain_history(await self._prometheus.history(slo, start=start, end=end, step=step), step)
+
+    async def events(self, since: float) -> list[dict[str, Any]]:
+        """Read from `ALERTS` what fired, and when, to a step of 1/1000 of the time since."""
+        end = SYSTEM_CLOCK.time()
+        step = float(max(15, round((end - since) / _EVENTS)))
+        found = await self._prometheus.query_range('ALERTS{alertstate="firing",slo!=""}', since, end, step)
+        events = [event for series in found for event in _fired(series, step, end)]
+        return sorted(events, key=lambda event: -event["at"])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._prometheus.close()
+
+
+def figures_options(function: F) -> F:
+    """Give a command the options that say where the figures are, as the one argument `figures`."""
+
+    @functools.wraps(function)
+    def command(
+        *,
+        url: str | None,
+        token: str | None,
+        state: Path | None,
+        service: str | None,
+        prometheus: str | None,
+        file: Path,
+        **options: Any,
+    ) -> Any:
+        if sum(each is not None for each in (url, state, prometheus)) > 1:
+            raise click.UsageError("--url, --state and --prometheus exclude each other")
+        found: Figures
+        if prometheus is not None:
+            found = PrometheusFigures(prometheus, objectives_of([file]), token)
+        elif state is not None:
+            name = service or config.read(file).arguments.get("service")
+            if not isinstance(name, str):
+                raise click.UsageError(
+                    "--state needs --service: a file can hold the state of several services"
+                )
+            found = StateFigures(state, name, objectives_of([file]))
+        else:
+            found = ServiceFigures(url or _HERE, token)
+        return function(figures=found, **options)
+
+    for option in (
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path),
+            default=_CONFIG,
+            show_default=True,
+            help="The objectives, with --state and --prometheus.",
+        ),
+        click.option("--prometheus", envvar="PROMETHEUS_URL", help="A Prometheus that has the figures."),
+        click.option("--service", envvar="RESILIENCE_SERVICE", help="Whose state is meant, with --state."),
+        click.option("--state", type=click.Path(path_type=Path), help="The state file of a stopped service."),
+        click.option(
+            "--token", envvar="RESILIENCE_TOKEN", help="Better by the environment: RESILIENCE_TOKEN."
+        ),
+        click.option(
+            "--url", envvar="RESILIENCE_URL", help=f"Where the service's endpoints are; {_HERE} by default."
+        ),
+    ):
+        option(command)
+    return command  # type: ignore[return-value]  # what click makes of a function stays a function
+
+
+def objectives_of(files: Sequence[Path]) -> list[SLO]:
+    """Read the objectives of configurations.
+
+    Raises:
+        ConfigError: one of them cannot be meant, or there is no objective.
+    """
+    found = [slo for file in files for slo in config.read(file).arguments.get("slos", ())]
+    if not found:
+        raise ConfigError("there is no objective in it", file=", ".join(map(str, files)))
+    return found
+
+
+def run(figures: Figures, question: Callable[[Figures], Any]) -> Any:
+    """Ask, in a loop of its own."""
+
+    async def ask() -> Any:
+        async with figures:
+            return await question(figures)
+
+    return asyncio.run(ask())
+
+
+def _manager(slos: Iterable[SLO]) -> SLOManager:
+    signals = Signals()
+    signals.tick(_now())
+    manager = SLOManager(signals)
+    manager.register(*slos)
+    manager.tick(_now())
+    return manager
+
+
+def _now() -> Instant:
+    return Instant(SYSTEM_CLOCK.monotonic(), SYSTEM_CLOCK.time())
+
+
+def _fired(series: Series, step: float, end: float) -> Iterator[dict[str, Any]]:
+    """Turn the times at which an alert fired into the events that a service would have noted."""
+    labels = {name: value for name, value in series.labels if name not in {"__name__", "alertstate"}}
+    shown = json.dumps(labels, sort_keys=True)
+    event = {"subject": labels.get("alertname", ""), "fingerprint": shown, "labels": labels, "detail": ""}
+    last: float | None = None
+    for at in series.times:
+        if last is None or at - last > 1.5 * step:
+            if last is not None:
+                yield {**event, "at": last + step, "kind": "resolved"}
+            yield {**event, "at": at, "kind": "fired"}
+        last = at
+    if last is not None and end - last > 1.5 * step:
+        yield {**event, "at": last + step, "kind": "resolved"}
+
+
+def _progress(items: Sequence[T], label: str) -> Iterator[T]:
+    """Go through items; on a terminal, with a bar."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield from bar

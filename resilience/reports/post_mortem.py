@@ -1,0 +1,62 @@
+"""A post-mortem to be filled in, with the figures that are known.
+
+Its parts are those of the SRE Book, appendix D ("Example Postmortem").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resilience.reports.formats.markdown import escape
+from resilience.reports.model import Incident, Objective
+from resilience.reports.words import length, moment, percent
+
+__all__ = ["post_mortem"]
+
+
+def post_mortem(incident: Incident, objective: Objective | None = None) -> str:
+    """Return Markdown with the incident's figures, and places for what only people know.
+
+    Args:
+        incident: what happened.
+        objective: what it was about, where that is known.
+
+    Example:
+        >>> print(post_mortem(Incident("7f", "ErrorBudgetBurn", started=0, ended=600)).splitlines()[0])
+        # Post-mortem: ErrorBudgetBurn, 1970-01-01
+    """
+    return "\n".join(_lines(incident, objective)) + "\n"
+
+
+def _lines(incident: Incident, objective: Objective | None) -> Iterator[str]:
+    yield f"# Post-mortem: {escape(incident.name)}, {moment(incident.started, day=True)}"
+    yield ""
+    yield "Authors:  "
+    yield "Status: draft"
+    yield from ("", "## Summary", "")
+    lasted = "goes on" if incident.ended is None else f"lasted {length(incident.ended - incident.started)}"
+    service = f" of {escape(incident.service)}" if incident.service else ""
+    yield f"{escape(incident.name)}{service} fired at {moment(incident.started)} and {lasted}."
+    if incident.summary:
+        yield escape(incident.summary)
+    yield from ("", "## Impact", "")
+    yield "| Figure | Value |"
+    yield "| --- | --- |"
+    yield f"| Alert | {escape(incident.id)} |"
+    yield f"| Severity | {escape(incident.severity)} |"
+    yield f"| Began | {moment(incident.started)} |"
+    yield f"| Ended | {moment(incident.ended)} |"
+    yield f"| Error budget burned | {percent(incident.burned, 1)} |"
+    if objective is not None:
+        yield f"| Objective | {escape(objective.name)}, {percent(objective.target)} |"
+        yield f"| Kept now | {percent(objective.actual)} |"
+        yield f"| Error budget left now | {percent(objective.remaining, 1)} |"
+    yield from ("", "Who noticed what, and how many: ", "", "## Root causes", "", "## Trigger", "")
+    yield from ("## Detection", "", "## Resolution", "", "## Timeline (UTC)", "")
+    for at, what in incident.events or [(incident.started, "fired")]:
+        yield f"- {moment(at)}: {escape(what)}"
+    yield from ("", "## What went well", "", "## What went wrong", "", "## Where we got lucky", "")
+    yield from ("## Action items", "", "| Action | Type | Owner | Due |", "| --- | --- | --- | --- |")
+    yield "| | prevent | | |"
+    yield "| | detect | | |"
+    yield "| | mitigate | | |"
