@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
@@ -17,6 +17,9 @@ from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.problem import ProblemBody, render
 from resilience_middleware.routes import routes as endpoint_routes
 
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
 __all__ = ["install"]
 
 
@@ -26,6 +29,8 @@ def install(
     *,
     prefix: str = "",
     open_metrics: bool = True,
+    beside: Iterable[Collector] = (),
+    origins: Collection[str] = (),
     timeout: float | None = None,
     guards: Sequence[Guard[Any]] = (),
     routes: Mapping[str, RouteGuards] | None = None,
@@ -36,14 +41,17 @@ def install(
 ) -> None:
     """Add the middleware and the endpoints to a FastAPI or Starlette application.
 
-    The endpoints (`/livez`, `/readyz`, `/metrics`, `/alerts` and what is below it) come before the application's other routes and are neither
-    recorded nor guarded; a path that the application has already stays the application's.
+    The endpoints (`/livez`, `/readyz`, `/startupz`, `/health`, `/metrics`, `/slo`, `/alerts`, `/policies`, `/events`, `/errors`)
+    come before the application's other routes and are neither recorded nor guarded; a path that the application has
+    already stays the application's.
 
     Args:
         app: not yet started.
         rel: starts and stops along with the application.
         prefix: put before each endpoint's path: `/ops`.
         open_metrics: whether `/metrics` needs no token.
+        beside: registries of the application's own metrics, which `/metrics` shows, too.
+        origins: where pages may post errors from besides this service's own host.
         timeout: seconds for a request, to the last byte of its answer; None for no limit.
         guards: what each request has to pass, in this order.
         routes: other guards by route template, instead of `timeout` and `guards`.
@@ -73,7 +81,9 @@ def install(
     flag("details", details)
     taken = {getattr(route, "path", None) for route in app.router.routes}
     endpoints = []
-    for route in endpoint_routes(rel, prefix=prefix, open_metrics=open_metrics):
+    for route in endpoint_routes(
+        rel, prefix=prefix, open_metrics=open_metrics, beside=beside, origins=origins
+    ):
         if route.path in taken:
             log(__name__).warning("endpoint_taken", path=route.path)
         else:

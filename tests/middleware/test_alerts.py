@@ -15,7 +15,7 @@ from resilience.core.clock import ManualClock
 from resilience.errors import DeliveryError
 from resilience.testing import RecordingNotifier
 from resilience_middleware import install
-from resilience_middleware.routes import ENDPOINTS, reliability_app
+from resilience_middleware.routes import endpoints, reliability_app
 from resilience_middleware.security import Access
 
 TOKEN = {"Authorization": "Bearer s3cret"}
@@ -107,7 +107,6 @@ async def test_a_channel_is_tested(ask: Ask, shop: Reliability) -> None:
         ("/alerts/x/acknowledge", "POST", {}, "by must be a non-empty string"),
         ("/alerts/x/acknowledge", "POST", {"by": "a", "for": 1}, "a JSON object of by"),
         ("/alerts/x/acknowledge", "POST", b"[" * 20_000, "a JSON object of by"),
-        ("/alerts/x/acknowledge", "POST", b" " * 70_000, "at most 65536 bytes"),
         ("/alerts/x/resolve", "POST", {"by": "a"}, "a JSON object of no keys"),
         ("/alerts/silences", "POST", {"matchers": []}, "matchers must be a list"),
         ("/alerts/silences", "POST", {"matchers": ["a=b"]}, "duration"),
@@ -140,7 +139,7 @@ async def test_an_alert_that_is_not_there_is_404(ask: Ask) -> None:
 
 
 async def test_reading_needs_the_token_or_this_machine_and_changing_needs_the_token(ask: Ask) -> None:
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints():
         if not endpoint.path.startswith("/alerts"):
             continue
         path = endpoint.path.replace("{", "").replace("}", "")

@@ -1,0 +1,73 @@
+"""The endpoints of policies: what guards, what it has seen, and circuits opened and closed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from resilience.core.log import log
+from resilience.policies import CircuitBreaker
+from resilience.reliability import Reliability
+from resilience_middleware.endpoint import Endpoint, Handler, answer, body_of, refuse
+from resilience_middleware.plain import plain
+from resilience_middleware.security import Access
+
+__all__ = ["ENDPOINTS"]
+
+_ACTIONS: Final[dict[str, Callable[[CircuitBreaker], None]]] = {
+    "force-open": CircuitBreaker.isolate,
+    "close": CircuitBreaker.close,
+    "reset": CircuitBreaker.reset,
+}
+_DOES: Final = {
+    "force-open": "Refuse all calls of a circuit breaker until it is closed or reset.",
+    "close": "Let the calls of a circuit breaker through again.",
+    "reset": "Have a circuit breaker begin anew, closed and without statistics.",
+}
+
+
+async def list_policies(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
+    """Answer with every policy of every pipeline, by its path, and its statistics."""
+    return answer({"policies": [_shown(path, policy) for path, policy in rel.registry.policies()]})
+
+
+def _steer(action: str) -> Handler:
+    async def steer(rel: Reliability, request: Request) -> Response:
+        await body_of(request, [])
+        path = "{pipeline}/{policy}".format_map(request.path_params)
+        try:
+            policy = rel.registry.find(path)
+        except KeyError:
+            return refuse(404, f"There is no policy {path!r}.")
+        if not isinstance(policy, CircuitBreaker):
+            return refuse(409, f"{path!r} is no circuit breaker.")
+        _ACTIONS[action](policy)
+        log(__name__).warning("policy_steered", policy=path, action=action, client=request.client)
+        return answer(_shown(path, policy))
+
+    steer.__doc__ = _DOES[action]
+    return steer
+
+
+def _shown(path: str, policy: Any) -> dict[str, Any]:
+    statistics = getattr(policy, "statistics", None)
+    return {
+        "path": path,
+        "kind": getattr(policy, "kind", type(policy).__name__),
+        "statistics": None if statistics is None else plain(statistics()),
+    }
+
+
+ENDPOINTS: Final = (
+    Endpoint("/policies", Access.READ, list_policies),
+    *(
+        Endpoint(
+            f"/policies/{{pipeline}}/{{policy}}/{action}", Access.CHANGE, _steer(action), methods=("POST",)
+        )
+        for action in _ACTIONS
+    ),
+)
+"""Those of policies; `{pipeline}/{policy}` is the path that the list shows: `pay/circuit_breaker`."""

@@ -1,0 +1,327 @@
+"""The endpoints: whom they let, what they answer, the same wherever they are mounted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as PrometheusCounter
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from resilience import SLO, CircuitBreaker, Pipeline, Reliability, Retry
+from resilience.core.clock import ManualClock
+from resilience.core.ports import CheckResult, Status
+from resilience.errors import ConfigError
+from resilience.health import LIVENESS, STARTUP
+from resilience_middleware import endpoint as endpoint_module
+from resilience_middleware import install
+from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.routes import endpoints, reliability_app
+from resilience_middleware.security import Access
+
+TOKEN = {"Authorization": "Bearer s3cret"}
+Ask = Callable[..., Awaitable[Any]]
+
+WHO = {  # the table of docs/endpoints.md
+    ("GET", "/livez"): "open",
+    ("GET", "/readyz"): "open",
+    ("GET", "/startupz"): "open",
+    ("GET", "/health"): "open",
+    ("GET", "/metrics"): "open",
+    ("GET", "/slo"): "read",
+    ("GET", "/policies"): "read",
+    ("POST", "/policies/{pipeline}/{policy}/force-open"): "change",
+    ("POST", "/policies/{pipeline}/{policy}/close"): "change",
+    ("POST", "/policies/{pipeline}/{policy}/reset"): "change",
+    ("GET", "/events"): "read",
+    ("POST", "/errors"): "open",
+    ("OPTIONS", "/errors"): "open",
+    ("GET", "/reliability/openapi.json"): "read",
+}
+
+
+@pytest.fixture
+def shop(clock: ManualClock) -> Reliability:
+    return Reliability(
+        "shop", token="s3cret", slos=[SLO("ok", service="shop", target=0.99)], watch=0, clock=clock
+    )
+
+
+@pytest.fixture
+def ask(shop: Reliability, client_of: Any) -> Ask:
+    app = reliability_app(shop)
+
+    async def ask(path: str, method: str = "GET", body: bytes = b"", **more: Any) -> Any:
+        client = client_of(more.pop("app", app))
+        client.incoming = [{"type": "http.request", "body": body, "more_body": False}]
+        path, _, query = path.partition("?")
+        return await client.request(path, method, query_string=query.encode(), **{"headers": TOKEN, **more})
+
+    return ask
+
+
+def paths(found: Any) -> set[tuple[str, str]]:
+    return {(method, each.path) for each in found for method in each.methods}
+
+
+async def test_who_may_do_what_is_the_table(ask: Ask) -> None:
+    found = {(method, each.path): each.access.value for each in endpoints() for method in each.methods}
+    assert {place: access for place, access in found.items() if "/alerts" not in place[1]} == WHO
+    assert {access for (_, path), access in found.items() if "/alerts" in path} == {"read", "change"}
+    here = {"headers": {}, "client": ("127.0.0.1", 5000)}
+    proxied = {"headers": {"X-Forwarded-For": "203.0.113.9"}, "client": ("127.0.0.1", 5000)}
+    for (method, path), access in found.items():
+        if path == "/events":
+            continue  # a stream does not end
+        path = re.sub(r"[{}]", "", path)  # noqa: PLW2901  any text stands for a parameter
+        assert ((await ask(path, method, headers={})).status == 401) == (access != "open")
+        assert ((await ask(path, method, **here)).status == 401) == (access == "change")
+        assert ((await ask(path, method, **proxied)).status == 401) == (access != "open")
+        assert (
+            await ask(path, method, headers={"Authorization": "Bearer wrong"})
+        ).status == 401 or access == "open"
+        assert (await ask(path, method)).status != 401
+    assert endpoints(open_metrics=False)[4].access is Access.READ
+
+
+def wrapped(shop: Reliability, form: str) -> tuple[Any, str]:
+    if form == "fastapi":
+        app: Any = FastAPI()
+        install(app, shop)
+        return app, ""
+    if form == "starlette":
+        app = Starlette()
+        install(app, shop, prefix="/ops")
+        return app, "/ops"
+    mounted = Starlette(routes=[Mount("/ops", reliability_app(shop))])
+    if form == "mounted":
+        return mounted, "/ops"
+    return ResilienceMiddleware(mounted, reliability=shop), "/ops"  # type: ignore[arg-type]  # Starlette's own idea of ASGI
+
+
+@pytest.mark.parametrize("root", ["", "/api"])
+@pytest.mark.parametrize("form", ["fastapi", "starlette", "mounted", "asgi"])
+async def test_they_are_the_same_everywhere_and_below_a_root_path(
+    form: str, root: str, ask: Ask, shop: Reliability
+) -> None:
+    app, prefix = wrapped(shop, form)
+    async with shop:
+        for path in ("/livez", "/readyz", "/startupz", "/health", "/metrics", "/slo", "/alerts", "/policies"):
+            assert (await ask(f"{root}{prefix}{path}", app=app, root_path=root)).status == 200
+        described = json.loads(
+            (await ask(f"{root}{prefix}/reliability/openapi.json", app=app, root_path=root)).body
+        )
+    assert described["servers"] == [{"url": f"{root}{prefix}" or "/"}]
+
+
+# -- health -----------------------------------------------------------------------------------------------------
+
+
+async def test_readiness_follows_start_checks_and_the_announced_end(ask: Ask, shop: Reliability) -> None:
+    found: list[Status] = [Status.UNKNOWN]
+    shop.health.add_check("database", lambda: found[0])
+    statuses = [(await ask("/readyz")).status]
+    async with shop:
+        for status in (Status.UNKNOWN, Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY, Status.HEALTHY):
+            found[0] = status
+            await shop.clock.advance(1)  # type: ignore[attr-defined]  # a manual one
+            statuses.append((await ask("/readyz")).status)
+        shop.announce_stop()
+        statuses.append((await ask("/readyz")).status)
+        assert (await ask("/livez")).status == (await ask("/health")).status == 200
+    assert statuses == [503, 503, 200, 200, 503, 200, 503]
+
+
+async def test_liveness_startup_and_the_whole_have_their_own_rules(
+    ask: Ask, shop: Reliability, clock: ManualClock
+) -> None:
+    found = {"loop": True, "warm": Status.UNKNOWN, "database": True}
+    shop.health.add_check("loop", lambda: found["loop"], tags=[LIVENESS])
+    shop.health.add_check("warm", lambda: found["warm"], tags=[STARTUP])
+    shop.health.add_check("database", lambda: found["database"])
+
+    async def statuses() -> list[int]:
+        await clock.advance(1)
+        return [(await ask(path)).status for path in ("/livez", "/startupz", "/readyz", "/health")]
+
+    assert (await ask("/startupz")).status == 503
+    async with shop:
+        assert await statuses() == [200, 503, 200, 200]
+        found["warm"] = True
+        assert await statuses() == [200, 200, 200, 200]
+        found["database"] = False
+        assert await statuses() == [200, 200, 503, 503]
+        found.update(database=True, loop=False)
+        assert await statuses() == [503, 200, 200, 503]
+
+
+async def test_breakers_and_budgets_are_told_and_do_not_decide_readiness(ask: Ask, shop: Reliability) -> None:
+    shop.pipeline("pay", CircuitBreaker(name="breaker"))
+    shop.registry.find("pay/breaker").isolate()  # type: ignore[union-attr]  # a breaker
+    async with shop:
+        assert (await ask("/readyz")).status == 200
+        told = json.loads((await ask("/health?details&format=plain")).body)
+    assert told["overall"] == "degraded"
+    assert told["checks"]["circuit_breakers"]["detail"] == "pay/breaker is forced_open"
+    assert "error_budgets" in told["checks"]
+
+
+async def test_details_are_shown_to_who_asks_and_may_read(ask: Ask, shop: Reliability) -> None:
+    shop.health.add_check(
+        "database", lambda: CheckResult(Status.DEGRADED, "db7.internal is slow", {"rows": 1.0})
+    )
+    hidden = await ask("/health?details", headers={})
+    assert json.loads(hidden.body) == {"status": "warn"}
+    assert hidden.headers["content-type"] == "application/health+json"
+    assert hidden.headers["cache-control"] == "no-store"
+    assert json.loads((await ask("/health")).body) == {"status": "warn"}
+    for allowed in ({"headers": TOKEN}, {"headers": {}, "client": ("::1", 1)}):
+        shown = json.loads((await ask("/health?details", **allowed)).body)
+        assert shown["checks"]["database:responseTime"][0]["output"] == "db7.internal is slow"
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "is_plain"),
+    [
+        ("", "", False),
+        ("", "*/*", False),
+        ("", "application/json", True),
+        ("", "application/health+json, application/json;q=0.5", False),
+        ("?format=plain", "", True),
+        ("?format=health", "application/json", False),
+    ],
+)
+async def test_the_form_is_the_one_that_was_asked_for(
+    ask: Ask, query: str, accept: str, is_plain: bool
+) -> None:
+    answer = await ask(f"/health{query}", headers={"Accept": accept})
+    assert json.loads(answer.body) == ({"overall": "healthy"} if is_plain else {"status": "pass"})
+
+
+# -- metrics, objectives, policies ------------------------------------------------------------------------------
+
+
+async def test_metrics_stand_beside_the_applications_own(ask: Ask, shop: Reliability) -> None:
+    registry = CollectorRegistry()
+    PrometheusCounter("carts", "Carts.", registry=registry).inc()
+    app = reliability_app(shop, beside=[registry])
+    text = await ask("/metrics", app=app)
+    assert b"carts_total 1.0" in text.body
+    assert b"resilience_tick_failures_total 0.0" in text.body
+    openmetrics = await ask(
+        "/metrics", app=app, headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert openmetrics.body.endswith(b"# EOF\n")
+
+
+async def test_without_prometheus_client_metrics_say_what_is_missing(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resilience.exporters.prometheus", None)
+    monkeypatch.delitem(sys.modules, "resilience.exporters.prometheus")
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    refused = await ask("/metrics")
+    assert (refused.status, b"asyncio-resilience[prometheus]" in refused.body) == (501, True)
+
+
+async def test_objectives_are_shown_with_their_budgets(ask: Ask, shop: Reliability) -> None:
+    await shop.tick()
+    [slo] = json.loads((await ask("/slo")).body)["slos"]
+    assert (slo["id"], slo["service"], slo["target"], slo["current"]) == ("ok", "shop", 0.99, None)
+    assert slo["budget"]["remaining"] is None
+
+
+async def test_a_circuit_is_opened_and_closed_by_hand(ask: Ask, shop: Reliability) -> None:
+    shop.registry.add(Pipeline(Retry(name="again"), CircuitBreaker(name="breaker"), name="pay"))
+    listed = json.loads((await ask("/policies")).body)["policies"]
+    assert [(each["path"], each["kind"]) for each in listed] == [
+        ("pay/again", "retry"),
+        ("pay/breaker", "circuit_breaker"),
+    ]
+    assert listed[1]["statistics"]["state"] == "closed"
+    for action, state in (
+        ("force-open", "forced_open"),
+        ("close", "closed"),
+        ("force-open", "forced_open"),
+        ("reset", "closed"),
+    ):
+        done = await ask(f"/policies/pay/breaker/{action}", "POST")
+        assert (done.status, json.loads(done.body)["statistics"]["state"]) == (200, state)
+    assert (await ask("/policies/pay/again/close", "POST")).status == 409
+    assert (await ask("/policies/pay/nobody/close", "POST")).status == 404
+    assert (await ask("/policies/nobody/breaker/close", "POST")).status == 404
+    assert (await ask("/policies/pay/breaker/close", "POST", b"[]")).status == 400
+    assert (await ask("/policies/pay/breaker/explode", "POST")).status == 404
+
+
+async def test_the_description_names_every_endpoint_and_what_it_asks(ask: Ask) -> None:
+    described = json.loads((await ask("/reliability/openapi.json")).body)
+    assert described["openapi"] == "3.1.0"
+    assert {(method.upper(), path) for path, each in described["paths"].items() for method in each} == paths(
+        endpoints()
+    )
+    for path, operations in described["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"]
+            assert {each["name"] for each in operation.get("parameters", [])} == set(
+                re.findall(r"\{(\w+)\}", path)
+            )
+    assert described["paths"]["/livez"]["get"]["security"] == []
+    assert described["paths"]["/policies"]["get"]["security"] == [{"token": []}]
+
+
+# -- bad input --------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_that_is_too_large_or_too_slow_is_cut(
+    ask: Ask, shop: Reliability, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await ask("/alerts/x/acknowledge", "POST", b" " * 70_000)).status == 413
+    monkeypatch.setattr(endpoint_module, "_MAX_SECONDS", 0.01)
+    client = client_of(reliability_app(shop))
+    client.incoming = [{"type": "http.request", "body": b"{", "more_body": True}]
+    slow = await client.request("/alerts/x/acknowledge", "POST", headers=TOKEN)
+    assert slow.status == 408
+    assert json.loads(slow.body)["status"] == 408
+
+
+async def test_a_client_that_leaves_within_its_body_is_no_error(shop: Reliability, client_of: Any) -> None:
+    client = client_of(reliability_app(shop))
+    client.incoming = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    assert (await client.request("/alerts/x/acknowledge", "POST", headers=TOKEN)).status == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{f"x-{number}": "1" for number in range(101)}, {"x-large": "x" * 33_000}],
+)
+async def test_a_flood_of_headers_is_refused(ask: Ask, headers: dict[str, str]) -> None:
+    assert (await ask("/livez", headers=headers)).status == 431
+
+
+async def test_a_storm_on_readiness_costs_one_look(ask: Ask, shop: Reliability) -> None:
+    looks = []
+    shop.health.add_check("database", lambda: looks.append(1))
+    async with shop:
+        answers = await asyncio.gather(*(ask("/readyz") for _ in range(50)))
+    assert {answer.status for answer in answers} == {200}
+    assert len(looks) == 1
+
+
+def test_an_option_that_cannot_be_meant_is_refused() -> None:
+    for options, says in (
+        ({"open_metrics": 1}, "open_metrics"),
+        ({"origins": ["shop.example"]}, "origins"),
+        ({"origins": "https://shop.example/path"}, "origins"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            endpoints(**options)  # type: ignore[arg-type]  # on purpose
