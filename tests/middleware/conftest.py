@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message
 
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
+from resilience.health import HealthRegistry
 from resilience.signals.signals import Signals
 
 
@@ -44,6 +45,7 @@ class NotedReliability:
         self.clock = clock
         self.sli = NotedSli()
         self.signals = Signals(clock)
+        self.health = HealthRegistry(clock=clock)
         self.running = self.ready = False
         self.token: str | None = None
         self.calls: list[str] = []
@@ -58,7 +60,11 @@ class NotedReliability:
         self.calls.append("stop")
         self.running = self.ready = False
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    def announce_stop(self) -> None:
+        self.calls.append("announce")
+        self.ready = False
+
+    def metrics(self, accept: str, *, beside: object = ()) -> tuple[bytes, str]:
         return b"up 1\n", "text/plain; version=0.0.4"
 
     @property
