@@ -25,10 +25,15 @@ def test_a_guarded_call_ends_with_an_open_breaker() -> None:
     assert output("guarded_call.py").splitlines()[-1].endswith("try again in 30 s")
 
 
-def test_a_month_is_simulated_with_its_outage() -> None:
-    lines = output("simulated_month.py").splitlines()
-    assert [line.split()[-1] for line in lines[:-1]] == ["pending", "firing", "resolved"]
-    assert lines[-1] == "failed 270 of 432000, 37.5% of the budget left"
+def test_a_week_is_simulated_with_its_outage() -> None:
+    *alerts, last = output("simulated_week.py").splitlines()
+    severities = {
+        state: {line.split()[3] for line in alerts if f" {state} " in line}
+        for state in ("firing", "resolved")
+    }
+    assert severities["firing"] == {"critical", "warning", "info"}
+    assert "critical" in severities["resolved"]
+    assert last == "failed 60 of 100800, 40% of the budget left"
 
 
 async def test_the_fastapi_service_serves_and_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,5 +51,5 @@ def test_there_is_no_example_without_a_test() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == {
         "fastapi_shop.py",
         "guarded_call.py",
-        "simulated_month.py",
+        "simulated_week.py",
     }
