@@ -179,8 +179,9 @@ class PrometheusIntegration:
         """
         events = _events(slo)
         window = format_duration(step)
+        first = end - math.ceil((end - start) / step - 1) * step  # the last step ends at the end, not before
         bad, total = [
-            _points(await self.query_range(expr, start + step, end, step))
+            _points(await self.query_range(expr, first, end, step))
             for expr in (events.bad_in(window), events.total_in(window))
         ]
         return [Bucket(at - step, bad.get(at, 0.0), count) for at, count in sorted(total.items())]

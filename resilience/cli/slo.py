@@ -1,0 +1,140 @@
+"""Objectives: as rules for Prometheus, explained, imported and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resilience.cli.figures import objectives_of
+from resilience.cli.output import json_option, print_json, print_table
+from resilience.core.duration import format_duration
+from resilience.errors import ConfigError
+from resilience.reports.words import length, percent, rate
+from resilience.rules import dump
+from resilience.slo import SLO, compile_rules
+from resilience.slo.burn_rate import BurnRateAlert, detection_time, reset_time
+
+__all__ = ["slo"]
+
+_DEFAULT = Path("reliability.yaml")
+_config = click.option(
+    "--config",
+    "files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=(_DEFAULT,),
+    show_default=True,
+    help="A configuration; may be given again.",
+)
+
+
+@click.group()
+def slo() -> None:
+    """Objectives: as rules for Prometheus, explained, imported and exported."""
+
+
+@slo.command("rules")
+@_config
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; stdout when not given."
+)
+def write_rules(files: tuple[Path, ...], output: Path | None) -> None:
+    """Write the objectives' recording and alerting rules, one document, as Prometheus reads them."""
+    groups = compile_rules(objectives_of(files))
+    _write(dump(groups), output)
+    if output is not None:
+        click.echo(f"{output}: {sum(len(group.rules) for group in groups)} rule(s)", err=True)
+
+
+@slo.command("explain")
+@click.argument("slo_id")
+@_config
+@json_option
+def explain(slo_id: str, files: tuple[Path, ...], *, as_json: bool) -> None:
+    """Say what the objective SLO_ID promises, and when which alert tells of it."""
+    found = {each.id: each for each in objectives_of(files)}
+    if slo_id not in found:
+        raise ConfigError(f"SLO_ID must be one of {', '.join(found)}, got {slo_id!r}")
+    chosen = found[slo_id]
+    alerts = [_alert(chosen, each) for each in chosen.burn_rates]
+    if as_json:
+        print_json({**_promise(chosen), "alerts": alerts})
+        return
+    for line in _told(chosen):
+        click.echo(line)
+    if alerts:
+        click.echo()
+        headers = (
+            "alert",
+            "severity",
+            "burns",
+            "windows",
+            "fires above",
+            "at 100% errors after",
+            "resolves after",
+        )
+        print_table(headers, [_row(each) for each in alerts])
+
+
+def _promise(chosen: SLO) -> dict[str, Any]:
+    return {
+        "id": chosen.id,
+        "name": chosen.name,
+        "service": chosen.service,
+        "target": Decimal(chosen.target),
+        "budget": chosen.budget,
+        "window": chosen.window,
+        "downtime": float(chosen.budget) * chosen.window,
+    }
+
+
+def _told(chosen: SLO) -> Iterator[str]:
+    period = f"a {chosen.calendar.unit}" if chosen.calendar is not None else format_duration(chosen.window)
+    target = Decimal(chosen.target)
+    what = "of time" if chosen.sliced else f"of what {chosen.sli.kind} counts"
+    yield f"{chosen.name} of {chosen.service}: {percent(target)} {what} is good in {period}."
+    allowed = float(chosen.budget) * chosen.window
+    yield f"The error budget is {percent(chosen.budget)}: {length(allowed)} of full outage, or 1 in {1 / chosen.budget:.0f}."
+    yield "What is left of it is judged as it is, below zero, too; without traffic there is nothing to judge."
+    for each in chosen.alerting.exhaustion:
+        yield f"At {percent(each.consumed)} of it spent there is an alert of severity {each.severity}."
+
+
+def _alert(chosen: SLO, alert: BurnRateAlert) -> dict[str, Any]:
+    everything = Decimal(1)
+    return {
+        "name": alert.name,
+        "severity": alert.severity,
+        "factor": alert.factor,
+        "window": format_duration(alert.window),
+        "shortWindow": format_duration(alert.short_window),
+        "threshold": alert.threshold(chosen.budget),
+        "detection": detection_time(alert, chosen.budget, everything),
+        "reset": reset_time(alert, chosen.budget, everything),
+    }
+
+
+def _row(alert: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        alert["name"],
+        alert["severity"],
+        rate(alert["factor"]),
+        f"{alert['window']}/{alert['shortWindow']}",
+        percent(alert["threshold"]),
+        length(float(alert["detection"])),
+        length(float(alert["reset"])),
+    )
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", file=str(output)) from error

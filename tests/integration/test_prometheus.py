@@ -1,0 +1,193 @@
+"""A real Prometheus: objectives judged from its figures, and rules that it loads or that are taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+
+from resilience.cli.main import main
+from resilience.core.clock import SYSTEM_CLOCK
+from resilience.errors import IntegrationError, QueryError
+from resilience.integrations.prometheus import PrometheusIntegration
+from resilience.promql import Scalar, Vector
+from resilience.rules import load
+from resilience.signals import Signals
+from resilience.slo import SLO, SLOManager
+
+pytestmark = [pytest.mark.server("prometheus", "promtool")]
+
+OK = SLO("ok", service="shop", target=0.99, window=3600)
+SETTINGS = """
+global: {scrape_interval: 200ms, evaluation_interval: 200ms}
+rule_files: [rules/*.yml]
+scrape_configs: [{job_name: shop, static_configs: [{targets: ["TARGET"]}]}]
+"""
+
+
+class Started(NamedTuple):
+    url: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+
+def exposition(seconds: float) -> str:
+    """A hundred requests come each second, and one of fifty fails."""
+    count = int(seconds * 100)
+    lines = ["# TYPE http_requests_total counter"]
+    lines += [
+        f'http_requests_total{{service="shop",code="{code}",verdict="{verdict}"}} {value}'
+        for code, verdict, value in (("200", "success", count - count // 50), ("500", "failure", count // 50))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+async def prometheus(tmp_path: Path) -> AsyncIterator[Started]:
+    began = SYSTEM_CLOCK.monotonic()
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(text=exposition(SYSTEM_CLOCK.monotonic() - began), content_type="text/plain")
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    service = TestServer(app)
+    await service.start_server()
+    (tmp_path / "rules").mkdir()
+    settings = tmp_path / "prometheus.yml"
+    settings.write_text(SETTINGS.replace("TARGET", f"{service.host}:{service.port}"))
+    port = unused_port()
+    process = subprocess.Popen(  # noqa: ASYNC220  starts at once
+        [
+            "prometheus",
+            f"--config.file={settings}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-lifecycle",
+            "--log.level=error",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await until(url + "/-/ready")
+        yield Started(url, tmp_path, process)
+    finally:
+        process.kill()
+        process.wait(10)
+        await service.close()
+
+
+async def until(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(200):
+            try:
+                async with session.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+    pytest.fail("Prometheus did not become ready")
+
+
+async def traffic(client: PrometheusIntegration) -> None:
+    for _ in range(100):
+        found = await client.query('count_over_time(http_requests_total{verdict="failure"}[1m])')
+        if isinstance(found, Vector) and found.values and found.values[0] >= 8:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("nothing was scraped")
+
+
+async def test_objectives_are_judged_by_its_figures(prometheus: Started) -> None:
+    async with PrometheusIntegration(prometheus.url) as client:
+        assert await client.query("1 + 1") == Scalar(2.0)
+        with pytest.raises(QueryError, match="parse error"):
+            await client.query("1 +")
+        await traffic(client)
+        actual = await client.calculate_sli(OK, "1m")
+        assert actual == pytest.approx(Decimal("0.98"), abs=Decimal("0.01"))
+
+        manager = SLOManager(Signals())
+        manager.register(OK)
+        manager.observe("ok", await client.figures(OK))
+        budget = manager.error_budget("ok")
+        assert budget.total > 50
+        assert manager.status("ok").status == "breached"
+        assert budget.consumed == pytest.approx(2, abs=0.7)
+
+        now = SYSTEM_CLOCK.time()
+        [series] = await client.query_range("up", now - 1, now, 0.25)
+        assert set(series.values) == {1.0}
+        buckets = await client.history(OK, start=now - 20, end=now, step=5)
+        assert sum(bucket.total for bucket in buckets) > 50
+
+
+async def test_rules_are_loaded_and_a_file_that_is_not_is_taken_back(prometheus: Started) -> None:
+    async with PrometheusIntegration(prometheus.url) as client:
+        file = prometheus.folder / "rules" / "slo.yml"
+        loaded = await client.update_prometheus_rules([OK], file)
+        assert (loaded.checked, loaded.rules) == (True, sum(len(group.rules) for group in load(file)))
+        more = SLO("more", service="shop", target=0.9)
+        await client.update_prometheus_rules([OK, more], file)
+        text = file.read_text()
+
+        elsewhere = prometheus.folder / "elsewhere.yml"
+        with pytest.raises(IntegrationError, match="rule_files"):
+            await client.update_prometheus_rules([OK], elsewhere)
+        assert not elsewhere.exists()
+
+        (prometheus.folder / "rules" / "broken.yml").write_text("groups: [{name: a, rules: [{expr: up}]}]")
+        with pytest.raises(IntegrationError, match="reload"):
+            await client.update_prometheus_rules([OK], file)
+        assert file.read_text() == text
+
+
+async def test_its_death_is_an_error_and_its_return_is_noticed(prometheus: Started) -> None:
+    async with PrometheusIntegration(prometheus.url, attempts=2, timeout=2) as client:
+        assert await client.query("1") == Scalar(1.0)
+        prometheus.process.kill()
+        prometheus.process.wait(10)
+        file = prometheus.folder / "rules" / "slo.yml"
+        with pytest.raises(IntegrationError, match="cannot be reached"):
+            await client.query("1")
+        with pytest.raises(IntegrationError):
+            await client.update_prometheus_rules([OK], file)
+        assert not file.exists()
+
+
+@pytest.fixture
+def objectives(tmp_path: Path) -> Iterator[Path]:
+    file = tmp_path / "reliability.yaml"
+    file.write_text(
+        'version: "1.0"\nservice: shop\nservices:\n'
+        "  - name: shop\n    slos: [{id: ok, target: 99, timeWindow: 1h, sli: {type: availability}}]\n"
+    )
+    yield file
+
+
+async def test_the_command_line_reads_budgets_and_reports_from_it(
+    prometheus: Started, objectives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with PrometheusIntegration(prometheus.url) as client:
+        await traffic(client)
+    place = ["--prometheus", prometheus.url, "--config", str(objectives)]
+    assert await asyncio.to_thread(main, ["budgets", "--check-violations", *place]) == 1
+    assert "exhausted" in capsys.readouterr().out
+    assert await asyncio.to_thread(main, ["report", "--json", "--days", "0.02", *place]) == 0
+    report = json.loads(capsys.readouterr().out)
+    [slo] = report["services"][0]["slos"]
+    assert slo["targetMet"] is False
+    assert slo["actualValue"] == pytest.approx(98, abs=1)
+    assert any(step["totalEvents"] for step in slo["history"])

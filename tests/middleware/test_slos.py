@@ -1,0 +1,57 @@
+"""The endpoints of objectives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from resilience import Reliability
+from resilience.core.clock import ManualClock
+from resilience.core.verdict import Verdict
+from resilience.slo import SLO
+from resilience_middleware.routes import reliability_app
+
+TOKEN = {"Authorization": "Bearer s3cret"}
+
+
+@pytest.fixture
+async def shop(clock: ManualClock) -> Reliability:
+    slos = [SLO("ok", service="shop", target=0.99), SLO("pay", service="payments", target=0.9)]
+    rel = Reliability("shop", slos=slos, token="s3cret", watch=0, clock=clock)
+    await rel.tick()
+    for verdict, count in ((Verdict.SUCCESS, 97), (Verdict.FAILURE, 3)):
+        for _ in range(count):
+            rel.sli.request("GET", "/", "200", verdict, 0.01)
+    clock.shift(1)
+    await rel.tick()
+    return rel
+
+
+async def test_objectives_are_listed_with_their_budgets(shop: Reliability, client_of: Any) -> None:
+    client = client_of(reliability_app(shop))
+    found = json.loads((await client.request("/slo", headers=TOKEN)).body)
+    ok, pay = found["slos"]
+    assert (ok["status"], ok["target"], ok["current"]) == ("breached", 0.99, 0.97)
+    assert (ok["budget"]["bad"], ok["budget"]["total"]) == (3, 100)
+    assert (ok["budget"]["consumed"], ok["budget"]["remaining"], ok["budget"]["status"]) == (3, -2, "exhausted")
+    assert ok["budget"]["burn_rates"]["1h"] == pytest.approx(3)
+    assert [each["name"] for each in ok["burn_rate_alerts"]] == ["fast", "slow", "gradual", "chronic"]
+    assert (pay["status"], pay["current"], pay["budget"]["remaining"]) == ("no_data", None, None)
+    only = await client.request("/slo", headers=TOKEN, query_string=b"service=payments")
+    assert [each["id"] for each in json.loads(only.body)["slos"]] == ["pay"]
+
+
+async def test_one_objective_has_its_history(shop: Reliability, client_of: Any) -> None:
+    client = client_of(reliability_app(shop))
+    found = json.loads((await client.request("/slo/ok", headers=TOKEN)).body)
+    assert found["history"]["step"] == 3600
+    assert [each[1:] for each in found["history"]["buckets"]] == [[3, 100]]
+    assert (await client.request("/slo/none", headers=TOKEN)).status == 404
+
+
+async def test_they_want_the_token(shop: Reliability, client_of: Any) -> None:
+    client = client_of(reliability_app(shop))
+    assert (await client.request("/slo")).status == 401
+    assert (await client.request("/slo/ok")).status == 401
