@@ -1,42 +1,40 @@
-"""The endpoint of objectives: what was promised, what was kept, and what is left of the error budget."""
+"""The endpoints of objectives: what was promised, what was kept, and what is left of the error budget."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from resilience.reliability import Reliability
-from resilience_middleware.endpoint import Endpoint, answer
-from resilience_middleware.plain import plain
+from resilience.slo.ledger import Ledger
+from resilience.slo.plain import plain_history, plain_slo
+from resilience_middleware.endpoint import Endpoint, answer, refuse
 from resilience_middleware.security import Access
 
 __all__ = ["ENDPOINTS"]
 
 
-async def list_slos(rel: Reliability, request: Request) -> Response:  # noqa: ARG001  a Handler
-    """Answer with every objective and its error budget."""
-    return answer({"slos": [_shown(rel, slo_id) for slo_id in rel.slos.slos]})
+async def list_slos(rel: Reliability, request: Request) -> Response:
+    """Answer with every objective and its error budget; `?service=` asks for one service's."""
+    service = request.query_params.get("service")
+    slos = [each for each in rel.slos.slos.values() if service in {None, each.service}]
+    return answer({"slos": [plain_slo(rel.slos, each) for each in slos]})
 
 
-def _shown(rel: Reliability, slo_id: str) -> dict[str, Any]:
-    slo, status, budget = rel.slos.slos[slo_id], rel.slos.status(slo_id), rel.slos.error_budget(slo_id)
-    return {
-        "id": slo_id,
-        "name": slo.name,
-        "service": slo.service,
-        "target": plain(status.target),
-        "current": plain(status.current),
-        "status": status.status,
-        "budget": {
-            "consumed": plain(budget.consumed),
-            "remaining": plain(budget.remaining),
-            "bad": plain(budget.bad),
-            "total": plain(budget.total),
-        },
-    }
+async def one_slo(rel: Reliability, request: Request) -> Response:
+    """Answer with one objective, and what was counted for it."""
+    slo_id = request.path_params["slo_id"]
+    slo = rel.slos.slos.get(slo_id)
+    if slo is None:
+        return refuse(404, f"There is no objective {slo_id!r}.")
+    history = plain_history(rel.slos.history(slo_id), Ledger(slo.window).step)
+    return answer({**plain_slo(rel.slos, slo), "history": history})
 
 
-ENDPOINTS: Final = (Endpoint("/slo", Access.READ, list_slos),)
-"""That of objectives; shares are ratios, 0.999 for 99.9%."""
+ENDPOINTS: Final = (
+    Endpoint("/slo", Access.READ, list_slos),
+    Endpoint("/slo/{slo_id}", Access.READ, one_slo),
+)
+"""Those of objectives; shares are ratios, 0.999 for 99.9%."""

@@ -16,7 +16,7 @@ from prometheus_client import Counter as PrometheusCounter
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from resilience import SLO, CircuitBreaker, Pipeline, Reliability, Retry
+from resilience import CircuitBreaker, Pipeline, Reliability, Retry
 from resilience.core.clock import ManualClock
 from resilience.core.ports import CheckResult, Status
 from resilience.errors import ConfigError
@@ -37,6 +37,7 @@ WHO = {  # the table of docs/endpoints.md
     ("GET", "/health"): "open",
     ("GET", "/metrics"): "open",
     ("GET", "/slo"): "read",
+    ("GET", "/slo/{slo_id}"): "read",
     ("GET", "/policies"): "read",
     ("POST", "/policies/{pipeline}/{policy}/force-open"): "change",
     ("POST", "/policies/{pipeline}/{policy}/close"): "change",
@@ -50,9 +51,7 @@ WHO = {  # the table of docs/endpoints.md
 
 @pytest.fixture
 def shop(clock: ManualClock) -> Reliability:
-    return Reliability(
-        "shop", token="s3cret", slos=[SLO("ok", service="shop", target=0.99)], watch=0, clock=clock
-    )
+    return Reliability("shop", token="s3cret", watch=0, clock=clock)
 
 
 @pytest.fixture
@@ -206,7 +205,7 @@ async def test_the_form_is_the_one_that_was_asked_for(
     assert json.loads(answer.body) == ({"overall": "healthy"} if is_plain else {"status": "pass"})
 
 
-# -- metrics, objectives, policies ------------------------------------------------------------------------------
+# -- metrics, policies ------------------------------------------------------------------------------------------
 
 
 async def test_metrics_stand_beside_the_applications_own(ask: Ask, shop: Reliability) -> None:
@@ -231,13 +230,6 @@ async def test_without_prometheus_client_metrics_say_what_is_missing(
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     refused = await ask("/metrics")
     assert (refused.status, b"asyncio-resilience[prometheus]" in refused.body) == (501, True)
-
-
-async def test_objectives_are_shown_with_their_budgets(ask: Ask, shop: Reliability) -> None:
-    await shop.tick()
-    [slo] = json.loads((await ask("/slo")).body)["slos"]
-    assert (slo["id"], slo["service"], slo["target"], slo["current"]) == ("ok", "shop", 0.99, None)
-    assert slo["budget"]["remaining"] is None
 
 
 async def test_a_circuit_is_opened_and_closed_by_hand(ask: Ask, shop: Reliability) -> None:
