@@ -16,6 +16,7 @@ from resilience.slo.sli import (
     Freshness,
     Latency,
     Ratio,
+    Threshold,
     Throughput,
     Uptime,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Ratio",
     "SLOManager",
     "SLOStatus",
+    "Threshold",
     "Throughput",
     "Uptime",
     "compile_rules",

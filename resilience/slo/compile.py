@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from resilience.core.duration import format_duration
@@ -86,6 +86,20 @@ def ratio_query(slo: SLO, window: float, known: Mapping[str, SLO]) -> str:
     return f"round(({' + '.join(parts)}) / {sum(slo.measure.weights.values())}, 1e-12)"
 
 
+def _in_period(slo: SLO, events: Events) -> tuple[str, str]:
+    """All and bad events of the period: what processes export, or else what is counted now."""
+    exported = [f"sum({name}{_selector(slo)})" for name in ("slo_period_events", "slo_period_bad_events")]
+    if not _rolling(slo):
+        return exported[0], exported[1]
+    window = format_duration(slo.window)
+    return f"({exported[0]} or {events.total_in(window)})", f"({exported[1]} or {events.bad_in(window)})"
+
+
+def _rolling(slo: SLO) -> bool:
+    """Whether the period can be asked for in one query."""
+    return slo.calendar is None and not slo.exclusions and slo.window <= _LONGEST
+
+
 def _labels(slo: SLO) -> dict[str, str]:
     return {"slo": slo.id, "service": slo.service}
 
@@ -105,7 +119,7 @@ def _ratio_rule(slo: SLO, window: float, known: Mapping[str, SLO]) -> RecordingR
 def _remaining_rule(slo: SLO, known: Mapping[str, SLO]) -> Rule:
     exported = f"slo_error_budget_remaining_ratio{_selector(slo)}"
     expr = f"min({exported})"
-    if slo.calendar is None and not slo.exclusions and slo.window <= _LONGEST:
+    if _rolling(slo):
         # A single process knows what was before its restart; of many, each knows its own part.
         ratio = ratio_query(slo, slo.window, known)
         expr = f"({expr} and count({exported}) == 1) or round(1 - {ratio} / {_plain(slo.budget)}, 1e-9)"
@@ -117,13 +131,8 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
     conditions = [
         f"{_recorded(window)}{_selector(slo)} > {threshold}" for window in (alert.window, alert.short_window)
     ]
-    if not slo.sliced and isinstance(slo.measure, Events):
-        length = format_duration(alert.window)
-        if slo.alerting.min_events:
-            conditions.append(f"on () {slo.measure.total_in(length)} > {slo.alerting.min_events - 0.5:g}")
-        if slo.alerting.min_failures:
-            # Half a failure less: extrapolation may leave two at 1.98.
-            conditions.append(f"on () {slo.measure.bad_in(length)} > {slo.alerting.min_failures - 0.5:g}")
+    length = format_duration(alert.window)
+    conditions += _enough(slo, lambda events: (events.total_in(length), events.bad_in(length)))
     if slo.exclusions:
         short = format_duration(alert.short_window)
         conditions[-1] += f" unless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
@@ -149,11 +158,26 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
     )
 
 
+def _enough(slo: SLO, counts: Callable[[Events], tuple[str, str]]) -> list[str]:
+    """What demands that enough events, and enough bad ones, speak for an alert."""
+    if slo.sliced or not isinstance(slo.measure, Events):
+        return []
+    # Half an event less: extrapolation may leave two at 1.98.
+    return [
+        f"on () {count} > {least - 0.5:g}"
+        for count, least in zip(
+            counts(slo.measure), (slo.alerting.min_events, slo.alerting.min_failures), strict=True
+        )
+        if least
+    ]
+
+
 def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
-    percent = f"{_plain(alert.consumed * 100)}"
+    percent = _plain(alert.consumed * 100)
+    spent = f"slo:error_budget:remaining{_selector(slo)} <= {_plain(1 - alert.consumed)}"
     return AlertRule(
         "ErrorBudgetExhaustion",
-        f"slo:error_budget:remaining{_selector(slo)} <= {_plain(1 - alert.consumed)}",
+        " and ".join([spent, *_enough(slo, lambda events: _in_period(slo, events))]),
         labels={**_alert_labels(slo, alert.severity), "consumed": percent},
         annotations={
             "summary": f"{slo.name} of {slo.service} has used {percent}% of its error budget",

@@ -258,7 +258,7 @@ def indicator(given: object) -> Indicator:
     for option in ("threshold", "max_age"):
         if isinstance(found.get(option), str):
             found[option] = parse_duration(found[option], option=option)
-    for option in ("percentile", "minimum"):
+    for option in ("percentile", "minimum", "at_most", "at_least"):
         if isinstance(found.get(option), str):
             found[option] = float(_decimal(option, found[option]))
     try:

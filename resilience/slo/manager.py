@@ -70,7 +70,8 @@ class SLOManager:
 
     Args:
         signals: where requests are counted, and where budgets are written as
-            `slo_error_budget_remaining_ratio{slo,service}` and burn rates as `slo_burn_rate{slo,service,window}`.
+            `slo_error_budget_remaining_ratio{slo,service}` and burn rates as `slo_burn_rate{slo,service,window}`, beside
+            the counts of the period in `slo_period_events` and `slo_period_bad_events`.
         register_rules: takes the rules of an objective for evaluation; they are dropped when not given.
         alerts: what the rules alert on.
         resolve: resolves an alert by its id.
@@ -230,6 +231,8 @@ class SLOManager:
             labels = {"service": slo.service, "slo": slo.id}
             if (remaining := budget.remaining) is not None:
                 yield _series("slo_error_budget_remaining_ratio", labels), float(remaining)
+                yield _series("slo_period_events", labels), float(budget.total)
+                yield _series("slo_period_bad_events", labels), float(budget.bad)
             for window, rate in budget.burn_rates.items():
                 if rate is not None:
                     yield _series("slo_burn_rate", {**labels, "window": format_duration(window)}), float(rate)

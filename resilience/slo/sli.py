@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import ClassVar, Protocol, TypeAlias, get_args
+from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
@@ -25,6 +25,7 @@ __all__ = [
     "Indicator",
     "Latency",
     "Ratio",
+    "Threshold",
     "Throughput",
     "Uptime",
 ]
@@ -233,6 +234,41 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """The share of time in which any figure is where it should be.
+
+    Args:
+        query: the figure, in PromQL.
+        at_most: the greatest good value; this or `at_least`.
+        at_least: the least good value.
+
+    Raises:
+        ConfigError: the query is no PromQL, or both or neither of the bounds are given.
+    """
+
+    kind: ClassVar[str] = "threshold"
+    query: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def __post_init__(self) -> None:
+        value_template("query", self.query)
+        if (self.at_most is None) == (self.at_least is None):
+            message = "an indicator of a threshold needs either at_most or at_least"
+            raise ConfigError(message)
+        number("at_most" if self.at_least is None else "at_least", self._bound)
+
+    @property
+    def _bound(self) -> float:
+        return (self.at_least or 0.0) if self.at_most is None else self.at_most
+
+    def measure(self, service: str, slo_id: str) -> Measure:  # noqa: ARG002  the protocol's
+        """Look at the figure."""
+        comparison: Literal["<=", ">="] = ">=" if self.at_most is None else "<="
+        return Condition(value_template("query", self.query), comparison, self._bound)
+
+
+@dataclass(frozen=True, slots=True)
 class Correctness:
     """The share of results that are right, as the application reports them.
 
@@ -310,7 +346,16 @@ class Composite:
 
 
 _Kind: TypeAlias = (
-    Availability | Uptime | EventRatio | Latency | Throughput | Freshness | Correctness | Ratio | Composite
+    Availability
+    | Uptime
+    | EventRatio
+    | Latency
+    | Throughput
+    | Freshness
+    | Threshold
+    | Correctness
+    | Ratio
+    | Composite
 )
 KINDS: Mapping[str, type[_Kind]] = {kind.kind: kind for kind in get_args(_Kind)}
 """The kinds of indicators by what files call them."""

@@ -87,6 +87,8 @@ INDICATOR = _closed(
         "percentile": _number("latency: judge slices of time by this percentile, such as 99"),
         "metric": _text("latency: the histogram, without _bucket"),
         "minimum": _number("throughput: the least that is enough, per second"),
+        "at_most": _number("threshold: the greatest good value"),
+        "at_least": _number("threshold: the least good value"),
         "max_age": _duration("freshness: the greatest age"),
         "job": _text("freshness: the job whose last success makes the data"),
         "check": _text("uptime: name of the check"),
