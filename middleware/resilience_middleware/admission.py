@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from starlette.types import Scope
 
-from resilience.core.buckets import Deadlines
-from resilience.core.clock import SYSTEM_CLOCK
-from resilience.core.deadline import Timeout as Deadline
-from resilience.core.ports import CallContext, Clock, Guard
+from resilience.core.ports import CallContext, Guard
 from resilience.core.validate import callback, number, text
-from resilience.errors import ConfigError, Rejected, TimeoutExceeded
+from resilience.errors import ConfigError, Rejected
 from resilience.http.context import read_budget, read_criticality
 from resilience.policies.base import GuardPolicy
 from resilience.policies.keyed import Keyed
 
 __all__ = [
-    "Held",
+    "NORMAL",
+    "Passed",
     "Peers",
     "Per",
-    "RequestDeadline",
     "RouteGuards",
+    "Step",
     "client_address",
     "enter",
     "leave",
@@ -34,10 +32,15 @@ __all__ = [
 KeyOf: TypeAlias = Callable[[Scope], Hashable]
 """What tells requests apart for one guard: the client's address, an API key, a tenant."""
 
-Held: TypeAlias = list[tuple[Guard[Any], Any, float]]
-"""The guards that a request has passed and has to leave, with their tokens and since when."""
+Step: TypeAlias = tuple[Guard[Any], KeyOf | None]
+"""A guard, and what tells requests apart for it where it has a state for each kind."""
 
-_NORMAL: Final = 2
+Passed: TypeAlias = tuple[Guard[Any], Any, float]
+"""A guard that a request has passed and has to leave, with its token and since when."""
+
+NORMAL: Final = 2
+"""The criticality of a request that says nothing of it."""
+
 _LONGEST: Final = 3600.0
 
 
@@ -83,6 +86,17 @@ def per_client(factory: Callable[[Any], GuardPolicy[Any]], *, max_keys: int = 10
     return Per(client_address, factory, max_keys=max_keys)
 
 
+class Asking(Protocol):
+    """A request as far as guards care."""
+
+    scope: Scope
+    monotonic: Callable[[], float]
+    criticality: int | None
+    """How much it matters, where somebody who is believed said so."""
+    held: list[Passed]
+    """The guards that it has passed and not left."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteGuards:
     """What guards one route, or all that have no guards of their own.
@@ -97,7 +111,8 @@ class RouteGuards:
     """
 
     timeout: float | None = None
-    guards: Sequence[Guard[Any]] = field(default=())
+    guards: Sequence[Guard[Any]] = ()
+    steps: Sequence[Step] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -113,6 +128,9 @@ class RouteGuards:
             if not isinstance(guard, Guard):
                 message = f"guards must be guards (a limiter, a bulkhead, a breaker), got {guard!r}; a timeout is `timeout=`"
                 raise ConfigError(message)
+
+        steps = tuple((guard, guard.key_of if isinstance(guard, Per) else None) for guard in self.guards)
+        object.__setattr__(self, "steps", steps)
 
     def __bool__(self) -> bool:
         return self.timeout is not None or bool(self.guards)
@@ -162,71 +180,63 @@ class Peers:
         return known
 
 
-class RequestDeadline(Deadline):
-    """The deadline of a request: what it raises is the library's own, which the middleware answers with 504."""
-
-    def __init__(self, seconds: float, clock: Clock) -> None:
-        deadlines = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
-        super().__init__(clock.monotonic() + seconds, deadlines)
-        self._seconds = seconds
-
-    def lift(self) -> None:
-        """Let go of the request: its answer is whole, and what follows it has all the time it wants."""
-        if not self.expired():
-            self.reschedule(None)
-
-    def error(self) -> TimeoutError:
-        """Make what is raised when the request's time is up."""
-        message = f"the request took longer than {self._seconds:g} s"
-        return TimeoutExceeded(message, policy="request", seconds=self._seconds)
-
-
-async def enter(
-    guards: Sequence[Guard[Any]], scope: Scope, criticality: int | None, monotonic: Callable[[], float]
-) -> Held:
-    """Pass all guards, or none.
+def enter(steps: Iterator[Step], request: Asking, now: float) -> Awaitable[None] | None:
+    """Pass guards, the next as soon as the one before it admits.
 
     Args:
-        guards: in the order in which they are entered.
-        scope: the request's.
-        criticality: how much it matters; normal when None.
-        monotonic: where time comes from.
+        steps: the guards in the order in which they are entered.
+        request: takes what has to be left; where a guard refuses, those before it are among that.
+        now: monotonic seconds.
 
     Returns:
-        what has to be left, in the order of entry.
+        what to await where a guard wants the request to wait; None once all are passed.
 
     Raises:
-        Rejected: one refused; those before it were left again.
+        Rejected: one refused.
     """
-    held: Held = []
+    held = request.held
     # Without a word on the request there is none: guards know what that means, and it costs nothing.
-    plain = None if criticality is None else CallContext(criticality=criticality)
-    now = monotonic()
+    level = request.criticality
+    plain = None if level is None else CallContext(criticality=level)
     try:
-        for guard in guards:
+        for guard, key_of in steps:
             context = plain
-            if isinstance(guard, Per):
-                level = _NORMAL if criticality is None else criticality
-                context = CallContext(key=guard.key_of(scope), criticality=level)
+            if key_of is not None:
+                context = CallContext(
+                    key=key_of(request.scope), criticality=NORMAL if level is None else level
+                )
             token = guard.enter(now, context)
             if token is None:
-                token = await guard.wait(context)
-                now = monotonic()
+                return _wait(guard, context, steps, request)
             if guard.holds:
                 held.append((guard, token, now))
-    except BaseException as error:
-        if isinstance(error, Rejected):
-            error.inbound = True
-        leave(held, None, error, monotonic())
+    except Rejected as error:
+        error.inbound = True
         raise
-    return held
+    return None
 
 
-def leave(held: Held, response: object, error: BaseException | None, now: float) -> None:
+async def _wait(
+    guard: Guard[Any], context: CallContext | None, following: Iterator[Step], request: Asking
+) -> None:
+    try:
+        token = await guard.wait(context)
+    except Rejected as error:
+        error.inbound = True
+        raise
+    now = request.monotonic()
+    if guard.holds:
+        request.held.append((guard, token, now))
+    waiting = enter(following, request, now)
+    if waiting is not None:
+        await waiting
+
+
+def leave(held: list[Passed], response: object, error: BaseException | None, now: float) -> None:
     """Leave guards, the innermost first.
 
     Args:
-        held: what `enter` returned; empty afterwards, so that nothing is left twice.
+        held: what `enter` filled; empty afterwards, so that nothing is left twice.
         response: something with a `status`, when there is no error.
         error: what ended the request.
         now: monotonic seconds.

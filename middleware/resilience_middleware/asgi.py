@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from contextvars import Token
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from resilience.core.buckets import Deadlines
+from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Guard
 from resilience.core.validate import flag
 from resilience.core.verdict import Verdict
-from resilience.errors import LoadShed
+from resilience.errors import LoadShed, TimeoutExceeded
 from resilience.http.context import CRITICALITIES, criticality
-from resilience.http.rules import METHODS, OTHER, code_label
+from resilience.http.rules import OTHER, code_label, known_method, verdict_of_status
 from resilience.reliability import Reliability
-from resilience_middleware.admission import Peers, RequestDeadline, RouteGuards, enter, leave
+from resilience.signals.sli import RequestSeries
+from resilience_middleware.admission import NORMAL, Peers, RouteGuards, enter, leave
+from resilience_middleware.deadline import arm, cut_short, lift
 from resilience_middleware.details import DetailedExchange, RequestDetails
-from resilience_middleware.exchange import Exchange
+from resilience_middleware.exchange import CLIENT_CLOSED, Exchange
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.templates import RouteTemplates, path_of
 from resilience_middleware.websocket import WebsocketSessions
 
 __all__ = ["ResilienceMiddleware"]
-
-_NORMAL = 2
 
 
 class ResilienceMiddleware:
@@ -70,18 +73,19 @@ class ResilienceMiddleware:
         self.app = app
         self.reliability = reliability
         sli = reliability.sli
-        self._shed_one = sli.shed
-        # Bound once: each look-up counts where all of this adds a microsecond or two.
-        self._request, self._request_started, self._request_finished = (
-            sli.request,
-            sli.request_started,
-            sli.request_finished,
-        )
+        self._sli = sli
+        self._finish = (
+            self._finished
+        )  # bound once, as are the next: where all of this adds a microsecond, each counts
+        self._in_flight = sli.requests_in_flight.inc
+        self._answered: dict[tuple[str, int, int], RequestSeries] = {}  # by method, id of the route, and code
+        self._known: dict[tuple[str, str, str, str], RequestSeries] = {}
         self._monotonic = reliability.clock.monotonic
+        self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
         self._guards = RouteGuards(timeout, guards)
         self._routes = dict(routes or {})
         self._peers = Peers(trusted)
-        self._guarded = bool(self._guards or self._routes or trusted)
+        self._guarded = bool(self._guards or self._routes or self._peers.anybody)
         self._exclude = frozenset(exclude)
         self._exclude_below = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
         self._patterns = patterns
@@ -93,33 +97,46 @@ class ResilienceMiddleware:
         self._settled = False
         self._websockets = WebsocketSessions(reliability)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(  # noqa: C901  each function more would be a tenth of the cost
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Serve one connection of any type."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
         if not self._settled:
             await self._settle(scope)
-        if self._exclude:
-            path = path_of(scope)
-            if path in self._exclude or path.startswith(self._exclude_below):
-                await self.app(scope, receive, send)
-                return
-        exchange = self._exchange(scope, receive, send, self._monotonic, self._finished)
-        self._request_started()
+        if self._exclude and self._excluded(scope):
+            await self.app(scope, receive, send)
+            return
+        exchange = self._exchange(scope, receive, send, self._monotonic, self._finish)
+        self._in_flight()
+        before = self._guard(exchange) if self._guarded else None
         try:
-            if self._guarded:
-                await self._admit(exchange)
-            else:
-                await self.app(scope, exchange.receive, exchange.send)
+            if self._guarded and (waiting := self._admit(exchange)) is not None:
+                await waiting
+            await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            problem = problem_of(error) if exchange.answerable else None
+            ended = self._ended(exchange, error)
+            problem = problem_of(ended) if exchange.answerable else None
             if problem is None:
-                exchange.end(error)
-                raise
+                exchange.end(ended)
+                if ended is error:
+                    raise
+                raise ended from error
             await send_problem(problem, self._problem, scope, exchange.send)
+        finally:
+            if before is not None:
+                criticality.reset(before)
+        if self._guarded and exchange.deadline is not None:
+            cut_short(exchange.deadline, None)
+            exchange.deadline = None
         if not exchange.complete:
             exchange.end()
+
+    def _excluded(self, scope: Scope) -> bool:
+        path = path_of(scope)
+        return path in self._exclude or path.startswith(self._exclude_below)
 
     async def _settle(self, scope: Scope) -> None:
         """Do what only a first request can: start where no lifespan was sent, and see the application."""
@@ -140,61 +157,83 @@ class ResilienceMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _admit(self, exchange: Exchange) -> None:
-        """Serve a request behind its guards; they are left, and its deadline lifted, with the last byte."""
-        scope, peers = exchange.scope, self._peers
-        chosen = (
-            self._routes.get(self._templates.match(scope), self._guards) if self._routes else self._guards
-        )
-        seconds, level = chosen.timeout, None
-        if peers.anybody:
-            seconds = _nearer(seconds, peers.budget(scope))
-            level = peers.criticality(scope)
-        before = None if level is None else criticality.set(level)
-        try:
-            if seconds is None:
-                await self._behind(chosen.guards, exchange, level)
-            else:
-                exchange.deadline = deadline = RequestDeadline(seconds, self.reliability.clock)
-                async with deadline:
-                    await self._behind(chosen.guards, exchange, level)
-        except LoadShed as error:
-            if error.inbound:
-                self._shed(exchange, _NORMAL if level is None else level)
-            raise
-        finally:
-            exchange.deadline = None  # it is over, and cannot be lifted any more
-            if before is not None:
-                criticality.reset(before)
+    def _guard(self, exchange: Exchange) -> Token[int | None] | None:
+        """Prepare a request for its guards, and take over how much it matters, where somebody who is believed says so."""
+        exchange.held = []
+        exchange.deadline = exchange.criticality = None
+        if not self._peers.anybody:
+            return None
+        exchange.criticality = level = self._peers.criticality(exchange.scope)
+        return None if level is None else criticality.set(level)
 
-    async def _behind(self, guards: Sequence[Guard[Any]], exchange: Exchange, level: int | None) -> None:
-        exchange.held = held = await enter(guards, exchange.scope, level, self._monotonic)
-        try:
-            await self.app(exchange.scope, exchange.receive, exchange.send)
-        except BaseException as error:
-            leave(held, None, error, self._monotonic())
-            raise
+    def _admit(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Let a request in; its guards are left, and its deadline lifted, with the last byte.
 
-    def _shed(self, exchange: Exchange, level: int) -> None:
-        self._shed_one(CRITICALITIES[level])
-        if level == 0:
-            # Shed on purpose, as it was allowed to be: no failure of the service.
-            exchange.refused = Verdict.REJECTED
+        Returns:
+            what to await where a guard wants the request to wait.
+        """
+        chosen = self._guards
+        if self._routes:
+            chosen = self._routes.get(self._templates.match(exchange.scope), chosen)
+        seconds = chosen.timeout
+        if self._peers.anybody:
+            seconds = _nearer(seconds, self._peers.budget(exchange.scope))
+        if seconds is not None:
+            exchange.seconds = seconds
+            exchange.deadline = arm(seconds, self._deadlines)
+        if not chosen.steps:
+            return None
+        return enter(iter(chosen.steps), exchange, exchange.started)
 
-    def _finished(self, exchange: Exchange, code: int, verdict: Verdict, seconds: float) -> None:
-        if exchange.deadline is not None:
-            exchange.deadline.lift()
-        if exchange.held:
-            leave(exchange.held, exchange, exchange.error, self._monotonic())
-        scope = exchange.scope
-        method = scope["method"]
-        if method not in METHODS:
-            method = OTHER
-        route = self._templates.of(scope)
-        self._request(method, route, code_label(code), verdict, seconds)
-        self._request_finished()
+    def _ended(self, exchange: Exchange, error: BaseException) -> BaseException:
+        """Leave a request's guards and deadline after an error, and say what the error comes to."""
+        if isinstance(error, LoadShed) and error.inbound:
+            level = exchange.criticality if self._guarded else None
+            self._sli.shed(CRITICALITIES[NORMAL if level is None else level])
+            if level == 0:
+                # Shed on purpose, as it was allowed to be: no failure of the service.
+                exchange.refused = Verdict.REJECTED
+        if not self._guarded:
+            return error
+        leave(exchange.held, None, error, self._monotonic())
+        deadline, exchange.deadline = exchange.deadline, None
+        if deadline is None or not cut_short(deadline, error):
+            return error
+        message = f"the request took longer than {exchange.seconds:g} s"
+        return TimeoutExceeded(message, policy="request", seconds=exchange.seconds)
+
+    def _finished(self, exchange: Exchange, error: BaseException | None, answered: bool) -> None:  # noqa: FBT001  called by position
+        """Record a request; called with its last byte."""
+        now = self._monotonic()
+        if self._guarded:
+            if exchange.deadline is not None and lift(exchange.deadline):
+                exchange.deadline = None
+            leave(exchange.held, exchange, error, now)
+        scope, code = exchange.scope, exchange.code
+        series = self._answered.get((scope["method"], id(scope.get("route")), code))
+        if series is None or not answered or exchange.left or exchange.refused is not None:
+            series = self._series(exchange, answered=answered)
+        series.finish(now - exchange.started)
         if self._details is not None:
-            self._details.record(exchange, route)
+            self._details.record(exchange, self._templates.of(scope))
+
+    def _series(self, exchange: Exchange, *, answered: bool) -> RequestSeries:
+        """Find where a request is counted; remembered where the route's object and the code say all, as they mostly do."""
+        scope, code, verdict = exchange.scope, exchange.status, exchange.refused
+        if exchange.left:
+            code, verdict = CLIENT_CLOSED, Verdict.CANCELLED
+        elif verdict is None:
+            verdict = verdict_of_status(code) if answered else Verdict.FAILURE
+        method, route, label = known_method(scope["method"]), self._templates.of(scope), code_label(code)
+        key = (method, route, label, verdict.value)
+        series = self._known.get(key)
+        if series is None:
+            series = self._sli.request_series(method, route, label, verdict)
+            self._known[key] = series
+        plain = answered and exchange.refused is None and not exchange.left
+        if plain and OTHER not in {method, label} and self._templates.alone(scope):
+            self._answered[method, id(scope["route"]), code] = series
+        return series
 
 
 def _nearer(one: float | None, other: float | None) -> float | None:

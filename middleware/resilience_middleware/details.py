@@ -34,7 +34,7 @@ class DetailedExchange(Exchange):
     async def send(self, message: Message) -> None:
         """Hand the server the next message of the application."""
         if self.first_byte is None and message["type"] == "http.response.start":
-            self.first_byte = self._monotonic() - self.started
+            self.first_byte = self.monotonic() - self.started
         self.sent += len(message.get("body", b""))
         await super().send(message)
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
+from resilience.core.buckets import Entry
 from resilience.core.verdict import Verdict
-from resilience.http.rules import verdict_of_status
-from resilience_middleware.admission import Held, RequestDeadline
+from resilience_middleware.admission import Passed
 
 __all__ = ["CLIENT_CLOSED", "Exchange"]
 
@@ -29,28 +29,51 @@ class Exchange:
         receive: the server's.
         send: the server's.
         monotonic: where time comes from.
-        finished: told the code, the verdict and the seconds; called once, when the last byte was sent: not after background tasks that
-            may follow it.
+        finished: told what ended the request, where something did, and whether its answer is whole; called once, when the
+            last byte was sent: not after background tasks that may follow it.
     """
 
     __slots__ = (
         "_ahead",
-        "_code",
         "_finished",
-        "_left",
-        "_monotonic",
         "_receive",
         "_send",
         "_trailers",
         "_waiting",
+        "code",
         "complete",
+        "criticality",
         "deadline",
-        "error",
         "held",
+        "left",
+        "monotonic",
         "refused",
         "scope",
+        "seconds",
         "started",
     )
+
+    scope: Scope
+    monotonic: Callable[[], float]
+    code: int
+    """The status that was sent; 0 as long as there is none."""
+    complete: bool
+    """Whether its last byte was sent, or will never be."""
+    left: bool
+    """Whether the client left before its answer was whole."""
+    refused: Verdict | None
+    """What it counts as where the status alone does not say."""
+    held: list[Passed]
+    """The guards that it has passed and not left; this and what follows is set where requests are guarded."""
+    criticality: int | None
+    """How much it matters, where somebody who is believed said so."""
+    deadline: Entry | None
+    """When its time is up, as long as it has not been answered."""
+    seconds: float
+    """How much time it had, where it has a deadline."""
+    started: float
+    """When it came in, on the monotonic clock."""
+    _ahead: list[Message] | None  # what was received before the application asked
 
     def __init__(
         self,
@@ -58,31 +81,27 @@ class Exchange:
         receive: Receive,
         send: Send,
         monotonic: Callable[[], float],
-        finished: Callable[[Exchange, int, Verdict, float], None],
+        finished: Callable[[Exchange, BaseException | None, bool], None],
     ) -> None:
+        self.complete = self.left = self._trailers = self._waiting = False
+        self.refused = self._ahead = None
+        self.code = 0
         self.scope = scope
-        self.error: BaseException | None = None  # what ended the request before its answer was whole
-        self.refused: Verdict | None = None  # what it counts as where the status alone does not say
-        self.held: Held | None = None  # the guards that it has passed and not left
-        self.deadline: RequestDeadline | None = None
         self._receive = receive
         self._send = send
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._finished = finished
-        self._ahead: list[Message] | None = None  # what was received before the application asked
-        self._code = 0
-        self.complete = self._left = self._trailers = self._waiting = False
         self.started = monotonic()
 
     @property
     def status(self) -> int:
         """The code that was sent; 500 as long as there is none."""
-        return self._code or 500
+        return self.code or 500  # without any answer the server sends that, or closes the connection
 
     @property
     def answerable(self) -> bool:
         """Whether nothing has been sent and somebody is there to be told."""
-        return not (self._code or self._left)
+        return not (self.code or self.left)
 
     async def receive(self) -> Message:
         """Hand the application the next message of the client."""
@@ -95,49 +114,39 @@ class Exchange:
             finally:
                 self._waiting = False
         if message["type"] == "http.disconnect" and not self.complete:
-            self._left = True
+            self.left = True
         return message
 
     async def send(self, message: Message) -> None:
         """Hand the server the next message of the application."""
         kind = message["type"]
         begins = kind == "http.response.start"
-        if begins and not self._waiting and self._monotonic() - self.started > _PATIENCE:
+        if begins and not self._waiting and self.monotonic() - self.started > _PATIENCE:
             await self._look_for_client()
         try:
             await self._send(message)
         except OSError:
-            self._left = self._left or not self.complete  # how servers of ASGI's HTTP spec 2.4 say so
+            self.left = self.left or not self.complete  # how servers of ASGI's HTTP spec 2.4 say so
             raise
         if begins:
-            self._code = self._code or message["status"]
+            self.code = self.code or message["status"]
             if "trailers" in message:
                 self._trailers = message["trailers"]
-        elif self._code and not self.complete and self._is_last(kind, message):
-            self._finish(verdict_of_status(self._code))
+        elif (
+            not (self._trailers or message.get("more_body"))
+            if kind == "http.response.body"
+            else kind == "http.response.pathsend"
+            or (kind == "http.response.trailers" and not message.get("more_trailers"))
+        ) and (self.code and not self.complete):
+            self.complete = True
+            self._finished(self, None, True)  # noqa: FBT003  the hottest call of all, and keywords cost
 
     def end(self, error: BaseException | None = None) -> None:
         """Take note that the application is done, by an exception or by itself; what it left unfinished is a failure."""
         if not self.complete:
-            self._left = self._left or isinstance(error, asyncio.CancelledError)
-            self.error = error
-            self._finish(Verdict.FAILURE)
-
-    def _is_last(self, kind: str, message: Message) -> bool:
-        if kind == "http.response.body":
-            return not (self._trailers or message.get("more_body", False))
-        if kind == "http.response.trailers":
-            return not message.get("more_trailers", False)
-        return kind == "http.response.pathsend"
-
-    def _finish(self, verdict: Verdict) -> None:
-        self.complete = True
-        seconds = self._monotonic() - self.started
-        if self._left:
-            self._finished(self, CLIENT_CLOSED, Verdict.CANCELLED, seconds)
-        else:
-            # Without any answer the server sends a 500, or closes the connection.
-            self._finished(self, self._code or 500, self.refused or verdict, seconds)
+            self.complete = True
+            self.left = self.left or isinstance(error, asyncio.CancelledError)
+            self._finished(self, error, False)  # noqa: FBT003  as above
 
     async def _look_for_client(self) -> None:
         """Ask whether the client is still there: servers say so only to who receives."""
@@ -153,5 +162,5 @@ class Exchange:
                 return
             ahead.append(waiting.result())
             if ahead[-1]["type"] == "http.disconnect":
-                self._left = True
+                self.left = True
                 return

@@ -112,6 +112,10 @@ class RouteTemplates:
                 return template
         return self._resolve(route, scope)
 
+    def alone(self, scope: Mapping[str, Any]) -> bool:
+        """Whether `scope["route"]` says the template by itself: no look at the path, or at FastAPI's context, is needed."""
+        return "fastapi" not in scope and id(scope.get("route")) in self._single
+
     def _resolve(self, route: object, scope: Mapping[str, Any]) -> str:
         """What `of` means, for all that routers do."""
         fastapi = scope.get("fastapi")

@@ -8,10 +8,10 @@ from bisect import bisect_left
 from resilience.core.ports import Recorder
 from resilience.core.validate import text
 from resilience.core.verdict import Verdict
-from resilience.signals.instruments import OVERFLOW, CounterSeries
+from resilience.signals.instruments import OVERFLOW, CounterSeries, GaugeSeries, HistogramSeries
 from resilience.signals.registry import InstrumentRegistry
 
-__all__ = ["CIRCUIT_STATES", "SliRecorder"]
+__all__ = ["CIRCUIT_STATES", "RequestSeries", "SliRecorder"]
 
 CIRCUIT_STATES = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
 _INFINITY = math.inf
@@ -28,6 +28,48 @@ class _CallRecorder:
     def record(self, verdict: Verdict, duration: float) -> None:  # noqa: ARG002  the protocol's
         """Count one call; how long it took is not kept per policy."""
         self._series[verdict._value_].inc()
+
+
+class RequestSeries:
+    """Where requests of one method, route, code and verdict are counted, found once: `SliRecorder.request_series`.
+
+    Args:
+        count: how many.
+        duration: how long they took.
+        in_flight: of which each of them was one.
+    """
+
+    __slots__ = ("_bounds", "_count", "_duration", "_in_flight")
+
+    def __init__(self, count: CounterSeries, duration: HistogramSeries, in_flight: GaugeSeries) -> None:
+        self._count = count
+        self._duration = duration
+        self._in_flight = in_flight
+        self._bounds = duration.instrument.buckets
+
+    def finish(self, seconds: float) -> None:
+        """Count one request, which is in flight no more.
+
+        Args:
+            seconds: how long it took, zero or more.
+        """
+        bucket = bisect_left(self._bounds, seconds) + 1
+        # No call from here on, so no other thread comes between: see `Cell`.
+        duration = self._duration
+        values, column = duration.values, duration.column
+        try:
+            values[column] += seconds
+            values[column + bucket] += 1.0
+        except IndexError:  # dropped since it was used last
+            duration.observe(seconds)
+        try:
+            values[self._count.column] += 1.0
+        except IndexError:
+            self._count.inc()
+        try:
+            values[self._in_flight.column] -= 1.0
+        except IndexError:
+            self._in_flight.dec()
 
 
 class SliRecorder:
@@ -62,7 +104,7 @@ class SliRecorder:
             labels=("service", "method", "route"),
         )
         self._bounds = self._durations.buckets
-        self._in_flight = signals.gauge(
+        self.requests_in_flight: GaugeSeries = signals.gauge(
             "http_requests_in_flight", "Requests being answered.", labels=("service",)
         ).bind(service)
         self._shed = signals.counter(
@@ -133,18 +175,34 @@ class SliRecorder:
             if OVERFLOW not in count.key:
                 self._columns[method, route, code, verdict] = (count.column, duration.column)
 
+    def request_series(self, method: str, route: str, code: str, verdict: Verdict) -> RequestSeries:
+        """Find where such requests are counted, for who keeps it: `request` without the look-up.
+
+        Args:
+            method: the HTTP method.
+            route: the route's template, never the raw path.
+            code: the status as text.
+            verdict: what they come to.
+        """
+        with self._lock:
+            return RequestSeries(
+                self._requests[self.service, method, route, code, verdict._value_],
+                self._durations[self.service, method, route],
+                self.requests_in_flight,
+            )
+
     def request_started(self) -> None:
         """One more request is in flight."""
-        self._in_flight.inc()
+        self.requests_in_flight.inc()
 
     def request_finished(self) -> None:
         """One request less is in flight."""
-        self._in_flight.dec()
+        self.requests_in_flight.dec()
 
     @property
     def in_flight(self) -> int:
         """How many requests are in flight."""
-        return round(self._in_flight.current)
+        return round(self.requests_in_flight.current)
 
     def shed(self, criticality: str) -> None:
         """Count one request that was shed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,14 +26,19 @@ class NotedSli:
         self.in_flight = 0
         self.sheds: list[int] = []
 
-    def request(self, method: str, route: str, code: str, verdict: Verdict, seconds: float) -> None:
-        self.requests.append((method, route, int(code), verdict.value, round(seconds, 6)))
+    @property
+    def requests_in_flight(self) -> Any:
+        return SimpleNamespace(inc=self._count)
 
-    def request_started(self) -> None:
-        self.in_flight += 1
+    def _count(self, amount: float = 1.0) -> None:
+        self.in_flight += int(amount)
 
-    def request_finished(self) -> None:
-        self.in_flight -= 1
+    def request_series(self, method: str, route: str, code: str, verdict: Verdict) -> Any:
+        def finish(seconds: float) -> None:
+            self.in_flight -= 1
+            self.requests.append((method, route, int(code), verdict.value, round(seconds, 6)))
+
+        return SimpleNamespace(finish=finish)
 
     def shed(self, criticality: str) -> None:
         self.sheds.append(criticality)
