@@ -11,11 +11,18 @@ import ast
 import asyncio
 import inspect
 import re
+import textwrap
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from resilience import config, rules
+from resilience.core import yaml
+from resilience.rules import test as unit_tests
+from resilience.testing import Lab
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,16 +40,17 @@ class Block(NamedTuple):
     code: str
 
 
-def blocks(*kinds: str) -> list[object]:
-    found = []
+def found(kind: str) -> Iterator[Block]:
     for page in PAGES:
         text = page.read_text()
         for match in BLOCK.finditer(text):
-            if match["kind"] in kinds:
+            if match["kind"] == kind:
                 line = text.count("\n", 0, match.start("code")) + 1
-                block = Block(page, line, match["kind"], match["setup"] or "", match["code"])
-                found.append(pytest.param(block, id=f"{page.relative_to(ROOT)}:{line}"))
-    return found
+                yield Block(page, line, kind, match["setup"] or "", match["code"])
+
+
+def blocks(kind: str) -> list[object]:
+    return [pytest.param(block, id=f"{block.page.relative_to(ROOT)}:{block.line}") for block in found(kind)]
 
 
 async def run(block: Block) -> None:
@@ -66,6 +74,9 @@ async def _run_in(module: types.ModuleType, block: Block) -> None:
         result = eval(code, module.__dict__)
         if inspect.isawaitable(result):
             await result
+    for name, test in list(vars(module).items()):  # a test that the block shows
+        if name.startswith("test_"):
+            await test(Lab())
 
 
 @pytest.mark.parametrize("block", blocks("python"))
@@ -81,6 +92,64 @@ def test_the_example_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Monk
         exec(code, types.ModuleType("__main__").__dict__)
     else:
         asyncio.run(bounded())
+
+
+SECRETS = {
+    "OPSGENIE_KEY": "01234567-89ab-cdef-0123-456789abcdef",
+    "TELEGRAM": "123456789:0123456789abcdefghijklmnopqrstuvwxy/1",
+    "WEBHOOK_SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+
+class AnySecret(dict[str, str]):
+    """An environment in which every variable of a page is set."""
+
+    def get(self, key: str, default: str | None = None) -> str:  # type: ignore[override]
+        return SECRETS.get(key, f"https://hooks.example/{key}")
+
+    __getitem__ = get
+
+    def __contains__(self, key: object) -> bool:
+        return not str(key).startswith("RESILIENCE_")
+
+
+# What the parts of a file that a page shows may take for granted.
+GIVEN = {
+    "service": "service: shop\n",
+    "channels": "channels: {ops: {log: {}}, pager: {log: {}}, boss: {log: {}}}\n",
+    "escalations": "escalations: {oncall: {levels: [{to: [ops]}]}}\n",
+    "time_intervals": "time_intervals: {nights: [{weekdays: [monday]}]}\n",
+}
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, on 3.11
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_the_file_is_read(block: Block, tmp_path: Path) -> None:
+    data = yaml.load(block.code).data
+    if isinstance(data, list):
+        assert rules.loads(f"groups:\n  - name: part\n    rules:\n{textwrap.indent(block.code, '      ')}")
+    elif "groups" in data:
+        assert rules.loads(block.code)
+    elif "rule_files" in data:
+        (tmp_path / "rules.yml").write_text(block.setup)
+        (tmp_path / "tests.yml").write_text(block.code)
+        assert unit_tests.run(tmp_path / "tests.yml").passed
+    else:
+        file = _completed(block, data, tmp_path)
+        assert config.read(file, environ=AnySecret()).arguments
+
+
+def _completed(block: Block, data: dict[str, object], folder: Path) -> Path:
+    missing = GIVEN.keys() - data.keys() - ({"service"} if "services" in data else set())
+    (folder / "rules").mkdir()
+    (folder / "rules" / "shop.yml").write_text("groups: []\n")
+    (folder / "alertmanager.yml").write_text("route: {receiver: ops}\nreceivers: [{name: ops}]\n")
+    (folder / "pagerduty").write_text("0123456789abcdef0123456789abcdef")
+    file = folder / "reliability.yaml"
+    file.write_text(
+        "".join(GIVEN[key] for key in sorted(missing)) + block.code.replace("/run/secrets", str(folder))
+    )
+    return file
 
 
 def test_there_are_examples_to_run() -> None:
