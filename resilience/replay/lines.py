@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 from resilience.errors import ConfigError
 
@@ -37,18 +37,17 @@ def blocks(
     """
     try:
         if str(file) == STDIN:
-            yield from _blocks(sys.stdin.buffer, progress)
+            yield from _blocks(cast("io.BufferedReader", sys.stdin.buffer), progress)
         else:
-            with Path(file).open("rb", buffering=0) as raw:
-                yield from _blocks(raw, progress)
+            with Path(file).open("rb") as opened:
+                yield from _blocks(opened, progress)
     except (OSError, EOFError) as error:  # gzip's BadGzipFile is an OSError
         raise ConfigError(f"the log cannot be read: {error}", file=str(file)) from error
 
 
-def _blocks(raw: BinaryIO, progress: Callable[[int], object]) -> Iterator[list[str]]:
-    seekable = raw.seekable()
-    buffered = io.BufferedReader(cast("io.RawIOBase", raw))
-    stream = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == _GZIP else buffered
+def _blocks(opened: io.BufferedReader, progress: Callable[[int], object]) -> Iterator[list[str]]:
+    seekable = opened.seekable()
+    stream = gzip.GzipFile(fileobj=opened) if opened.peek(2)[:2] == _GZIP else opened
     rest = b""
     while block := stream.read(_BLOCK):
         lines, newline, rest = (rest + block).rpartition(b"\n")
@@ -57,6 +56,6 @@ def _blocks(raw: BinaryIO, progress: Callable[[int], object]) -> Iterator[list[s
         if newline:
             yield lines.decode(errors="replace").split("\n")
         if seekable:
-            progress(raw.tell())
+            progress(opened.raw.tell())
     if rest:
         yield [rest.decode(errors="replace")]

@@ -110,12 +110,12 @@ class Format:
 
 def _first(data: Mapping[str, Any], names: Iterable[str]) -> Any:
     for name in names:
-        if name in data:
-            return data[name]
-        value: Any = data
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
+        value: Any = data.get(name)
+        if value is None:
+            value = data
+            for part in name.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+        if value is not None and not isinstance(value, dict):
             return value
     raise KeyError(names)
 
