@@ -74,6 +74,8 @@ class Reliability:
         interval: seconds between ticks, 0.05 to 60; 1 by default.
         evaluation_interval: seconds between evaluations of rule groups that do not say; 15 by default.
         budget_interval: seconds between writes of budgets and burn rates as signals, above 0; 15 by default.
+        shutdown_delay: seconds for which a server that was sent a SIGTERM goes on while readiness is down, so that load balancers
+            see it; 0 by default.
         shutdown_timeout: seconds that `stop()` may take for draining, and again for the last notifications.
         watch: seconds between looks at the files that were read, which are read again when they change; 0 for never.
         sighup: whether SIGHUP has the files read again.
@@ -109,6 +111,7 @@ class Reliability:
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
         budget_interval: float = 15.0,
+        shutdown_delay: float = 0.0,
         shutdown_timeout: float = 10.0,
         watch: float = 10.0,
         sighup: bool = False,
@@ -123,6 +126,7 @@ class Reliability:
         self.clock: Clock = clock
         self.ready: bool = False
         self.stopping: asyncio.Event = asyncio.Event()
+        self.shutdown_delay: float = number("shutdown_delay", shutdown_delay, low=0)
         self._shutdown_timeout = number("shutdown_timeout", shutdown_timeout, low=0)
         self._memory_limit = None if memory_limit is None else number("memory_limit", memory_limit, above=0)
 
