@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.core.log import log
 from resilience.reliability import Reliability
+from resilience_middleware.shutdown import ShutdownNotice
 
 __all__ = ["Lifespan"]
 
@@ -26,6 +27,7 @@ class Lifespan:
 
     def __init__(self, reliability: Reliability) -> None:
         self._reliability = reliability
+        self._notice = ShutdownNotice(reliability)
         self.pending = True  # whether the first request has to start it
         self._starting: asyncio.Task[None] | None = None
 
@@ -54,6 +56,7 @@ class Lifespan:
             message = await receive()
             if message["type"] == "lifespan.startup" and not reliability.running:
                 await reliability.start()
+                self._notice.install()
                 mine = True
                 self.pending = False
             return message
@@ -62,7 +65,7 @@ class Lifespan:
             nonlocal mine
             if message["type"] in _ENDED and mine:
                 mine = False
-                await reliability.stop()
+                await self._stop()
             await send(message)
 
         served = False
@@ -71,5 +74,9 @@ class Lifespan:
             served = True
         finally:
             if mine:
-                await reliability.stop()
+                await self._stop()
                 self.pending = not served
+
+    async def _stop(self) -> None:
+        self._notice.remove()
+        await self._reliability.stop()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import signal
+import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
 from redis.asyncio import Redis
@@ -187,3 +190,41 @@ async def test_a_server_that_flaps_stays_well_with_hysteresis_and_flaps_without(
             health.add_check("server", HttpProbe(f"http://127.0.0.1:{port}/"), **options)
             statuses.append([(await health.check_all()).overall for _ in range(6)])
     assert statuses == [[Status.HEALTHY, Status.UNHEALTHY] * 3, [Status.HEALTHY] * 6]
+
+
+SERVICE = """
+import sys
+import uvicorn
+from fastapi import FastAPI
+from resilience import Reliability
+from resilience_middleware import install
+
+app = FastAPI()
+install(app, Reliability("shop", shutdown_delay=0.5))
+uvicorn.run(app, fd=int(sys.argv[1]), log_level="critical")
+"""
+
+
+async def test_a_server_that_is_told_to_end_is_not_ready_first_and_ends_its_streams() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", SERVICE, str(listening.fileno()), pass_fds=[listening.fileno()],
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/readyz") as ready:
+                assert ready.status == 200
+            async with session.get(f"{url}/events") as stream:
+                assert await stream.content.readuntil(b"\n\n") == b"retry: 3000\n\n"
+                process.terminate()
+                assert await stream.content.read() == b""
+                async with session.get(f"{url}/readyz") as ready, session.get(f"{url}/livez") as live:
+                    assert (ready.status, live.status) == (503, 200)
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -54,6 +54,7 @@ class NotedReliability:
         self.health = HealthRegistry(clock=clock)
         self.running = self.ready = False
         self.token: str | None = None
+        self.shutdown_delay = 0.0
         self.calls: list[str] = []
 
     async def start(self) -> None:

@@ -11,7 +11,7 @@ from resilience.errors import ConfigError
 
 __all__ = ["KEYS", "SECRETS", "read"]
 
-_DURATIONS = ("interval", "evaluation_interval", "shutdown_timeout")
+_DURATIONS = ("interval", "evaluation_interval", "shutdown_delay", "shutdown_timeout")
 _VERSIONS = ("1.0",)
 KEYS = ("version", "service", "token", "prefix", "memory_limit", *_DURATIONS)
 SECRETS = ("token",)
