@@ -13,10 +13,12 @@ import anyio
 import pytest
 
 from resilience.core import deadline
-from resilience.core.buckets import WIDTH, Deadlines, deadlines_on
+from resilience.core.buckets import NEXT, PREVIOUS, WIDTH, Deadlines, deadlines_on
 from resilience.core.clock import ManualClock
 from resilience.core.deadline import current_deadline, reason, remaining, timeout, timeout_at
 from resilience.errors import TimeoutExceeded
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.timeout import Timeout as Policy
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +164,14 @@ class TestAsAsyncioTimeout:
                     await asyncio.sleep(0)
                 clock.shift(0.99)
                 await asyncio.sleep(0)
+                clock.shift(0.01)
+                await for_ever()
+
+    async def test_it_can_be_moved_to_where_it_is(self, clock: ManualClock) -> None:
+        with pytest.raises(TimeoutError):
+            async with timeout(1, clock=clock) as limit:
+                clock.shift(0.99)
+                limit.reschedule(limit.when())
                 clock.shift(0.01)
                 await for_ever()
 
@@ -440,6 +450,31 @@ class TestTheTimer:
             async with deadline.Timeout(loop.time() + 30, shared):
                 pass
         assert len(timers) <= 2
+
+    @pytest.mark.parametrize("first", [2.0, 9.9, 10.4, 60.0])
+    async def test_a_bucket_is_used_again_only_within_its_bounds(
+        self, first: float, clock: ManualClock
+    ) -> None:
+        shared = Deadlines.on_clock(clock)
+        async with deadline.Timeout(clock.monotonic() + first, shared):
+            pass
+        with pytest.raises(TimeoutError):
+            async with deadline.Timeout(clock.monotonic() + 10, shared) as limit:
+                await clock.advance(10 - 2**-10)
+                assert not limit.expired()
+                clock.shift(2**-10)
+                await for_ever()
+
+    async def test_what_is_over_knows_no_neighbours(self) -> None:
+        for policy in (Policy(30), Pipeline(Policy(30))):
+            async with timeout(30):
+                await policy.call(asyncio.sleep, 0)
+                entry = deadline.innermost.get()
+                assert entry[PREVIOUS] is entry[NEXT] is None
+        async with timeout(30):
+            pass
+        entry = deadline.innermost.get()
+        assert entry[PREVIOUS] is entry[NEXT] is None
 
     async def test_empty_buckets_do_not_pile_up(self, clock: ManualClock) -> None:
         shared = Deadlines.on_clock(clock)

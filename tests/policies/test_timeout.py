@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from resilience.core.buckets import deadlines_on
+from resilience.core.buckets import END, START, deadlines_on
 from resilience.core.clock import ManualClock
 from resilience.core.deadline import remaining
 from resilience.errors import ConfigError, TimeoutExceeded
@@ -153,11 +153,29 @@ async def test_a_policy_in_a_child_task_never_outlives_the_parents(clock: Manual
         await children[0]
 
 
-async def test_the_limit_can_be_changed(clock: ManualClock) -> None:
+@forms
+@pytest.mark.parametrize("seconds", [0.0625, 1, 59, 59.875, 61, 500])
+async def test_the_limit_can_be_changed(form: Form, seconds: float, clock: ManualClock) -> None:
     policy = Timeout(60, clock=clock)
-    policy.reconfigure(seconds=1)
+    await form(policy, lambda: asyncio.sleep(0))
+    policy.reconfigure(seconds=seconds)
+    task = asyncio.ensure_future(form(policy, for_ever))
+    await clock.advance(seconds - 2**-10)
+    assert not task.done()
+    await clock.advance(2**-10)
+    with pytest.raises(TimeoutExceeded):
+        await task
+
+
+async def test_a_limit_changed_to_a_moment_whose_bucket_has_gone(clock: ManualClock) -> None:
+    policy = Timeout(60, clock=clock)
+    await policy.call(asyncio.sleep, 0)
+    start, end = policy.bucket[START], policy.bucket[END]
+    await clock.advance(start - clock.monotonic() + 0.1)
+    policy.reconfigure(seconds=0.5)
+    assert clock.monotonic() + 0.5 < end
     task = asyncio.ensure_future(policy.call(for_ever))
-    await clock.advance(1)
+    await clock.advance(0.5)
     with pytest.raises(TimeoutExceeded):
         await task
 
