@@ -48,9 +48,9 @@ class Hysteresis:
         self._success_threshold = integer("success_threshold", success_threshold)
         self._down = False
         self._since = 0.0
-        self.failures = 0
-        self.successes = 0
-        self.status = Status.UNKNOWN
+        self.failures: int = 0
+        self.successes: int = 0
+        self.status: Status = Status.UNKNOWN
 
     def judge(self, found: Status, now: float, *, failed: bool | None = None) -> Status:
         """Take one look's result in.
