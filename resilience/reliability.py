@@ -240,6 +240,7 @@ class Reliability:
         if running is None:
             return
         await self._drain()
+        self._budgets_due = 0.0  # what counted since they were stored last must not be lost
         try:
             await self.tick()
             if not await self.alerts.flush(self._shutdown_timeout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from resilience.core.verdict import Verdict
 from resilience.slo import SLO
 from resilience_middleware.routes import reliability_app
 
+Ask = Callable[..., Awaitable[Any]]
 TOKEN = {"Authorization": "Bearer s3cret"}
 
 
@@ -29,9 +31,17 @@ async def shop(clock: ManualClock) -> Reliability:
     return rel
 
 
-async def test_objectives_are_listed_with_their_budgets(shop: Reliability, client_of: Any) -> None:
-    client = client_of(reliability_app(shop))
-    found = json.loads((await client.request("/slo", headers=TOKEN)).body)
+@pytest.fixture
+def ask(shop: Reliability, client_of: Any) -> Ask:
+    async def ask(path: str, **more: Any) -> Any:
+        response = await client_of(reliability_app(shop)).request(path, headers=TOKEN, **more)
+        return json.loads(response.body)
+
+    return ask
+
+
+async def test_objectives_are_listed_with_their_budgets(ask: Ask) -> None:
+    found = await ask("/slo")
     ok, pay = found["slos"]
     assert (ok["status"], ok["target"], ok["current"]) == ("breached", 0.99, 0.97)
     assert (ok["budget"]["bad"], ok["budget"]["total"]) == (3, 100)
@@ -39,19 +49,17 @@ async def test_objectives_are_listed_with_their_budgets(shop: Reliability, clien
     assert ok["budget"]["burn_rates"]["1h"] == pytest.approx(3)
     assert [each["name"] for each in ok["burn_rate_alerts"]] == ["fast", "slow", "gradual", "chronic"]
     assert (pay["status"], pay["current"], pay["budget"]["remaining"]) == ("no_data", None, None)
-    only = await client.request("/slo", headers=TOKEN, query_string=b"service=payments")
-    assert [each["id"] for each in json.loads(only.body)["slos"]] == ["pay"]
+    only = await ask("/slo", query_string=b"service=payments")
+    assert [each["id"] for each in only["slos"]] == ["pay"]
 
 
-async def test_one_objective_has_its_history(shop: Reliability, client_of: Any) -> None:
-    client = client_of(reliability_app(shop))
-    found = json.loads((await client.request("/slo/ok", headers=TOKEN)).body)
+async def test_one_objective_has_its_history(ask: Ask) -> None:
+    found = await ask("/slo/ok")
     assert found["history"]["step"] == 3600
     assert [each[1:] for each in found["history"]["buckets"]] == [[3, 100]]
-    assert (await client.request("/slo/none", headers=TOKEN)).status == 404
+    assert (await ask("/slo/none"))["status"] == 404
 
 
 async def test_they_want_the_token(shop: Reliability, client_of: Any) -> None:
-    client = client_of(reliability_app(shop))
-    assert (await client.request("/slo")).status == 401
-    assert (await client.request("/slo/ok")).status == 401
+    for path in ("/slo", "/slo/ok"):
+        assert (await client_of(reliability_app(shop)).request(path)).status == 401

@@ -1,0 +1,223 @@
+"""`resilience budgets`, `report`, `validate`, `slo` and `init`: of a running service, of a stopped one's state, of files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from resilience import Reliability
+from resilience.alerting import RaisedAlert
+from resilience.cli.main import main
+from resilience.core.clock import SYSTEM_CLOCK, ManualClock
+from resilience.core.verdict import Verdict
+from resilience.reports import FORMATS
+from resilience.rules import load
+from resilience_middleware import install
+
+Run = Callable[..., tuple[int, str, str]]
+
+CONFIG = """
+version: "1.0"
+service: shop
+state: shop.db
+reload: {watch: 0}
+services:
+  - name: shop
+    owner: backend
+    slos:
+      - {id: ok, name: "Requests <b>succeed</b>", target: 99, sli: {type: availability}}
+  - name: payments
+    slos: [{id: pay, target: 95, sli: {type: availability}}]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "reliability.yaml"
+    file.write_text(CONFIG)
+    return file
+
+
+def requests(rel: Reliability) -> None:
+    """Three of a hundred fail."""
+    for verdict, count in ((Verdict.SUCCESS, 97), (Verdict.FAILURE, 3)):
+        for _ in range(count):
+            rel.sli.request("GET", "/", "200", verdict, 0.01)
+
+
+def live_and_stop(config: Path) -> list[str]:
+    """A service lives for a minute: requests come, somebody is told, and its state is left in a file."""
+
+    async def live() -> None:
+        clock = ManualClock(wall=SYSTEM_CLOCK.time() - 60)
+        async with Reliability.from_file(config, clock=clock) as rel:
+            requests(rel)
+            labels = {"service": "shop", "slo": "ok"}
+            rel.alerts.send_alert(RaisedAlert("ErrorBudgetBurn", severity="critical", labels=labels))
+            await clock.advance(1)
+            clock.shift(59)
+
+    asyncio.run(live())
+    return ["--state", str(config.parent / "shop.db"), "--config", str(config)]
+
+
+class Running:
+    """A service in a thread of its own, as the command has its own loop too."""
+
+    def __init__(self, config: Path) -> None:
+        rel = Reliability.from_file(config, token="s3cret")
+        app = Starlette()
+        install(app, rel)
+        self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
+        self.thread = threading.Thread(target=self.server.run)
+        self.rel = rel
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        while not self.rel.ready:
+            threading.Event().wait(0.005)
+        requests(self.rel)
+        while not self.rel.slos.error_budget("ok").total:
+            threading.Event().wait(0.005)
+        port = self.server.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+    def __exit__(self, *exc: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+
+@pytest.fixture(params=["running", "stopped"])
+def place(request: Any, config: Path) -> Iterator[list[str]]:
+    if request.param == "running":
+        with Running(config) as url:
+            yield ["--url", url, "--token", "s3cret"]
+        return
+    yield live_and_stop(config)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+def test_budgets_are_shown_and_a_spent_one_is_a_finding(place: list[str], run: Run) -> None:
+    code, out, _ = run("budgets", *place)
+    assert code == 0
+    assert out.splitlines()[1].split()[:6] == ["ok", "shop", "99%", "97%", "300%", "-200%"]
+    code, out, err = run("budgets", "--check-violations", "--json", *place)
+    assert (code, err) == (1, "spent: ok\n")
+    ok, pay = json.loads(out)
+    assert (ok["budget"]["status"], pay["budget"]["status"]) == ("exhausted", "no_data")
+
+
+def test_a_report_has_its_figures_in_every_format(place: list[str], run: Run, tmp_path: Path) -> None:
+    for form in FORMATS:
+        file = tmp_path / f"report.{form}"
+        assert run("report", "--format", form, "--output", str(file), *place)[0] == 0
+        assert "97" in file.read_text()
+    code, out, _ = run("report", "--json", "--services", "shop", *place)
+    report = json.loads(out)
+    assert code == 0
+    assert report["summary"]["totalSLOs"] == 1
+    [slo] = report["services"][0]["slos"]
+    assert (slo["target"], slo["actualValue"], slo["targetMet"], slo["owner"]) == (99.0, 97.0, False, "backend")
+    assert sum(step["badEvents"] for step in slo["history"]) == 3
+    assert run("report", "--services", "bank", *place)[0] == 2
+    assert run("report", "--days", "0", *place)[0] == 2
+
+
+def test_an_incident_has_its_post_mortem(
+    config: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = live_and_stop(config)
+    capsys.readouterr()
+    report = json.loads(run("report", "--json", *place)[1])
+    [incident] = [each for each in report["incidents"] if each["name"] == "ErrorBudgetBurn"][:1]
+    assert (incident["slo"], incident["ended"]) == ("ok", None)
+    code, out, _ = run("report", "--incident", incident["id"], *place)
+    assert code == 0
+    assert out.startswith("# Post-mortem: ErrorBudgetBurn")
+    assert r"Requests \<b\>succeed\</b\>" in out
+    code, _, err = run("report", "--incident", "none", *place)
+    assert code == 2
+    assert incident["id"] in err
+
+
+def test_places_exclude_each_other_and_must_be_there(run: Run, config: Path, tmp_path: Path) -> None:
+    assert run("budgets", "--url", "http://a", "--prometheus", "http://b")[0] == 2
+    assert run("budgets", "--state", str(tmp_path / "none.db"), "--config", str(config))[0] == 2
+    assert run("budgets", "--prometheus", "http://b", "--config", str(tmp_path / "none.yaml"))[0] == 2
+    assert run("budgets", "--prometheus", "http://127.0.0.1:9", "--config", str(config))[0] == 1
+    assert run("budgets", "--url", "http://127.0.0.1:9")[0] == 1
+
+
+def test_a_configuration_is_validated(run: Run, config: Path, tmp_path: Path) -> None:
+    code, out, _ = run("validate", str(config))
+    assert (code, out.count("\n")) == (0, 1)
+    assert "2 objective(s)" in out
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(CONFIG.replace("target: 99,", "target: 101,"))
+    code, out, _ = run("validate", str(config), str(wrong))
+    assert code == 1
+    assert f"{wrong}:10" in out
+    [_, found] = json.loads(run("validate", "--json", str(config), str(wrong))[1])
+    assert found["file"] == str(wrong)
+    assert len(found["findings"]) == 1
+    assert run("validate", str(tmp_path / "none.yaml"))[0] == 2
+
+
+def test_nothing_to_validate_is_wrong_use(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("validate")[0] == 2
+
+
+def test_objectives_are_written_as_rules_and_explained(run: Run, config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yml"
+    assert run("slo", "rules", "--config", str(config), "--output", str(file))[0] == 0
+    assert run("slo", "rules", "--config", str(config))[1] == file.read_text()
+    assert "slo:ok" in [group.name for group in load(file)]
+    code, out, _ = run("slo", "explain", "ok", "--config", str(config))
+    assert code == 0
+    assert "7h12m of full outage" in out
+    explained = json.loads(run("slo", "explain", "ok", "--json", "--config", str(config))[1])
+    assert [alert["name"] for alert in explained["alerts"]][:2] == ["fast", "slow"]
+    assert run("slo", "explain", "none", "--config", str(config))[0] == 2
+
+
+def test_what_init_writes_is_valid_and_is_not_overwritten(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init", "--name", "my-api")[0] == 0
+    assert run("validate")[0] == 0
+    assert "my-api" in Path("reliability.yaml").read_text()
+    workflow = Path(".github/workflows/reliability.yml").read_text()
+    for part in ("*/15 * * * *", "resilience validate", "resilience budgets --check-violations", "--days"):
+        assert part in workflow
+    code, _, err = run("init")
+    assert code == 2
+    assert "--force" in err
+    assert run("init", "--force")[0] == 0
+    assert "my-api" not in Path("reliability.yaml").read_text()
+    assert run("init", "--name", "a: b")[0] == 2
+
+
+@pytest.mark.parametrize("command", ["budgets", "report", "validate", "slo", "slo rules", "slo explain", "init"])
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    code, out, _ = run(*command.split(), "--help")
+    assert code == 0
+    assert "Usage" in out
