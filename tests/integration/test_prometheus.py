@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -168,13 +168,13 @@ async def test_its_death_is_an_error_and_its_return_is_noticed(prometheus: Start
 
 
 @pytest.fixture
-def objectives(tmp_path: Path) -> Iterator[Path]:
+def objectives(tmp_path: Path) -> Path:
     file = tmp_path / "reliability.yaml"
     file.write_text(
         'version: "1.0"\nservice: shop\nservices:\n'
         "  - name: shop\n    slos: [{id: ok, target: 99, timeWindow: 1h, sli: {type: availability}}]\n"
     )
-    yield file
+    return file
 
 
 async def test_the_command_line_reads_budgets_and_reports_from_it(
