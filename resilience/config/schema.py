@@ -33,3 +33,9 @@ def schema() -> dict[str, Any]:
 def schema_text() -> str:
     """Return it as the text that is published."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(schema_text())

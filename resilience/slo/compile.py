@@ -12,7 +12,7 @@ from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
 from resilience.slo.alerting import ExhaustionAlert
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.measure import Events, Weighted
-from resilience.slo.objective import SLO
+from resilience.slo.objective import SLO, percent
 from resilience.slo.slices import slice_events
 
 __all__ = ["compile_rules", "counted_events", "ratio_query"]
@@ -147,9 +147,9 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
             "summary": f"{slo.name} of {slo.service} burns its error budget more than {alert.factor}x too fast",
             "description": (
                 f"{{{{ $value | humanizePercentage }}}} of what counted in the last {window} was bad, and in the last"
-                f" {short} it was more than {_percent(alert.threshold(slo.budget))} as well:"
-                f" {alert.factor} times the {_percent(slo.budget)} that a target of"
-                f" {_percent(Decimal(slo.target))} allows. At that pace the budget of"
+                f" {short} it was more than {percent(alert.threshold(slo.budget))} as well:"
+                f" {alert.factor} times the {percent(slo.budget)} that a target of"
+                f" {percent(Decimal(slo.target))} allows. At that pace the budget of"
                 f" {format_duration(slo.window)} lasts {gone}."
             ),
             **_annotations(slo),
@@ -183,7 +183,7 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
             "summary": f"{slo.name} of {slo.service} has used {percent}% of its error budget",
             "description": (
                 f"{{{{ $value | humanizePercentage }}}} of the budget of {format_duration(slo.window)} is left:"
-                f" a target of {_percent(Decimal(slo.target))} allows {_percent(slo.budget)} to be bad."
+                f" a target of {percent(Decimal(slo.target))} allows {percent(slo.budget)} to be bad."
             ),
             **_annotations(slo),
         },
@@ -207,7 +207,3 @@ def _annotations(slo: SLO) -> dict[str, str]:
 def _plain(figure: Decimal) -> str:
     """Write a decimal exactly, without an exponent."""
     return f"{figure.normalize():f}"
-
-
-def _percent(share: Decimal) -> str:
-    return f"{_plain(share * 100)}%"

@@ -113,6 +113,7 @@ class SLOManager:
         self._elsewhere: dict[str, Figures] = {}
         self._now = signals.last_tick
         self._due = 0.0
+        signals.on_tick(self._mark_exclusions)
 
     @property
     def slos(self) -> Mapping[str, SLO]:
@@ -225,6 +226,15 @@ class SLOManager:
             self._due = now.monotonic + self._interval
             self._signals.write("slo", now.monotonic, list(self._series()))
 
+    def _mark_exclusions(self, now: Instant) -> None:
+        """Show, before any rule is evaluated, which objectives do not count now."""
+        for slo in self._slos.values():
+            if slo.exclusions:
+                gauge = self._signals.gauge(
+                    "slo_excluded", "1 while events of an objective do not count.", labels=("slo", "service")
+                )
+                gauge[slo.id, slo.service].set(float(slo.excluded(now.wall)))
+
     def _series(self) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:
         for slo in self._slos.values():
             budget = self.error_budget(slo.id)
@@ -236,8 +246,6 @@ class SLOManager:
             for window, rate in budget.burn_rates.items():
                 if rate is not None:
                     yield _series("slo_burn_rate", {**labels, "window": format_duration(window)}), float(rate)
-            if slo.exclusions:
-                yield _series("slo_excluded", labels), float(slo.excluded(self._now.wall))
 
     # -- judging ------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from resilience.slo.period import DAY, Calendar
 from resilience.slo.sli import Availability, Indicator
 from resilience.slo.tiers import TIERS
 
-__all__ = ["BUDGETING", "SLO", "exact_ratio"]
+__all__ = ["BUDGETING", "SLO", "exact_ratio", "percent"]
 
 BUDGETING = ("occurrences", "timeslices", "ratio_timeslices")
 """How a budget is spent: by bad events, by slices of time that are bad, or by the share of bad events in each slice."""
@@ -50,6 +50,16 @@ def exact_ratio(option: str, value: object) -> Decimal:
     hint = " (in Python a target is a ratio: 99.9% is 0.999)" if _is_percentage(value) else ""
     message = f"{option} must be a ratio between 0 and 1, got {value!r}{hint}"
     raise ConfigError(message)
+
+
+def percent(share: Decimal) -> str:
+    """Write a share as people read it.
+
+    Example:
+        >>> percent(Decimal("0.995"))
+        '99.5%'
+    """
+    return f"{(share * 100).normalize():f}%"
 
 
 def _is_percentage(value: object) -> bool:
@@ -144,7 +154,7 @@ class SLO:
             raise ConfigError(message)
         floor = TIERS[self.tier].floor
         if target < floor:
-            message = f"target must be at least {floor * 100}% in tier {self.tier}, got {target * 100}%"
+            message = f"target must be at least {percent(floor)} in tier {self.tier}, got {percent(target)}"
             raise ConfigError(message)
 
     def _alerts(self) -> tuple[BurnRateAlert, ...]:
@@ -154,8 +164,8 @@ class SLO:
         for alert in self.alerting.burn_rates:
             if not alert.reachable(self.budget):
                 message = (
-                    f"burn rate {alert.name!r}: {alert.factor}x of a budget of {self.budget * 100}% is"
-                    f" {alert.threshold(self.budget) * 100}% errors, which can never be exceeded;"
+                    f"burn rate {alert.name!r}: {alert.factor}x of a budget of {percent(self.budget)} is"
+                    f" {percent(alert.threshold(self.budget))} errors, which can never be exceeded;"
                     f" at most {1 / self.budget:.4g}x can be reached"
                 )
                 raise ConfigError(message)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from resilience.core.clock import ManualClock
-from resilience.rules import AlertTransition, Evaluator, RuleGroup
+from resilience.rules import Alert, AlertTransition, Evaluator, RuleGroup
 from resilience.signals import Signals
 from resilience.slo import SLO, SLOManager
 
@@ -14,7 +14,7 @@ class Service:
         self.signals = Signals(self.clock)
         self.tick = tick
         self.slos = SLOManager(
-            self.signals, register_rules=self._register, alerts=lambda: self.rules.alerts(), interval=tick
+            self.signals, register_rules=self._register, alerts=self._alerts, interval=tick
         )
         self.rules = Evaluator(
             [], self.signals.source, self.signals, interval=interval or tick, retain=self.signals.retain
@@ -26,6 +26,9 @@ class Service:
         )
         self._good = requests["shop", "GET", "/", "200", "success"]
         self._bad = requests["shop", "GET", "/", "500", "failure"]
+
+    def _alerts(self) -> list[Alert]:
+        return self.rules.alerts()
 
     def _register(self, groups: tuple[RuleGroup, ...]) -> None:
         self._groups += groups

@@ -75,12 +75,15 @@ def case(alert: BurnRateAlert, errors: str) -> str:
         firing = {TICKS + fires - 1: False, TICKS + fires + 1: True, 2 * TICKS: True}
         firing[2 * TICKS + resolves - 2] = True
         firing[2 * TICKS + resolves + 1] = False
+    good = (
+        f"0+10000x{TICKS} {TICKS * 10_000 + 10_000 - bad}+{10_000 - bad}x{TICKS - 1}"
+        f" {2 * TICKS * 10_000 - TICKS * bad + 10_000}+10000x{TICKS}"
+    )
     lines = [
         f"- interval: {format_duration(tick)}",
         "  input_series:",
         """  - series: 'http_requests_total{service="shop",verdict="success"}'""",
-        f"    values: 0+10000x{TICKS} {TICKS * 10_000 + 10_000 - bad}+{10_000 - bad}x{TICKS - 1}"
-        f" {2 * TICKS * 10_000 - TICKS * bad + 10_000}+10000x{TICKS}",
+        f"    values: {good}",
         """  - series: 'http_requests_total{service="shop",verdict="failure"}'""",
         f"    values: 0x{TICKS} {bad}+{bad}x{TICKS - 1} {TICKS * bad}x{TICKS}",
         "  promql_expr_test:",

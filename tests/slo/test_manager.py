@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import time
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resilience import promql
+from resilience.core.clock import ManualClock
+from resilience.errors import ConfigError
+from resilience.rules import AlertState
+from resilience.signals import Signals
+from resilience.slo import (
+    SLO,
+    Calendar,
+    Composite,
+    Correctness,
+    Exclusion,
+    Figures,
+    Freshness,
+    Latency,
+    SLOManager,
+    Throughput,
+)
+from tests.slo.conftest import Service
+
+DAY = 86_400
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 50)), min_size=1, max_size=60))
+def test_a_budget_is_that_of_exact_counts(ticks: list[tuple[int, int]]) -> None:
+    service = Service(SLO("ok", service="shop", target="0.999"), tick=7.3)
+    for good, bad in ticks:
+        service._good.inc(good)
+        service._bad.inc(bad)
+        service.clock.shift(7.3)
+        service.pass_tick()
+    bad, total = sum(bad for _, bad in ticks), sum(good + bad for good, bad in ticks)
+    budget = service.slos.error_budget("ok")
+    assert (budget.bad, budget.total) == (bad, total)
+    if total:
+        assert budget.remaining is not None
+        exact = 1 - Fraction(bad, total) / Fraction(1, 1000)
+        assert abs(Fraction(budget.remaining) - exact) <= Fraction(1, 10**20) * max(1, abs(exact))
+
+
+def test_thirty_days_pass_in_seconds() -> None:
+    service = Service(SLO("ok", service="shop", target=0.999), tick=300)
+    started = time.perf_counter()
+    service.traffic(30 * DAY // 300, errors=0.0005)
+    assert time.perf_counter() - started < 60
+    budget = service.slos.error_budget("ok")
+    assert budget.remaining == Decimal("0.5")
+    assert budget.burn_rates[3600] == Decimal("0.5")
+    assert budget.total == 8640 * 10_000
+
+
+def test_a_rolling_budget_recovers_once_its_period_has_passed() -> None:
+    service = Service(SLO("ok", service="shop", target=0.99, window=3600), tick=60)
+    service.traffic(10, errors=0.5)
+    assert service.slos.status("ok").status == "breached"
+    service.traffic(62)
+    assert service.slos.error_budget("ok").remaining == 1
+
+
+def test_a_calendar_budget_is_whole_again_with_the_new_month() -> None:
+    # The manual clock begins on 14 November 2023.
+    service = Service(SLO("ok", service="shop", target=0.99, calendar=Calendar("month")), tick=3600)
+    service.traffic(24, errors=0.5)
+    assert service.slos.error_budget("ok").status == "exhausted"
+    service.traffic(24 * 17)
+    assert service.slos.error_budget("ok").remaining == 1
+    assert service.slos.error_budget("ok").period == 31 * DAY
+
+
+def test_maintenance_leaves_the_budget_alone_and_pages_nobody() -> None:
+    start = ManualClock().time()
+    slo = SLO("ok", service="shop", target=0.999, exclusions=(Exclusion(start, 3600),))
+    service = Service(slo, tick=60)
+    changes = service.traffic(59, errors=1)
+    assert changes == []
+    assert service.slos.error_budget("ok").total == 0
+    changes = service.traffic(30)
+    assert changes == []
+    assert service.slos.error_budget("ok").remaining == 1
+    assert service.traffic(10, errors=0.5) != []
+
+
+def test_slices_of_time_are_good_or_bad() -> None:
+    slo = SLO("ok", service="shop", target=0.9, budgeting="timeslices", slice_length=60, slice_target=0.95)
+    service = Service(slo, tick=10)
+    service.traffic(6 * 6, errors=0.04)
+    service.traffic(6 * 4, errors=0.5)
+    budget = service.slos.error_budget("ok")
+    assert (budget.bad, budget.total) == (4, 10)
+    service.traffic(60, requests=0)
+    assert service.slos.error_budget("ok").total == 10
+
+
+def test_ratio_slices_count_by_their_share() -> None:
+    slo = SLO("ok", service="shop", target=0.9, budgeting="ratio_timeslices", slice_length=60)
+    service = Service(slo, tick=60)
+    service.traffic(1, errors=0.5, requests=10)
+    service.traffic(1, errors=0.0, requests=10_000)
+    assert service.slos.error_budget("ok").sli == Decimal("0.75")
+
+
+def test_burning_slices_alert_as_events_do() -> None:
+    slo = SLO("ok", service="shop", target=0.95, budgeting="timeslices", slice_length=60)
+    service = Service(slo, tick=60)
+    service.traffic(60)
+    names = {change.alert.labels["alertname"] for _, change in service.traffic(60, errors=0.5)}
+    assert "ErrorBudgetBurn" in names
+
+
+def test_throughput_and_freshness_are_judged_by_time() -> None:
+    service = Service(
+        SLO("enough", service="shop", target=0.9, sli=Throughput(5)),
+        SLO("fresh", service="shop", target=0.9, sli=Freshness(300, job="import")),
+        tick=60,
+    )
+    last = service.signals.gauge("job_last_success_timestamp_seconds", labels=("job",))
+    last["import",].set(service.clock.time())
+    service.traffic(5, requests=600)
+    service.traffic(5, requests=60)
+    assert service.slos.error_budget("enough").sli == Decimal("0.5")
+    assert service.slos.error_budget("fresh").sli == Decimal("0.5")
+
+
+def test_latency_counts_requests_by_their_buckets() -> None:
+    service = Service(SLO("fast", service="shop", target=0.9, sli=Latency(0.25)))
+    for duration in (0.1, 0.2, 0.25, 0.3):
+        service.slos.record_metric("fast", success=True, duration=duration)
+    service.clock.shift(1)
+    service.pass_tick()
+    assert service.slos.error_budget("fast").sli == Decimal("0.75")
+
+
+def test_what_the_application_reports_is_its_own_objective() -> None:
+    service = Service(SLO("right", service="shop", target=0.9, sli=Correctness()))
+    for success in (True, True, True, False):
+        service.slos.record_metric("right", success)
+    service.clock.shift(1)
+    service.pass_tick()
+    assert service.slos.status("right").current == Decimal("0.75")
+    with pytest.raises(ConfigError, match="timestamp must not be before the last tick"):
+        service.slos.record_metric("right", success=True, timestamp=1.0)
+
+
+def test_a_composite_weighs_ratios() -> None:
+    service = Service(
+        SLO("a", service="shop", target=0.9),
+        SLO("b", service="shop", target=0.9, sli=Correctness()),
+        SLO("both", service="shop", target=0.9, sli=Composite({"a": 3, "b": 1})),
+    )
+    assert service.slos.status("both").status == "no_data"
+    service.slos.record_metric("b", success=False)
+    service.traffic(1, errors=0.0)
+    assert service.slos.error_budget("both").sli == Decimal("0.75")
+
+
+@pytest.mark.parametrize("components", [{"nothing": 1}, {"both": 1}])
+def test_a_composite_of_what_there_is_not_is_refused(components: dict[str, float]) -> None:
+    slos = SLOManager(Signals(ManualClock()))
+    with pytest.raises(ConfigError, match="components of 'both' must be among"):
+        slos.register(SLO("both", service="shop", target=0.9, sli=Composite(components)))
+    assert not slos.slos
+
+
+def test_a_taken_id_is_refused_and_nothing_is_added() -> None:
+    slos = SLOManager(Signals(ManualClock()))
+    slos.register(SLO("ok", service="shop", target=0.9))
+    with pytest.raises(ConfigError, match="'ok' is taken"):
+        slos.register(SLO("new", service="shop", target=0.9), SLO("ok", service="till", target=0.9))
+    assert list(slos.slos) == ["ok"]
+
+
+def test_burn_rates_at_exactly_the_factor_do_not_fire() -> None:
+    service = Service(SLO("ok", service="shop", target=0.999), tick=60)
+    service.traffic(61, errors=0.0144)
+    [fast, *_] = service.slos.check_burn_rate_alerts("ok")
+    assert (fast.long, fast.short, fast.firing) == (Decimal("14.4"), Decimal("14.4"), False)
+    assert all(alert.labels.get("burn_rate") != "fast" for alert in service.slos.active_alerts("shop"))
+
+
+def test_active_alerts_are_those_of_a_service_and_can_be_resolved() -> None:
+    resolved: list[str] = []
+    service = Service(SLO("ok", service="shop", target=0.999), tick=60)
+    service.slos._resolve = resolved.append
+    service.traffic(10, errors=0.5)
+    [alert, *_] = service.slos.active_alerts("shop")
+    assert alert.state is AlertState.FIRING
+    assert service.slos.active_alerts("till") == []
+    service.slos.resolve_alert(alert.fingerprint)
+    assert resolved == [alert.fingerprint]
+    with pytest.raises(ConfigError, match="alert_id must be"):
+        service.slos.resolve_alert("nope")
+
+
+def test_budgets_outlive_the_process() -> None:
+    slo = SLO("ok", service="shop", target=0.999)
+    service = Service(slo, tick=60)
+    service.traffic(60, errors=0.0005)
+    saved = json.loads(json.dumps(service.slos.snapshot()))
+    later = Service(slo, tick=60)
+    later.clock.shift(1_000_000 - 500)  # another machine's monotonic clock
+    later.clock.step_wall(service.clock.time() - later.clock.time() + 600)
+    later.slos.restore(saved, later.clock.now())
+    assert later.slos.error_budget("ok").total == 600_000
+    assert later.slos.error_budget("ok").remaining == Decimal("0.5")
+
+
+@pytest.mark.parametrize("saved", [{}, {"version": 1}, {"version": 1, "slos": {"ok": {}}}])
+def test_a_broken_snapshot_is_refused(saved: dict[str, object]) -> None:
+    slos = SLOManager(Signals(ManualClock()))
+    slos.register(SLO("ok", service="shop", target=0.9))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        slos.restore(saved, ManualClock().now())
+
+
+def test_what_another_server_says_is_judged_by_the_same_arithmetic() -> None:
+    slos = SLOManager(Signals(ManualClock()))
+    slos.register(SLO("ok", service="shop", target=0.999, backend="prometheus"))
+    slos.observe("ok", Figures(bad=5, total=10_000, windows={3600: (144, 10_000), 300: (145, 10_000)}))
+    budget = slos.error_budget("ok")
+    assert (budget.remaining, budget.burn_rates[3600], budget.burn_rates[300]) == (
+        Decimal("0.5"),
+        Decimal("14.4"),
+        Decimal("14.5"),
+    )
+
+
+def test_a_share_of_good_events_is_turned_into_a_budget() -> None:
+    slos = SLOManager(Signals(ManualClock()))
+    slos.register(SLO("ok", service="shop", target=0.999))
+    assert slos.calculate_error_budget("ok", 0.9995).remaining == Decimal("0.5")
+    assert slos.calculate_error_budget("ok", 1).remaining == 1
+    assert slos.calculate_error_budget("ok", "0.998").remaining == -1
+    with pytest.raises(ConfigError, match="actual must be"):
+        slos.calculate_error_budget("ok", 99.9)
+    with pytest.raises(ConfigError, match="slo_id must be one of ok"):
+        slos.error_budget("nope")
+
+
+def test_a_target_that_is_met_with_little_budget_left_is_at_risk() -> None:
+    service = Service(SLO("ok", service="shop", target=0.999), tick=60)
+    service.traffic(10, errors=0.0008)
+    assert service.slos.status("ok").status == "at_risk"
+    service.traffic(30)
+    assert service.slos.status("ok").status == "meeting"
+
+
+def test_budgets_are_exported_as_signals() -> None:
+    service = Service(SLO("ok", service="shop", target=0.999), tick=60)
+    service.traffic(10, errors=0.0005)
+    found = promql.evaluate(
+        'slo_error_budget_remaining_ratio{slo="ok",service="shop"}',
+        service.signals.source,
+        service.clock.monotonic(),
+    )
+    assert list(found.values) == [0.5]
+    [bucket] = service.slos.history("ok")
+    assert (bucket.bad, bucket.total) == (50, 100_000)
