@@ -30,6 +30,7 @@ _BACKOFFS = {
     for kind in (backoff.Constant, backoff.Linear, backoff.Exponential, backoff.Fibonacci)
 }
 _BUDGETS = {"token": budget.TokenBudget, "ratio": budget.RatioBudget}
+_WINDOWS = {"count": CountWindow, "time": TimeWindow}
 # Options that only Python can give, or that the pipeline gives itself.
 _NOT_IN_FILES = {"clock", "random"}
 
@@ -37,7 +38,8 @@ _NOT_IN_FILES = {"clock", "random"}
 def recipe(config: object, *, option: str = "pipeline") -> Preset:
     """Read a pipeline as `reliability.yaml` writes it.
 
-    Names may be written `in_snake_case` or `inCamelCase`, durations as `30s` or as seconds, shares as 0.5 or `50%`.
+    Names may be written `in_snake_case` or `inCamelCase`, durations as `30s` or as seconds, shares as 0.5 or `50%`. A
+    breaker's `window` is a duration, `{count: 100}` for so many calls, or `{time: {seconds: 60, buckets: 10}}`.
     Of a circuit breaker, `failureThreshold` is the share of calls that fail (or, as a whole number of at least 2, how
     many in a row), `recoveryTimeout` how long it stays open, `monitoringPeriod` the window that is looked at, and
     `minimumRequests` how many calls there must be in it.
@@ -147,7 +149,7 @@ def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
     """Read one value by the type that the policy's constructor declares for it."""
     declared = str(parameter.annotation)
     if "Window" in declared:
-        return CountWindow(given) if isinstance(given, int) else TimeWindow(_seconds(place, given))
+        return _window(place, given)
     if "Backoff" in declared:
         return _choice(place, _BACKOFFS, given)
     if "Budget" in declared:
@@ -161,6 +163,16 @@ def _scalar(place: str, given: object) -> object:
     if isinstance(given, str):
         return _share(place, given) if given.endswith("%") else parse_duration(given, option=place)
     return given
+
+
+def _window(place: str, given: object) -> CountWindow | TimeWindow:
+    """Read a window: a bare number is seconds, as it is in Python."""
+    made: CountWindow | TimeWindow = (
+        _choice(place, _WINDOWS, given)
+        if isinstance(given, Mapping)
+        else _made(place, TimeWindow, {"seconds": _seconds(place, given)})
+    )
+    return made
 
 
 def _seconds(place: str, given: object) -> Any:
@@ -183,7 +195,14 @@ def _choice(place: str, kinds: Mapping[str, Callable[..., Any]], given: object) 
     kind = kinds.get(str(name))
     if kind is None:
         raise ConfigError(f"{place} must be one of {', '.join(kinds)}, got {given!r}")
-    return kind(**_options(f"{place}.{name}", kind, options))
+    return _made(place, kind, _options(f"{place}.{name}", kind, options))
+
+
+def _made(place: str, kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    try:
+        return kind(**options)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error.message}") from error
 
 
 def _threshold(place: str, given: object) -> dict[str, Any]:
@@ -196,8 +215,8 @@ def _only(option: str, read: Callable[[str, object], Any]) -> Callable[[str, obj
     return lambda place, given: {option: read(place, given)}
 
 
-def _period(place: str, given: object) -> TimeWindow:
-    return TimeWindow(_seconds(place, given))
+def _period(place: str, given: object) -> CountWindow | TimeWindow:
+    return _window(place, _seconds(place, given))
 
 
 def _as_it_is(_place: str, given: object) -> object:

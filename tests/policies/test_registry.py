@@ -8,6 +8,7 @@ import pytest
 
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
+from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError, TimeoutExceeded
 from resilience.policies import API_CALLS, DATABASE, Pipeline, Registry, Timeout
 from resilience.policies.pipeline import Reloaded
@@ -164,6 +165,19 @@ class TestFromConfig:
         settings = registry["pay"]["circuit_breaker"].settings
         assert (settings.consecutive_failures, settings.failure_rate) == (5, None)
 
+    @pytest.mark.parametrize(
+        ("written", "meant"),
+        [
+            (30, TimeWindow(30)),
+            ("5m", TimeWindow(300)),
+            ({"count": 100}, CountWindow(100)),
+            ({"time": {"seconds": "1m", "buckets": 6}}, TimeWindow(60, 6)),
+        ],
+    )
+    def test_a_window_is_a_duration_or_says_what_it_counts(self, written: object, meant: object) -> None:
+        registry = Registry.from_config({"pay": {"circuit_breaker": {"window": written}}})
+        assert registry["pay"]["circuit_breaker"].settings.shape == meant
+
     def test_made_of_one_recipe_two_share_nothing(self) -> None:
         one, two = (
             Registry.from_config({"pay": {"retry": {"budget": "token"}}})["pay"]["retry"] for _ in range(2)
@@ -184,6 +198,11 @@ class TestFromConfig:
             ({"pay": {"timeout": "soon"}}, r"pipelines\.pay\.timeout must be a duration"),
             ({"pay": {"timeout": True}}, r"pipelines\.pay\.timeout\.seconds must be given"),
             ({"pay": {"timeout": {"clock": 1}}}, "unknown option 'clock'"),
+            (
+                {"pay": {"circuit_breaker": {"window": True}}},
+                r"pipelines\.pay\.circuit_breaker\.window: seconds",
+            ),
+            ({"pay": {"circuit_breaker": {"window": {"calls": 9}}}}, r"window must be one of count, time"),
             ({"pay": {"circuit_breaker": 3}}, r"circuit_breaker must be a mapping"),
             ({"pay": {"circuit_breaker": {"failureThreshold": "x%"}}}, "failureThreshold must be a share"),
             ({"pay": {"circuit_breaker": {"failureThreshold": 1.5}}}, "failure_rate"),
