@@ -44,6 +44,11 @@ def refuse_sync(function: object, policy: str) -> None:
         raise ConfigError(message)
 
 
+def _shown(value: object) -> str:
+    """A value as code names it: where a function lies in memory helps nobody."""
+    return str(getattr(value, "__qualname__", None) or repr(value))
+
+
 class WrappingPolicy:
     """Base of the policies that wrap: a subclass defines `execute` and, where it may repeat, sets `repeats`.
 
@@ -59,6 +64,20 @@ class WrappingPolicy:
         self.name: str = self.kind if name is None else text("name", name)
         self.clock = clock
         self.events: Listeners[object] = Listeners()
+
+    def __repr__(self) -> str:
+        """Say what it is made with: the options that are not at their defaults."""
+        settings = getattr(self, "settings", self)
+        options: list[str] = []
+        for option, parameter in inspect.signature(type(self)).parameters.items():
+            default = parameter.default
+            value = getattr(settings, option, default)
+            if option == "name":
+                value, default = self.name, self.kind
+            # Compared as they are shown: what a user gives need not know how to be compared.
+            if option != "clock" and _shown(value) != _shown(default):
+                options.append(f"{option}={_shown(value)}")
+        return f"{type(self).__name__}({', '.join(options)})"
 
     async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` under this policy and return what it returns."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
 
-__all__ = ["RatioBudget", "RetryBudget", "TokenBudget"]
+__all__ = ["Limited", "RatioBudget", "RetryBudget", "TokenBudget"]
 
 
 class RetryBudget(Protocol):
@@ -39,6 +39,18 @@ class RetryBudget(Protocol):
 
     def end(self, *, succeeded: bool) -> None:
         """Learn that a call has ended; a cancelled one did not succeed, and did not fail either."""
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A budget that can be cut down for a while: when an error budget runs out, say."""
+
+    def limit(self, share: float) -> None:
+        """Grant only a share of what it is made for; 1 for all of it.
+
+        Args:
+            share: above 0 and at most 1.
+        """
 
 
 # Tokens are counted in thousandths, as gRPC does, so that ten times 0.1 is exactly 1.
@@ -73,7 +85,7 @@ class TokenBudget:
         (True, True, False)
     """
 
-    __slots__ = ("_capacity", "_cost", "_floor", "_loss", "_refund", "_timeout_cost", "_tokens")
+    __slots__ = ("_capacity", "_cost", "_floor", "_loss", "_refund", "_share", "_timeout_cost", "_tokens")
 
     def __init__(
         self,
@@ -94,6 +106,10 @@ class TokenBudget:
         if self._floor >= self._capacity:
             raise ConfigError(f"floor must be below the capacity of {capacity:g}, got {floor!r}")
         self._tokens = self._capacity
+        self._share = 1.0
+
+    def __repr__(self) -> str:
+        return f"<TokenBudget: {self.tokens:g} of {self._capacity / _UNIT:g} tokens>"
 
     @property
     def tokens(self) -> float:
@@ -105,7 +121,8 @@ class TokenBudget:
 
     def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
         """Pay for one more attempt; see `RetryBudget.spend`."""
-        left = self._tokens - (self._timeout_cost if isinstance(error, TimeoutError) else self._cost)
+        cost = self._timeout_cost if isinstance(error, TimeoutError) else self._cost
+        left = self._tokens - round(cost / self._share)
         if wanted and (left > self._floor or left >= 0 == self._floor):
             self._tokens = left
             return True
@@ -119,6 +136,10 @@ class TokenBudget:
         """Bring tokens back if the call succeeded."""
         if succeeded:
             self._tokens = min(self._capacity, self._tokens + self._refund)
+
+    def limit(self, share: float) -> None:
+        """Make repeats dearer, so that only a share of them can be paid; see `Limited.limit`."""
+        self._share = number("share", share, above=0, high=1)
 
 
 class RatioBudget:
@@ -146,7 +167,7 @@ class RatioBudget:
         (True, False)
     """
 
-    __slots__ = ("_calls", "_clock", "_floor", "_ratio", "_repeats", "_reserved", "_slices", "_ttl")
+    __slots__ = ("_calls", "_clock", "_floor", "_ratio", "_repeats", "_reserved", "_share", "_slices", "_ttl")
     _SLICES = 10
 
     def __init__(
@@ -164,10 +185,14 @@ class RatioBudget:
         self._reserved = 0.0 if self._ttl is None else reserved * self._ttl
         self._floor = integer("floor", floor, low=0)
         self._clock = clock
+        self._share = 1.0
         self._calls = 0
         self._repeats = 0
         # What each tenth of the ttl added: (its number, calls, repeats), the oldest first.
         self._slices: deque[list[int]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<RatioBudget: {self.balance} repeats would be granted>"
 
     @property
     def balance(self) -> int:
@@ -202,9 +227,13 @@ class RatioBudget:
         if self._ttl is None:
             self._calls -= 1
 
+    def limit(self, share: float) -> None:
+        """Allow only a share of the repeats; see `Limited.limit`."""
+        self._share = number("share", share, above=0, high=1)
+
     def _allowed(self) -> int:
         # The smallest step above guards the product against binary fractions: 0.1 x 30 is to be 3, not 2.
-        return max(self._floor, int(self._ratio * self._calls + self._reserved + 1e-9))
+        return int(max(self._floor, self._ratio * self._calls + self._reserved) * self._share + 1e-9)
 
     def _expire(self) -> list[int]:
         """Forget what is older than the ttl, and return the slice of now."""

@@ -18,7 +18,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("rate_limiter", "bulkhead", "adaptive_limiter"),
     ("hedge",),
     ("retry",),
-    ("circuit_breaker",),
+    ("circuit_breaker", "outlier_ejection"),
     ("attempt timeout",),
     ("fault_injection",),
 )
@@ -35,7 +35,8 @@ def check_order(policies: Sequence[Policy | Guard[object]]) -> list[str]:
     """Compare a pipeline's order with the one that works.
 
     Args:
-        policies: outermost first; kinds that are not known are passed over.
+        policies: outermost first. A kind that is not in ORDER may stand anywhere: a policy of the user's own, or `Keyed`,
+            which is what the guards are that it will make.
 
     Returns:
         one sentence for each pair that is the wrong way round; empty for a good order.

@@ -74,6 +74,13 @@ def test_it_fits_the_protocol(kind: type[WrappingPolicy]) -> None:
 
 
 @every
+def test_it_shows_its_name(kind: type[WrappingPolicy]) -> None:
+    shown = repr(make(kind, name="pay"))
+    assert shown.startswith(f"{kind.__name__}(")
+    assert "name='pay'" in shown
+
+
+@every
 async def test_it_decorates_and_calls(kind: type[WrappingPolicy]) -> None:
     policy = make(kind)
 

@@ -231,3 +231,10 @@ def test_envoy_grants_three_however_few_calls_there_are() -> None:
 def test_nonsense_is_refused_by_name(kind: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=list(options)[-1]):
         kind(**options)
+
+
+def test_a_budget_shows_what_is_left() -> None:
+    tokens = TokenBudget(10, cost=5)
+    tokens.spend(None)
+    assert repr(tokens) == "<TokenBudget: 5 of 10 tokens>"
+    assert repr(RatioBudget(0, floor=3)) == "<RatioBudget: 100 repeats would be granted>"

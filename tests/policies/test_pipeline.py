@@ -21,9 +21,11 @@ from resilience.policies import (
     Bulkhead,
     CircuitBreaker,
     Coalesce,
+    Constant,
     Exponential,
     Fallback,
     Hedge,
+    OutlierEjection,
     Pipeline,
     RateLimiter,
     Retry,
@@ -217,6 +219,7 @@ class TestComposition:
             ((Retry(3), Bulkhead(1)), "retry stands outside bulkhead"),
             ((Retry(3), Timeout(1), CircuitBreaker()), "attempt timeout stands outside circuit breaker"),
             ((Timeout(1), Fallback(value=1), Retry(2)), "total timeout stands outside fallback"),
+            ((OutlierEjection(), Retry(2)), "outlier ejection stands outside retry"),
         ],
     )
     def test_another_order_is_warned_of(self, policies: tuple[object, ...], words: str) -> None:
@@ -224,12 +227,14 @@ class TestComposition:
             Pipeline(*policies)
 
     def test_it_describes_itself(self) -> None:
-        text = Pipeline(Timeout(10), Retry(3), Timeout(2), name="pay").describe().splitlines()
-        assert text[0] == "pipeline 'pay'"
-        assert [line.strip().partition(":")[0] for line in text[1:]] == [
-            "timeout",
-            "retry",
-            "attempt_timeout",
+        pipeline = Pipeline(
+            Bulkhead(50, queue=10), Retry(2, backoff=Constant(1)), CircuitBreaker(), name="pay"
+        )
+        assert pipeline.describe().splitlines() == [
+            "pipeline 'pay'",
+            "  bulkhead: Bulkhead(limit=50, queue=10)",
+            "    retry: Retry(attempts=2, backoff=Constant(seconds=1, jitter='none'))",
+            "      circuit_breaker: CircuitBreaker()",
         ]
 
     def test_policies_are_found_by_name(self) -> None:
