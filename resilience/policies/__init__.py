@@ -1,5 +1,6 @@
 """The guards: one file for each policy, and what composes them."""
 
+from resilience.core.window import CountWindow, TimeWindow
 from resilience.policies.adaptive_limiter import AdaptiveLimiter
 from resilience.policies.backoff import Constant, Exponential, Fibonacci, Linear
 from resilience.policies.budget import RatioBudget, RetryBudget, TokenBudget
@@ -31,6 +32,7 @@ __all__ = [
     "CircuitBreaker",
     "Coalesce",
     "Constant",
+    "CountWindow",
     "EventLog",
     "Exponential",
     "Fallback",
@@ -48,6 +50,7 @@ __all__ = [
     "Registry",
     "Retry",
     "RetryBudget",
+    "TimeWindow",
     "Timeout",
     "TokenBudget",
 ]

@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resilience.core.clock import Instant, ManualClock
+    from resilience.policies.retry_switch import retries_without_waiting
     from resilience.testing.lab import Happening, Lab, Traffic
     from resilience.testing.notifier import RecordingNotifier
 
-__all__ = ["Happening", "Instant", "Lab", "ManualClock", "RecordingNotifier", "Traffic"]
+__all__ = [
+    "Happening",
+    "Instant",
+    "Lab",
+    "ManualClock",
+    "RecordingNotifier",
+    "Traffic",
+    "retries_without_waiting",
+]
 
-_HOME_OF = {"Instant": "resilience.core.clock", "ManualClock": "resilience.core.clock"} | {
-    "RecordingNotifier": "resilience.testing.notifier"
+_HOME_OF = {
+    "Instant": "resilience.core.clock",
+    "ManualClock": "resilience.core.clock",
+    "RecordingNotifier": "resilience.testing.notifier",
+    "retries_without_waiting": "resilience.policies.retry_switch",
 }
 
 
