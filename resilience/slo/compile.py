@@ -172,101 +172,15 @@ def _enough(slo: SLO, counts: Callable[[Events], tuple[str, str]]) -> list[str]:
     ]
 
 
-def _in_period(slo: SLO, events: Events) -> tuple[str, str]:
-    """All and bad events of the period: what processes export, or else what is counted now."""
-    exported = [f"sum({name}{_selector(slo)})" for name in ("slo_period_events", "slo_period_bad_events")]
-    if not _rolling(slo):
-        return exported[0], exported[1]
-    window = format_duration(slo.window)
-    return f"({exported[0]} or {events.total_in(window)})", f"({exported[1]} or {events.bad_in(window)})"
-
-
-def _rolling(slo: SLO) -> bool:
-    """Whether the period can be asked for in one query."""
-    return slo.calendar is None and not slo.exclusions and slo.window <= _LONGEST
-
-
-def _labels(slo: SLO) -> dict[str, str]:
-    return {"slo": slo.id, "service": slo.service}
-
-
-def _selector(slo: SLO) -> str:
-    return f"{{slo={quote(slo.id)},service={quote(slo.service)}}}"
-
-
-def _recorded(window: float) -> str:
-    return f"slo:sli_error:ratio_rate{format_duration(window)}"
-
-
-def _ratio_rule(slo: SLO, window: float, known: Mapping[str, SLO]) -> RecordingRule:
-    return RecordingRule(_recorded(window), ratio_query(slo, window, known), _labels(slo))
-
-
-def _remaining_rule(slo: SLO, known: Mapping[str, SLO]) -> Rule:
-    exported = f"slo_error_budget_remaining_ratio{_selector(slo)}"
-    expr = f"min({exported})"
-    if _rolling(slo):
-        # A single process knows what was before its restart; of many, each knows its own part.
-        ratio = ratio_query(slo, slo.window, known)
-        expr = f"({expr} and count({exported}) == 1) or round(1 - {ratio} / {_plain(slo.budget)}, 1e-9)"
-    return RecordingRule("slo:error_budget:remaining", expr, _labels(slo))
-
-
-def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
-    threshold = _plain(alert.threshold(slo.budget))
-    conditions = [
-        f"{_recorded(window)}{_selector(slo)} > {threshold}" for window in (alert.window, alert.short_window)
-    ]
-    length = format_duration(alert.window)
-    conditions += _enough(slo, lambda events: (events.total_in(length), events.bad_in(length)))
-    if slo.exclusions:
-        short = format_duration(alert.short_window)
-        conditions[-1] += f" unless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
-    window, short = format_duration(alert.window), format_duration(alert.short_window)
-    gone = format_duration(float(round(Decimal(str(slo.window)) / alert.factor)))
-    return AlertRule(
-        "ErrorBudgetBurn",
-        " and ".join(conditions),
-        for_=alert.for_,
-        labels={**_alert_labels(slo, alert.severity), "burn_rate": alert.name, "window": window},
-        annotations={
-            "summary": f"{slo.name} of {slo.service} burns its error budget more than {alert.factor}x too fast",
-            "description": (
-                f"{{{{ $value | humanizePercentage }}}} of what counted in the last {window} was bad, and in the last"
-                f" {short} it was more than {percent(alert.threshold(slo.budget))} as well:"
-                f" {alert.factor} times the {percent(slo.budget)} that a target of"
-                f" {percent(Decimal(slo.target))} allows. At that pace the budget of"
-                f" {format_duration(slo.window)} lasts {gone}."
-            ),
-            **_annotations(slo),
-        },
-        no_data=NoData.RESOLVE,
-    )
-
-
-def _enough(slo: SLO, counts: Callable[[Events], tuple[str, str]]) -> list[str]:
-    """What demands that enough events, and enough bad ones, speak for an alert."""
-    if slo.sliced or not isinstance(slo.measure, Events):
-        return []
-    # Half an event less: extrapolation may leave two at 1.98.
-    return [
-        f"on () {count} > {least - 0.5:g}"
-        for count, least in zip(
-            counts(slo.measure), (slo.alerting.min_events, slo.alerting.min_failures), strict=True
-        )
-        if least
-    ]
-
-
 def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
-    percent = _plain(alert.consumed * 100)
+    consumed = _plain(alert.consumed * 100)
     spent = f"slo:error_budget:remaining{_selector(slo)} <= {_plain(1 - alert.consumed)}"
     return AlertRule(
         "ErrorBudgetExhaustion",
         " and ".join([spent, *_enough(slo, lambda events: _in_period(slo, events))]),
-        labels={**_alert_labels(slo, alert.severity), "consumed": percent},
+        labels={**_alert_labels(slo, alert.severity), "consumed": consumed},
         annotations={
-            "summary": f"{slo.name} of {slo.service} has used {percent}% of its error budget",
+            "summary": f"{slo.name} of {slo.service} has used {consumed}% of its error budget",
             "description": (
                 f"{{{{ $value | humanizePercentage }}}} of the budget of {format_duration(slo.window)} is left:"
                 f" a target of {percent(Decimal(slo.target))} allows {percent(slo.budget)} to be bad."
