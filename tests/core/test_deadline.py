@@ -169,10 +169,10 @@ class TestAsAsyncioTimeout:
 
     async def test_it_can_be_moved_to_where_it_is(self, clock: ManualClock) -> None:
         with pytest.raises(TimeoutError):
-            async with timeout(1, clock=clock) as limit:
-                clock.shift(0.99)
+            async with timeout(1.0625, clock=clock) as limit:
+                clock.shift(1.03125)
                 limit.reschedule(limit.when())
-                clock.shift(0.01)
+                clock.shift(0.03125)
                 await for_ever()
 
     async def test_it_cannot_be_moved_before_and_after_its_block(self) -> None:
