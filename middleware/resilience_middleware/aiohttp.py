@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Awaitable, Generator
+import operator
+from collections.abc import Awaitable, Collection, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -17,7 +18,6 @@ from yarl import URL
 
 from resilience.errors import ConfigError
 from resilience.http.calls import HttpCalls
-from resilience.http.context import travelling_headers
 from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import host_key, idempotent, replayable
 from resilience.policies.circuit_breaker import CircuitBreaker
@@ -67,6 +67,8 @@ class ResilientSession:
         session: the session to use, which stays open; without one, it is made here and closed with this.
         preset: the policies of one host.
         name: the client's label; sessions of one name share their policies.
+        deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
+            for all below; None (default) for every host.
         options: of aiohttp's `ClientSession`, where it is made here.
 
     Raises:
@@ -86,6 +88,7 @@ class ResilientSession:
         *,
         preset: Preset = API_CALLS,
         name: str = "http",
+        deadlines_to: Collection[str] | None = None,
         **options: Any,
     ) -> None:
         if session is not None and options:
@@ -96,7 +99,7 @@ class ResilientSession:
         self._session = session
         self._options = options
         self._own = session is None
-        self._calls = _calls(rel, preset, name)
+        self._calls = _calls(rel, preset, name, deadlines_to)
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -173,14 +176,10 @@ class ResilientSession:
         inherited = options.get("middlewares", session._middlewares)  # noqa: SLF001  what it would use without ours
         options["middlewares"] = (*(inherited or ()), functools.partial(self._hop, host))
 
-        async def attempt() -> aiohttp.ClientResponse:
+        def attempt() -> Awaitable[aiohttp.ClientResponse]:
             if file is not None:
                 file.rewind()
-            if travelling := travelling_headers():
-                headers = CIMultiDict(given or ())
-                headers.update(travelling)
-                options["headers"] = headers
-            return await session.request(method, url, **options)
+            return session.request(method, url, **options)
 
         response = await self._calls.send(
             attempt,
@@ -200,6 +199,7 @@ class ResilientSession:
     ) -> aiohttp.ClientResponse:
         """Send one hop of a chain of redirects; one to another host is that host's breaker's business."""
         other = host_key(request.url.scheme, request.url.raw_host or "", request.url.port)
+        request.headers.update(self._calls.travelling(other))
         if other == host:
             return await handler(request)
         call = functools.partial(handler, request)
@@ -222,34 +222,51 @@ class ResilientMiddleware:
         rel: what names and records the policies.
         preset: the policies of one host.
         name: the client's label; sessions of one name share their policies.
+        deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
+            for all below; None (default) for every host.
     """
 
-    def __init__(self, rel: Reliability, *, preset: Preset = API_CALLS, name: str = "http") -> None:
-        self._calls = _calls(rel, preset, name)
+    def __init__(
+        self,
+        rel: Reliability,
+        *,
+        preset: Preset = API_CALLS,
+        name: str = "http",
+        deadlines_to: Collection[str] | None = None,
+    ) -> None:
+        self._calls = _calls(rel, preset, name, deadlines_to)
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send one request."""
+        calls, headers = self._calls, request.headers
+        host = host_key(request.url.scheme, request.url.raw_host or "", request.url.port)
 
-        async def attempt() -> aiohttp.ClientResponse:
-            if travelling := travelling_headers():
-                request.headers.update(travelling)
-            return await handler(request)
+        def attempt() -> Awaitable[aiohttp.ClientResponse]:
+            headers.update(calls.travelling(host))
+            return handler(request)
 
-        return await self._calls.send(
+        return await calls.send(
             attempt,
             method=request.method,
-            host=host_key(request.url.scheme, request.url.raw_host or "", request.url.port),
-            repeatable=idempotent(request.method, request.headers) and _replayable(request.body),
+            host=host,
+            repeatable=idempotent(request.method, headers) and _replayable(request.body),
         )
 
+
+_status: Final = operator.attrgetter("status")
+
+# A file in a form is closed with the form; a BytesIO is not.
+_REPLAYED: Final = (payload.BytesPayload, payload.StringPayload, payload.BytesIOPayload)
 
 # Notes on an error that a host further down a chain of redirects has caused.
 _ELSEWHERE: Final = "raised by a redirect to another host"
 
 
-def _calls(rel: Reliability, preset: Preset, name: str) -> HttpCalls[aiohttp.ClientResponse, Pipeline]:
+def _calls(
+    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None
+) -> HttpCalls[aiohttp.ClientResponse, Pipeline]:
     recipe = for_http(
         preset,
         status=_status,
@@ -264,11 +281,8 @@ def _calls(rel: Reliability, preset: Preset, name: str) -> HttpCalls[aiohttp.Cli
         clock=rel.clock,
         name=name,
         record=rel.sli.client,
+        deadlines_to=deadlines_to,
     )
-
-
-def _status(response: aiohttp.ClientResponse) -> int:
-    return response.status
 
 
 def _first_status(response: aiohttp.ClientResponse) -> int:
@@ -338,8 +352,8 @@ def _rewindable(data: object) -> _RewoundFile | None:
 
 def _replayable(data: object) -> bool:
     """Whether aiohttp can send this again: what `rules.replayable` says, and forms of that."""
+    if replayable(data):
+        return True
     if isinstance(data, aiohttp.MultipartWriter):
         return all(_replayable(part) for part, _, _ in data)
-    # A file in a form is closed with the form; a BytesIO is not.
-    kinds = payload.BytesPayload | payload.StringPayload | payload.BytesIOPayload
-    return replayable(data) or isinstance(data, kinds)
+    return isinstance(data, _REPLAYED)

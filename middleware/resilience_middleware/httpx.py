@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Awaitable, Collection
+from typing import Final
+
 from resilience.errors import MissingExtra
 from resilience.http.calls import HttpCalls
-from resilience.http.context import travelling_headers
 from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import host_key, idempotent
 from resilience.policies.pipeline import Pipeline
@@ -18,6 +21,8 @@ except ImportError as _error:
 
 __all__ = ["ResilientTransport"]
 
+_status: Final = operator.attrgetter("status_code")
+
 
 class ResilientTransport(httpx.AsyncBaseTransport):
     """Guarded calls through httpx: `httpx.AsyncClient(transport=ResilientTransport(rel))`.
@@ -30,6 +35,8 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         transport: what sends; httpx's own when None. It is closed with this one.
         preset: the policies of one host.
         name: the client's label; clients of one name share their policies.
+        deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
+            for all below; None (default) for every host.
 
     Example:
         >>> async def main(rel, url):
@@ -44,6 +51,7 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         *,
         preset: Preset = API_CALLS,
         name: str = "http",
+        deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
         recipe = for_http(preset, status=_status, transient=(httpx.TransportError, TimeoutError))
@@ -54,19 +62,21 @@ class ResilientTransport(httpx.AsyncBaseTransport):
             clock=rel.clock,
             name=name,
             record=rel.sli.client,
+            deadlines_to=deadlines_to,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
+        host = host_key(request.url.scheme, request.url.host, request.url.port)
 
-        async def attempt() -> httpx.Response:
-            request.headers.update(travelling_headers())
-            return await self._transport.handle_async_request(request)
+        def attempt() -> Awaitable[httpx.Response]:
+            request.headers.update(self._calls.travelling(host))
+            return self._transport.handle_async_request(request)
 
         return await self._calls.send(
             attempt,
             method=request.method,
-            host=host_key(request.url.scheme, request.url.host, request.url.port),
+            host=host,
             # httpx sends bytes, forms and JSON from a ByteStream; all else is read once.
             repeatable=idempotent(request.method, request.headers)
             and isinstance(request.stream, httpx.ByteStream),
@@ -75,7 +85,3 @@ class ResilientTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the transport that sends."""
         await self._transport.aclose()
-
-
-def _status(response: httpx.Response) -> int:
-    return response.status_code

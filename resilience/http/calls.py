@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, Generic, Protocol, TypeVar
 
 from resilience.core.deadline import reason
 from resilience.core.ports import Call, CallContext, Clock
-from resilience.core.validate import integer
+from resilience.core.validate import integer, text
 from resilience.core.verdict import Verdict
 from resilience.errors import Rejected
-from resilience.http.rules import code_label, known_method, verdict_of_status
+from resilience.http.context import travelling_headers
+from resilience.http.rules import code_label, host_name, known_method, verdict_of_status
 
 __all__ = ["ClientRecorder", "Guarding", "HttpCalls"]
 
@@ -40,6 +43,16 @@ class ClientRecorder(Protocol):
         """Count one attempt."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Host(Generic[G]):
+    """What is kept for one host: its guard, the contexts of calls that may not and may be repeated, what it is told."""
+
+    guard: G
+    once_only: CallContext
+    again: CallContext
+    told: bool
+
+
 class HttpCalls(Generic[R, G]):
     """Makes guarded calls for one client library.
 
@@ -51,9 +64,11 @@ class HttpCalls(Generic[R, G]):
         name: the client's, as a label.
         record: counts each attempt; None counts none.
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
+        deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
+            for all below; None for every host.
 
     Raises:
-        ConfigError: `hosts` is not at least 1.
+        ConfigError: `hosts` is not at least 1, or `deadlines_to` holds anything but text.
     """
 
     def __init__(
@@ -66,6 +81,7 @@ class HttpCalls(Generic[R, G]):
         name: str = "http",
         record: ClientRecorder | None = None,
         hosts: int = _HOSTS,
+        deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._guard = guard
         self._status = status
@@ -74,7 +90,10 @@ class HttpCalls(Generic[R, G]):
         self._name = name
         self._record = record
         self._limit = integer("hosts", hosts)
-        self._hosts: OrderedDict[str, tuple[G, CallContext, CallContext]] = OrderedDict()
+        self._told = (
+            None if deadlines_to is None else [text("deadlines_to", name).lower() for name in deadlines_to]
+        )
+        self._hosts: OrderedDict[str, _Host[G]] = OrderedDict()
 
     async def send(
         self, attempt: Callable[[], Awaitable[R]], *, method: str, host: str, repeatable: bool
@@ -122,9 +141,11 @@ class HttpCalls(Generic[R, G]):
                     record(self._name, host, known_method(method), code, verdict, monotonic() - started)
 
         kept = None
-        guard, once_only, again = self._remembered(host)
+        remembered = self._remembered(host)
         try:
-            kept = await guard.execute(once, again if repeatable else once_only)
+            kept = await remembered.guard.execute(
+                once, remembered.again if repeatable else remembered.once_only
+            )
             return kept
         finally:
             if kept is None or len(held) > 1:
@@ -141,17 +162,27 @@ class HttpCalls(Generic[R, G]):
 
     def of(self, host: str) -> G:
         """Return what guards the calls to a host."""
-        return self._remembered(host)[0]
+        return self._remembered(host).guard
 
-    def _remembered(self, host: str) -> tuple[G, CallContext, CallContext]:
-        """A host's guard, and the contexts of calls that may not and may be repeated."""
+    def travelling(self, host: str) -> Mapping[str, str]:
+        """Return the headers for the next attempt: what a host is told of the time that is left.
+
+        Raises:
+            TimeoutExceeded: nothing is left.
+        """
+        headers = travelling_headers()
+        return headers if self._remembered(host).told else {}
+
+    def _remembered(self, host: str) -> _Host[G]:
         hosts = self._hosts
         found = hosts.get(host)
         if found is None:
-            found = hosts[host] = (
+            told = self._told is None or any(fnmatchcase(host_name(host), pattern) for pattern in self._told)
+            found = hosts[host] = _Host(
                 self._guard(host),
                 CallContext(key=host, idempotent=False),
                 CallContext(key=host, idempotent=True),
+                told,
             )
             if len(hosts) > self._limit:
                 hosts.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -15,6 +16,7 @@ __all__ = [
     "code_label",
     "failed",
     "host_key",
+    "host_name",
     "idempotent",
     "known_method",
     "replayable",
@@ -35,6 +37,8 @@ RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 
 # RFC 9110 section 9.2.2; CONNECT opens a tunnel and is nothing to be sent again.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"})
+_PLAIN: Final = frozenset({type(None), bytes, str, dict})
+_REPLAYABLE: Final = (bytes, bytearray, memoryview, str, list, tuple, Mapping)
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -126,9 +130,11 @@ def replayable(body: object) -> bool:
         >>> replayable(b"abc"), replayable(None), replayable(iter([b"a"]))
         (True, True, False)
     """
-    return body is None or isinstance(body, bytes | bytearray | memoryview | str | Mapping | list | tuple)
+    # By type first: to ask an abstract class costs a microsecond.
+    return type(body) in _PLAIN or isinstance(body, _REPLAYABLE)
 
 
+@functools.lru_cache(maxsize=1024)
 def host_key(scheme: str, host: str, port: int | None = None) -> str:
     """Return what breakers and budgets tell servers apart by: scheme, host and port.
 
@@ -145,3 +151,13 @@ def host_key(scheme: str, host: str, port: int | None = None) -> str:
     if ":" in name:
         name = f"[{name}]"
     return f"{scheme}://{name}:{port if port is not None else _PORTS.get(scheme, 0)}"
+
+
+def host_name(key: str) -> str:
+    """Return the name or address in a `host_key`.
+
+    Example:
+        >>> host_name("https://api.example.com:443"), host_name("http://[::1]:8080")
+        ('api.example.com', '::1')
+    """
+    return key.partition("://")[2].rpartition(":")[0].strip("[]")
