@@ -14,8 +14,7 @@ from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import ConfigError, LimitReached
-from resilience.policies.base import GuardPolicy
-from resilience.policies.events import CallRejected
+from resilience.policies.base import RefusingPolicy
 from resilience.policies.limit_algorithms import ALGORITHMS, LimitAlgorithm, LimitSample
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -85,7 +84,7 @@ class AdaptiveLimiterSettings:
         return ALGORITHMS[self.algorithm]() if isinstance(self.algorithm, str) else self.algorithm.start()
 
 
-class AdaptiveLimiter(GuardPolicy[int]):
+class AdaptiveLimiter(RefusingPolicy[int]):
     """Allows as many calls at once as what is called can take, judged by their latency.
 
     Calls are gathered in windows; each window that is full moves the limit. A call that failed is no measure of latency
@@ -137,7 +136,6 @@ class AdaptiveLimiter(GuardPolicy[int]):
         )
         self._in_flight = 0
         self._most = 0
-        self._rejected = 0
         self._latency: float | None = None
         self._algorithm = settings.start()
         self._limit = int(self._algorithm.limit)
@@ -168,10 +166,7 @@ class AdaptiveLimiter(GuardPolicy[int]):
         return _PERMIT
 
     def _reject(self, now: float) -> None:
-        self._rejected += 1
-        if self.events:
-            self.events.emit(CallRejected(self.name, self.kind, "limit", now, None, self._observing))
-        if not self._observing:
+        if self._refuses("limit", now):
             message = f"adaptive limiter {self.name!r} allows {self._limit} calls at once now"
             raise LimitReached(message, policy=self.name)
 

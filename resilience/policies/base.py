@@ -13,8 +13,9 @@ from resilience.core.events import Listeners
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import text
 from resilience.errors import ConfigError
+from resilience.policies.events import CallRejected
 
-__all__ = ["GuardPolicy", "WrappingPolicy", "is_async", "refuse_sync"]
+__all__ = ["GuardPolicy", "RefusingPolicy", "WrappingPolicy", "is_async", "refuse_sync"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -192,3 +193,24 @@ class GuardPolicy(WrappingPolicy, Generic[Token]):
             self.leave(token, None, error, started, monotonic())
             raise
         self.leave(token, cast("Any", None), None, started, monotonic())
+
+
+class RefusingPolicy(GuardPolicy[Token]):
+    """Base of the guards that refuse calls, and in `observe` mode only say so.
+
+    Args:
+        name: what events, errors and statistics call it.
+        clock: where time comes from.
+    """
+
+    def __init__(self, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        super().__init__(name=name, clock=clock)
+        self._observing = False
+        self._rejected = 0
+
+    def _refuses(self, why: str, now: float, retry_after: float | None = None) -> bool:
+        """Count and tell of a call that is refused, or would be; False where it goes on because the guard observes."""
+        self._rejected += 1
+        if self.events:
+            self.events.emit(CallRejected(self.name, self.kind, why, now, retry_after, self._observing))
+        return not self._observing

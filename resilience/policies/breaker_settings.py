@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from resilience.core.classify import Classifier, ErrorFilter
 from resilience.core.validate import integer, number
 from resilience.core.window import CountWindow, TimeWindow, Window
 from resilience.errors import ConfigError
+from resilience.policies.judge import Judged
 from resilience.policies.settings import Mode, is_observing
 
 __all__ = ["BreakerSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerSettings:
+class BreakerSettings(Judged):
     """The options of a `CircuitBreaker`, which describes them; validated as a whole."""
 
     failure_rate: float | None = 0.5
@@ -32,9 +30,6 @@ class BreakerSettings:
     half_open_permits: int = 10
     half_open_concurrency: int | None = None
     half_open_max_wait: float = 60.0
-    on: ErrorFilter = Exception
-    ignore: ErrorFilter = ()
-    failed_result: Callable[[Any], bool] | None = None
     mode: Mode = "normal"
 
     def __post_init__(self) -> None:
@@ -59,7 +54,7 @@ class BreakerSettings:
         if self.half_open_concurrency is not None:
             integer("half_open_concurrency", self.half_open_concurrency, high=self.half_open_permits)
         number("half_open_max_wait", self.half_open_max_wait, above=0)
-        Classifier(on=self.on, ignore=self.ignore, failed_result=self.failed_result)
+        self.judge("breaker")
         is_observing(self.mode)
 
     @property

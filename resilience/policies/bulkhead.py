@@ -13,8 +13,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import BulkheadFull
-from resilience.policies.base import GuardPolicy
-from resilience.policies.events import CallRejected
+from resilience.policies.base import RefusingPolicy
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["Bulkhead", "BulkheadSettings", "BulkheadStatistics"]
@@ -60,7 +59,7 @@ class BulkheadSettings:
         is_observing(self.mode)
 
 
-class Bulkhead(GuardPolicy[int]):
+class Bulkhead(RefusingPolicy[int]):
     """Keeps one slow dependency from taking every task of the process: at most `limit` calls at once.
 
     What comes beyond waits in a queue of at most `queue` calls, or is refused. A permit goes straight from the call that
@@ -106,7 +105,6 @@ class Bulkhead(GuardPolicy[int]):
     ) -> None:
         super().__init__(name=name, clock=clock)
         self._in_flight = 0
-        self._rejected = 0
         # An OrderedDict, since both ends and any waiter in between can be taken out at once.
         self._waiters: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
         self._apply(BulkheadSettings(limit=limit, queue=queue, max_wait=max_wait, order=order, mode=mode))
@@ -133,10 +131,7 @@ class Bulkhead(GuardPolicy[int]):
 
     def _reject(self, reason: str, now: float) -> None:
         """Refuse, or when observing only say so."""
-        self._rejected += 1
-        if self.events:
-            self.events.emit(CallRejected(self.name, self.kind, reason, now, None, self._observing))
-        if not self._observing:
+        if self._refuses(reason, now):
             raise BulkheadFull(f"bulkhead {self.name!r} is full", policy=self.name)
 
     async def wait(self, context: CallContext | None) -> int:

@@ -24,7 +24,6 @@ from resilience.policies.breaker_events import (
 )
 from resilience.policies.breaker_settings import BreakerSettings
 from resilience.policies.events import CallRejected
-from resilience.policies.judge import Judge
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["CircuitBreaker"]
@@ -185,9 +184,7 @@ class CircuitBreaker(GuardPolicy[int]):
     def _apply(self, settings: BreakerSettings) -> None:
         self.settings: BreakerSettings = settings
         self._window = settings.shape
-        self._verdict = Judge(
-            self.name, on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result
-        )
+        self._verdict = settings.judge(self.name)
         self._any_result_succeeds = settings.failed_result is None
         self._slow_after = math.inf if settings.slow_call_duration is None else settings.slow_call_duration
         self._observing = is_observing(settings.mode)

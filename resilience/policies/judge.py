@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from resilience.core.classify import Classifier, ErrorFilter
@@ -10,7 +11,7 @@ from resilience.core.deadline import reason
 from resilience.core.log import log
 from resilience.core.verdict import Verdict
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "Judged"]
 
 
 class Judge:
@@ -53,3 +54,26 @@ class Judge:
         except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
             log(__name__).error("predicate_failed", guard=self._owner, error=repr(broken), exc_info=broken)
             return Verdict.SUCCESS if error is None else Verdict.FAILURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The options by which a guard judges what it calls; base of its settings.
+
+    Args:
+        on: what counts as a failure: exception types or a predicate.
+        ignore: what counts as nothing; looked at before `on`.
+        failed_result: says of a returned value that it is a failure.
+    """
+
+    on: ErrorFilter = Exception
+    ignore: ErrorFilter = ()
+    failed_result: Callable[[Any], bool] | None = None
+
+    def judge(self, owner: str) -> Judge:
+        """Make the judge that is meant.
+
+        Raises:
+            ConfigError: a filter is neither types nor a function.
+        """
+        return Judge(owner, on=self.on, ignore=self.ignore, failed_result=self.failed_result)

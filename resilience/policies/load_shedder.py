@@ -13,8 +13,7 @@ from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError, LoadShed
-from resilience.policies.base import GuardPolicy
-from resilience.policies.events import CallRejected
+from resilience.policies.base import RefusingPolicy
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["LoadShedder", "LoadShedderSettings", "LoadShedderStatistics"]
@@ -66,7 +65,7 @@ class LoadShedderSettings:
         is_observing(self.mode)
 
 
-class LoadShedder(GuardPolicy[int]):
+class LoadShedder(RefusingPolicy[int]):
     """Sheds calls by their criticality, so that under overload what matters most still gets through.
 
     The load is the share of `capacity` that is in flight, or what `load` says where that is more. A call is shed once the
@@ -141,9 +140,7 @@ class LoadShedder(GuardPolicy[int]):
 
     def _reject(self, level: int, load: float, now: float) -> None:
         self._shed[level] += 1
-        if self.events:
-            self.events.emit(CallRejected(self.name, self.kind, _LEVELS[level], now, None, self._observing))
-        if not self._observing:
+        if self._refuses(_LEVELS[level], now):
             message = f"load shedder {self.name!r} sheds {_LEVELS[level]} calls at a load of {load:.2f}"
             raise LoadShed(message, policy=self.name)
 

@@ -14,9 +14,8 @@ from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import integer, number
 from resilience.core.verdict import Verdict
 from resilience.errors import CircuitOpen
-from resilience.policies.base import GuardPolicy
-from resilience.policies.events import CallRejected
-from resilience.policies.judge import Judge
+from resilience.policies.base import RefusingPolicy
+from resilience.policies.judge import Judged
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["HostEjected", "OutlierEjection", "OutlierSettings", "OutlierStatistics"]
@@ -63,7 +62,7 @@ class OutlierStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutlierSettings:
+class OutlierSettings(Judged):
     """The options of an `OutlierEjection`, which describes them; validated as a whole."""
 
     consecutive_failures: int = 5
@@ -72,9 +71,6 @@ class OutlierSettings:
     recovery: float = 10.0
     max_share: float = 0.1
     max_hosts: int = 1000
-    on: ErrorFilter = Exception
-    ignore: ErrorFilter = ()
-    failed_result: Callable[[Any], bool] | None = None
     mode: Mode = "normal"
 
     def __post_init__(self) -> None:
@@ -84,7 +80,7 @@ class OutlierSettings:
         number("recovery", self.recovery, above=0)
         number("max_share", self.max_share, low=0, high=1)
         integer("max_hosts", self.max_hosts)
-        Judge("outlier", on=self.on, ignore=self.ignore, failed_result=self.failed_result)
+        self.judge("outlier")
         is_observing(self.mode)
 
 
@@ -100,7 +96,7 @@ class _Host:
         self.back_at = -math.inf
 
 
-class OutlierEjection(GuardPolicy[_Host]):
+class OutlierEjection(RefusingPolicy[_Host]):
     """Leaves out the hosts that keep failing, and never more than a share of all it knows.
 
     The host is the key of the call's context. `eligible(hosts)` says which of several may be called; a call to a host that is
@@ -154,7 +150,6 @@ class OutlierEjection(GuardPolicy[_Host]):
         super().__init__(name=name, clock=clock)
         self._hosts: OrderedDict[object, _Host] = OrderedDict()  # called longest ago first
         self._ejected: dict[object, _Host] = {}
-        self._rejected = 0
         self._spared = 0
         self._apply(
             OutlierSettings(
@@ -173,9 +168,7 @@ class OutlierEjection(GuardPolicy[_Host]):
 
     def _apply(self, settings: OutlierSettings) -> None:
         self.settings = settings
-        self._judge = Judge(
-            self.name, on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result
-        )
+        self._judge = settings.judge(self.name)
         self._observing = is_observing(settings.mode)
 
     def enter(self, now: float, context: CallContext | None) -> _Host:
@@ -198,11 +191,8 @@ class OutlierEjection(GuardPolicy[_Host]):
         return host
 
     def _reject(self, host: _Host, now: float) -> None:
-        self._rejected += 1
         wait = host.back_at - now
-        if self.events:
-            self.events.emit(CallRejected(self.name, self.kind, "ejected", now, wait, self._observing))
-        if not self._observing:
+        if self._refuses("ejected", now, wait):
             raise CircuitOpen(
                 f"{self.name!r} leaves host {host.name!r} out", policy=self.name, retry_after=wait
             )

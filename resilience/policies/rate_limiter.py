@@ -14,8 +14,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import RateLimited
-from resilience.policies.base import GuardPolicy
-from resilience.policies.events import CallRejected
+from resilience.policies.base import RefusingPolicy
 from resilience.policies.rate_algorithms import ALGORITHMS
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -74,7 +73,7 @@ class RateLimiterSettings:
         return self.rate, self.per, math.ceil(self.rate) if self.burst is None else self.burst
 
 
-class RateLimiter(GuardPolicy[int]):
+class RateLimiter(RefusingPolicy[int]):
     """Lets at most `rate` calls go in `per` seconds; what comes beyond is refused, or waits for its turn.
 
     Those that wait go in the order they came, and nobody overtakes them. A cancelled one costs no call, and those behind
@@ -127,7 +126,6 @@ class RateLimiter(GuardPolicy[int]):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(name=name, clock=clock)
-        self._rejected = 0
         # In the order they came. The first sleeps until its turn; each of the others waits to become the first.
         self._waiters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         settings = RateLimiterSettings(
@@ -152,17 +150,14 @@ class RateLimiter(GuardPolicy[int]):
         max_wait = self.settings.max_wait
         if not self._observing and (max_wait is None or (max_wait and delay <= max_wait)):
             return None
-        self._rejected += 1
-        if self.events:
-            self.events.emit(CallRejected(self.name, self.kind, "rate", now, delay, self._observing))
-        if self._observing:
-            return _PASS
-        rate, per, _ = self.settings.figures
-        raise RateLimited(
-            f"rate limiter {self.name!r} allows {rate:g} calls in {per:g} s",
-            policy=self.name,
-            retry_after=delay,
-        )
+        if self._refuses("rate", now, delay):
+            rate, per, _ = self.settings.figures
+            raise RateLimited(
+                f"rate limiter {self.name!r} allows {rate:g} calls in {per:g} s",
+                policy=self.name,
+                retry_after=delay,
+            )
+        return _PASS
 
     def _delay(self, now: float) -> float:
         return max(0.0, self._algorithm.ready_at(len(self._waiters) + 1) - now)

@@ -14,9 +14,8 @@ from resilience.core.validate import callback, number
 from resilience.core.verdict import Verdict
 from resilience.core.window import TimeWindow
 from resilience.errors import LoadShed
-from resilience.policies.base import GuardPolicy
-from resilience.policies.events import CallRejected
-from resilience.policies.judge import Judge
+from resilience.policies.base import RefusingPolicy
+from resilience.policies.judge import Judged
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["AdaptiveThrottle", "AdaptiveThrottleSettings", "AdaptiveThrottleStatistics"]
@@ -45,24 +44,21 @@ class AdaptiveThrottleStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptiveThrottleSettings:
+class AdaptiveThrottleSettings(Judged):
     """The options of an `AdaptiveThrottle`, which describes them; validated as a whole."""
 
     multiplier: float = 2.0
     window: float = 120.0
-    on: ErrorFilter = Exception
-    ignore: ErrorFilter = ()
-    failed_result: Callable[[Any], bool] | None = None
     mode: Mode = "normal"
 
     def __post_init__(self) -> None:
         number("multiplier", self.multiplier, low=1)
         number("window", self.window, above=0)
-        Judge("throttle", on=self.on, ignore=self.ignore, failed_result=self.failed_result)
+        self.judge("throttle")
         is_observing(self.mode)
 
 
-class AdaptiveThrottle(GuardPolicy[int]):
+class AdaptiveThrottle(RefusingPolicy[int]):
     """Refuses a share of calls here, so that a server in trouble need not spend itself on refusing them.
 
     A call is refused with the probability `max(0, (requests - multiplier * accepts) / (requests + 1))`, where requests are
@@ -110,7 +106,6 @@ class AdaptiveThrottle(GuardPolicy[int]):
     ) -> None:
         super().__init__(name=name, clock=clock)
         self._random = callback("random", random)
-        self._rejected = 0
         settings = AdaptiveThrottleSettings(
             multiplier=multiplier,
             window=window,
@@ -124,9 +119,7 @@ class AdaptiveThrottle(GuardPolicy[int]):
 
     def _apply(self, settings: AdaptiveThrottleSettings) -> None:
         self.settings = settings
-        self._judge = Judge(
-            self.name, on=settings.on, ignore=settings.ignore, failed_result=settings.failed_result
-        )
+        self._judge = settings.judge(self.name)
         self._observing = is_observing(settings.mode)
 
     def enter(self, now: float, context: CallContext | None) -> int:  # noqa: ARG002  all calls are alike
@@ -149,14 +142,11 @@ class AdaptiveThrottle(GuardPolicy[int]):
         return max(0.0, (counts.calls - self.settings.multiplier * accepts) / (counts.calls + 1))
 
     def _reject(self, probability: float, now: float) -> int:
-        self._rejected += 1
         self._counts.record(True, False, now)  # noqa: FBT003  failed, not slow
-        if self.events:
-            self.events.emit(CallRejected(self.name, self.kind, "throttled", now, None, self._observing))
-        if self._observing:
-            return _UNSENT
-        message = f"adaptive throttle {self.name!r} refuses {probability:.0%} of calls now"
-        raise LoadShed(message, policy=self.name)
+        if self._refuses("throttled", now):
+            message = f"adaptive throttle {self.name!r} refuses {probability:.0%} of calls now"
+            raise LoadShed(message, policy=self.name)
+        return _UNSENT
 
     def leave(
         self,

@@ -16,7 +16,7 @@ from resilience.core.clock import ManualClock
 from resilience.core.ports import CallContext, Guard, Policy
 from resilience.errors import ConfigError
 from resilience.policies import Bulkhead, Pipeline
-from resilience.policies.base import GuardPolicy, WrappingPolicy
+from resilience.policies.base import GuardPolicy, RefusingPolicy, WrappingPolicy
 
 # What the arguments without a default are given, by their names.
 NEEDED = {"seconds": 5.0, "rate": 100.0, "factory": lambda _key: Bulkhead(5), "policies": Bulkhead(5)}
@@ -42,7 +42,9 @@ def policies() -> list[type[WrappingPolicy]]:
             ):
                 found.append(value)
     return [
-        kind for kind in found if kind not in (WrappingPolicy, GuardPolicy) and kind.__name__ not in INTERNAL
+        kind
+        for kind in found
+        if kind not in (WrappingPolicy, GuardPolicy, RefusingPolicy) and kind.__name__ not in INTERNAL
     ]
 
 
