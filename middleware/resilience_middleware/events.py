@@ -61,6 +61,8 @@ class EventStreams:
 
     async def events(self, rel: Reliability, request: Request) -> Response:
         """Stream what happens as server-sent events, until the client leaves or the service stops."""
+        if request.method == "HEAD":  # Starlette lets it through with GET; it has no body to wait for
+            return Response(headers={"cache-control": "no-store"}, media_type="text/event-stream")
         client = client_address(request.scope)
         if self._open[client] >= self._per_client:
             return refuse(429, f"One client may have {self._per_client} streams of events.")

@@ -20,6 +20,7 @@ from resilience.health import (
 )
 from resilience.reliability import Reliability
 from resilience_middleware.endpoint import Endpoint
+from resilience_middleware.plain import plain as as_json
 from resilience_middleware.security import Access, may
 
 __all__ = ["ENDPOINTS"]
@@ -81,8 +82,10 @@ def _answer(
     # Without a word on why, asking without the right to is answered as not asking: probes take only the status.
     details = "details" in request.query_params and may(Access.READ, request.scope, rel.token)
     write, media_type = (plain, "application/json") if _wants_plain(request) else (health_json, HEALTH_JSON)
+    # A check may have found an infinite figure, or whatever its author put there.
+    body = as_json(write(report, details=details, passed=passed))
     return Response(
-        json.dumps(write(report, details=details, passed=passed), allow_nan=False, default=str),
+        json.dumps(body, allow_nan=False),
         status_code=200 if passed else 503,
         headers={"cache-control": "no-store"},
         media_type=media_type,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -141,7 +142,17 @@ class RegisteredCheck:
         try:
             async with limit:
                 return finding(await self._check.check())
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            return CheckResult(Status.UNHEALTHY, "what it waited for was cancelled")
         except Exception as error:  # noqa: BLE001  whatever is wrong with a check, it is not well
             if isinstance(error, TimeoutError) and limit.expired():
                 return CheckResult(Status.UNHEALTHY, f"no answer within {self.options.timeout:g} s")
             return CheckResult(Status.UNHEALTHY, f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the running task that was cancelled, and not something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

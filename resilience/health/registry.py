@@ -258,7 +258,7 @@ class HealthRegistry:
 
     async def _missing(self, check: RegisteredCheck) -> str | None:
         """Say why a look would say nothing."""
-        for name in sorted(check.options.depends_on):
+        for name in sorted(check.options.depends_on & self._checks.keys()):  # one removed meanwhile has none
             status = (await self._report(self._checks[name])).status
             if status in {Status.UNHEALTHY, Status.UNKNOWN}:
                 return f"not looked at: it depends on {name}, which is {status.value}"

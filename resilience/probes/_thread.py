@@ -52,9 +52,12 @@ class InThread:
                 ended.set_result(value)  # type: ignore[arg-type]  # without an error it is what the function returned
 
         def work() -> None:
-            value, failure = None, None
+            value: T | None = None
+            failure: BaseException | None = None
             try:
                 value = context.run(function)
+            except StopIteration as error:
+                failure = RuntimeError(f"the function raised {error!r}")  # which no future can hold
             except BaseException as error:  # noqa: BLE001  raised where it is waited for
                 failure = error
             self._busy = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from resilience.core.ports import CheckResult, Status
@@ -27,7 +27,7 @@ def finding(found: object) -> CheckResult:
         >>> finding(False).status, finding(None).status
         (<Status.UNHEALTHY: 'unhealthy'>, <Status.HEALTHY: 'healthy'>)
     """
-    if isinstance(found, CheckResult):
+    if isinstance(found, CheckResult) and isinstance(found.observed, Mapping):
         return found
     if isinstance(found, Status):
         return CheckResult(found)

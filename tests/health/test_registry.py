@@ -50,6 +50,7 @@ async def test_every_finding_has_its_status_and_an_exception_is_a_failure(health
         "false": (False, "unhealthy"),
         "nothing": (None, "healthy"),
         "nonsense": ("fine", "unhealthy"),
+        "figures": (CheckResult(Status.HEALTHY, observed=[1]), "unhealthy"),  # type: ignore[arg-type]  # on purpose
         "error": (RuntimeError("no route"), "unhealthy"),
     }
     for name, (found, _) in findings.items():
@@ -117,6 +118,22 @@ async def test_a_failed_look_is_repeated_where_that_is_wanted(health: HealthRegi
     health.add_check("flaky", lambda: found.pop(0), retries=2)
     assert await status(health, "flaky") == "healthy"
     assert found == []
+
+
+async def test_a_check_whose_own_wait_was_cancelled_has_failed_and_is_looked_at_again(
+    health: HealthRegistry, clock: ManualClock
+) -> None:
+    look = Look(asyncio.CancelledError())
+    health.add_check("queue", look, interval=10)
+    running = asyncio.create_task(health.run())
+    await clock.advance(0)
+    [seen] = (await health.check_all()).checks.values()
+    assert (seen.status, seen.detail) == (Status.UNHEALTHY, "what it waited for was cancelled")
+    look.found = True
+    await clock.advance(10)
+    assert await status(health, "queue") == "healthy"
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_groups_are_asked_for_by_tag(health: HealthRegistry) -> None:

@@ -187,6 +187,13 @@ async def test_details_are_shown_to_who_asks_and_may_read(ask: Ask, shop: Reliab
         assert shown["checks"]["database:responseTime"][0]["output"] == "db7.internal is slow"
 
 
+async def test_figures_that_json_has_no_number_for_are_left_out(ask: Ask, shop: Reliability) -> None:
+    odd = {"ratio": float("nan"), "left": float("inf"), "jobs": 1.0}
+    shop.health.add_check("queue", lambda: CheckResult(Status.HEALTHY, "", odd))
+    shown = json.loads((await ask("/health?details&format=plain")).body)
+    assert shown["checks"]["queue"]["observed"] == {"ratio": None, "left": None, "jobs": 1.0}
+
+
 @pytest.mark.parametrize(
     ("query", "accept", "is_plain"),
     [

@@ -17,6 +17,7 @@ from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
 from resilience.health import READINESS
 from resilience_middleware.events import EventStreams
+from resilience_middleware.routes import reliability_app
 
 
 @pytest.fixture
@@ -120,6 +121,12 @@ async def test_clients_are_bounded_and_places_come_back(shop: Reliability, clien
     assert len(shop.health.events._listeners) == listeners
     async with reading(shop, client_of, streams) as again:
         assert again.client.status == 200
+
+
+async def test_asking_for_the_headers_alone_does_not_wait(shop: Reliability, client_of: Any) -> None:
+    client = client_of(reliability_app(shop))
+    await asyncio.wait_for(client.request("/events", "HEAD", client=("127.0.0.1", 1)), 5)
+    assert client.headers["content-type"].startswith("text/event-stream")
 
 
 async def test_a_server_that_says_the_client_left_ends_it(shop: Reliability, client_of: Any) -> None:

@@ -77,6 +77,8 @@ async def test_what_a_thread_raises_is_raised() -> None:
     thread = InThread()
     with pytest.raises(ValueError, match="no"):
         await thread.run(fail)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await thread.run(lambda: next(iter(())))
     assert await thread.run(lambda: 7) == 7
 
 
