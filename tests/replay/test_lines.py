@@ -52,7 +52,11 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
     assert found[-1] == "last"
 
 
-@pytest.mark.parametrize("content", [None, gzip.compress(b"line\n" * 1000)[:-20], b"\x1f\x8bnot gzip"])
+@pytest.mark.parametrize(
+    "content",
+    [None, gzip.compress(b"line\n" * 1000)[:-20], b"\x1f\x8bnot gzip"],
+    ids=["no file", "cut off", "broken"],
+)
 def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "access.log"
     if content is not None:
