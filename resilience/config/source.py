@@ -75,6 +75,21 @@ class Source:
                 return ConfigError(f"{message} (environment variable {name})")
         return ConfigError(message) if self.file is None else self._document.error(message, *path)
 
+    def include(self, file: Path, keys: Sequence[str]) -> Source:
+        """Return what another file says, with the same variables filled in; it is watched along with this one.
+
+        Args:
+            file: its path.
+            keys: the top-level keys it may have.
+
+        Raises:
+            ConfigError: it cannot be read, or has another key.
+        """
+        self.files.append(file)
+        # Settings that the environment overrides are those of the first file.
+        variables = {name: value for name, value in self._environ.items() if not name.startswith(_PREFIX)}
+        return Source(file, keys, variables)
+
     def checked(self, key: str, check: Callable[[str, Any], Any], **bounds: Any) -> Any:
         """Return what `check(key, value, **bounds)` makes of a top-level value; its errors are given a place."""
         with self.place(key):

@@ -224,3 +224,26 @@ def test_two_of_one_id_are_refused() -> None:
     slo = {"id": "ok", "target": 99}
     with pytest.raises(ConfigError, match="'ok' stands twice"):
         from_config({"services": [{"name": "a", "slos": [slo]}, {"name": "b", "slos": [slo]}]})
+
+
+def test_several_files_make_one_configuration(tmp_path: Path) -> None:
+    (tmp_path / "slos").mkdir()
+    (tmp_path / "slos" / "b.json").write_text(
+        '{"version": "1.0", "services": [{"name": "till", "slos": [{"id": "b", "target": "${T:-99}"}]}]}'
+    )
+    file = tmp_path / "reliability.yaml"
+    file.write_text(
+        "global: {defaultTimeWindow: 7d}\ninclude: [slos/*]\nservices: [{name: shop, slos: [{id: a, target: 99}]}]"
+    )
+    config = read(file, environ={})
+    assert [(slo.id, slo.service, slo.window) for slo in config.arguments["slos"]] == [
+        ("a", "shop", 604_800),
+        ("b", "till", 604_800),
+    ]
+    assert tmp_path / "slos" / "b.json" in config.files
+    (tmp_path / "slos" / "c.yaml").write_text("services: [{name: x, slos: [{id: a, target: 99}]}]")
+    with pytest.raises(ConfigError, match=r"c\.yaml.*'a' stands in another file"):
+        read(file, environ={})
+    file.write_text("include: [nothing/*]\nservice: shop")
+    with pytest.raises(ConfigError, match=r"reliability\.yaml:1.*no file is found"):
+        read(file, environ={})

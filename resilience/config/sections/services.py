@@ -1,24 +1,64 @@
-"""Services and what they promise."""
+"""Services and what they promise, in this file and in those that it includes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from resilience.config.source import Source
-from resilience.slo import spec
+from resilience.core.validate import text
+from resilience.errors import ConfigError
+from resilience.slo import SLO, spec
 from resilience.slo.from_config import from_config
 
 __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
-KEYS = ("global", "services")
+KEYS = ("global", "services", "include")
 SECRETS = ()
-SCHEMA = {"global": spec.with_camel_case(spec.GLOBAL), "services": spec.with_camel_case(spec.SERVICES)}
+SCHEMA = {
+    "global": spec.with_camel_case(spec.GLOBAL),
+    "services": spec.with_camel_case(spec.SERVICES),
+    "include": {
+        "type": "array",
+        "description": "files with further services, relative to this one; patterns such as slos/*.yaml",
+        "items": {"type": "string"},
+    },
+}
 
 
 def read(source: Source) -> dict[str, Any]:
-    """Read `services: [{name: shop, slos: [{id: ok, target: 99.9}]}]`."""
+    """Read `services: [{name: shop, slos: [{id: ok, target: 99.9}]}]` and `include: [slos/*.yaml]`."""
     slos, settings = from_config(source.data, place=source.place)
-    found: dict[str, Any] = {"slos": slos}
+    known: dict[str, SLO] = {slo.id: slo for slo in slos}
+    for other in _included(source):
+        found, _ = from_config({**other.data, "global": source.data.get("global")}, place=other.place)
+        for slo in found:
+            if slo.id in known:
+                raise other.error(
+                    f"id must be unique, and {slo.id!r} stands in another file, too", "services"
+                )
+            known[slo.id] = slo
+    arguments: dict[str, Any] = {"slos": tuple(known.values())}
     if settings.budget_calculation_interval is not None:
-        found["budget_interval"] = settings.budget_calculation_interval
+        arguments["budget_interval"] = settings.budget_calculation_interval
+    return arguments
+
+
+def _included(source: Source) -> Iterator[Source]:
+    patterns = source.data.get("include", [])
+    if not isinstance(patterns, list):
+        raise source.error(f"include must be a list of files, got {patterns!r}", "include")
+    for index, pattern in enumerate(patterns):
+        with source.place("include", index):
+            files = _files(source.folder, text("include", pattern))
+        for file in files:
+            yield source.include(file, ("version", "services"))
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    found = [Path(pattern)] if Path(pattern).is_absolute() else sorted(folder.glob(pattern))
+    if not found:
+        message = f"no file is found at {pattern!r}"
+        raise ConfigError(message)
     return found
