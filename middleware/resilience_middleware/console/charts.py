@@ -1,0 +1,189 @@
+"""Traffic, errors, latency and heat over time: PromQL over the live windows, asked once and then point by point."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from resilience import promql
+from resilience.reliability import Reliability
+from resilience_middleware.console.view import View
+
+__all__ = ["Chart", "Charts", "charts_for"]
+
+_SLICE: Final = 0.005  # seconds that the event loop is kept at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart.
+
+    Args:
+        id: names it on the page and in links.
+        title: for people.
+        unit: `rate`, `ratio`, `seconds`, or `heat` for rates by bucket.
+        queries: PromQL by what it is called; where `by` is set, by the label's values.
+        by: label that tells the series of a query apart; empty where each query is one series.
+    """
+
+    id: str
+    title: str
+    unit: str
+    queries: Mapping[str, str]
+    by: str = ""
+
+
+def charts_for(view: View, *, prefix: str = "") -> Sequence[Chart]:
+    """Return the charts of a view.
+
+    Args:
+        view: service and time.
+        prefix: put before the names of all signals.
+
+    Example:
+        >>> charts_for(View(window="15m"))[1].queries["success"]
+        'sum(rate(http_requests_total{verdict="success"}[1m]))'
+    """
+    service = "" if not view.service else f"service={_quoted(view.service)}"
+    requests, durations = f"{prefix}http_requests_total", f"{prefix}http_request_duration_seconds_bucket"
+    budgets = f"{prefix}slo_error_budget_remaining_ratio"
+
+    def rate(metric: str, *matchers: str) -> str:
+        chosen = ",".join(each for each in (service, *matchers) if each)
+        return f"rate({metric}{{{chosen}}}[{view.rate_window}])"
+
+    failed = f"sum({rate(requests, 'verdict=' + _quoted('failure'))})"
+    judged = f"sum({rate(requests, 'verdict=~' + _quoted('success|failure'))})"
+    buckets = f"sum by (le) ({rate(durations)})"
+    return (
+        Chart("budgets", "Error budget left", "ratio", {"slo": f"{budgets}{{{service}}}"}, by="slo"),
+        Chart(
+            "traffic",
+            "Traffic",
+            "rate",
+            {
+                verdict: f"sum({rate(requests, 'verdict=' + _quoted(verdict))})"
+                for verdict in ("success", "failure", "rejected")
+            },
+        ),
+        Chart("errors", "Errors", "ratio", {"errors": f"({failed} or vector(0)) / {judged}"}),
+        Chart(
+            "latency",
+            "Latency",
+            "seconds",
+            {f"p{each * 100:g}": f"histogram_quantile({each}, {buckets})" for each in (0.5, 0.9, 0.99)},
+        ),
+        Chart("heat", "Requests by latency", "heat", {"le": buckets}, by="le"),
+    )
+
+
+class Charts:
+    """The points of one view's charts, kept up to date.
+
+    Args:
+        rel: whose signals.
+        view: service and time.
+    """
+
+    def __init__(self, rel: Reliability, view: View) -> None:
+        self.charts: Sequence[Chart] = charts_for(view, prefix=rel.signals.prefix)
+        self._rel = rel
+        self._step = view.step
+        self._points = round(view.seconds / view.step)
+        engine = promql.Engine(rel.signals.source)
+        self._engine = engine
+        self._queries = [
+            (chart, name, engine.compile(query))
+            for chart in self.charts
+            for name, query in chart.queries.items()
+        ]
+        self._times: deque[float] = deque(maxlen=self._points)
+        self._values: deque[dict[str, dict[str, float]]] = deque(maxlen=self._points)
+        self._filling = asyncio.Lock()
+
+    async def catch_up(self) -> bool:
+        """Ask for the points that are due, in slices between which the event loop has its turn.
+
+        Returns:
+            whether there are new ones.
+        """
+        async with self._filling:
+            step = self._step
+            newest = math.floor(self._now / step) * step
+            oldest = newest - (self._points - 1) * step
+            at = max(oldest, self._times[-1] + step) if self._times else oldest
+            grown = False
+            began = time.perf_counter()
+            while at <= newest + step / 2:
+                self._times.append(at)
+                self._values.append(self._ask(at))
+                grown = True
+                at = self._times[-1] + step
+                if time.perf_counter() - began > _SLICE:
+                    await asyncio.sleep(0)
+                    began = time.perf_counter()
+            return grown
+
+    def now(self) -> dict[str, Any]:
+        """Return the newest figure of every series: `{"t": ..., "charts": {"traffic": {"success": 40.0}}}`."""
+        at = self._now
+        self._engine.forget()  # this moment may have been asked for before its samples were all there
+        return {"t": self._unix(at), "charts": _rounded(self._ask(at))}
+
+    def points(self) -> dict[str, Any]:
+        """Return all points: `{"t": [...], "charts": {"traffic": {"success": [40.0, None]}}}`, in Unix seconds."""
+        found: dict[str, dict[str, list[float | None]]] = {chart.id: {} for chart in self.charts}
+        for chart in self.charts:
+            names = {name: None for values in self._values for name in values[chart.id]}
+            for name in names:
+                found[chart.id][name] = [_digits(values[chart.id].get(name)) for values in self._values]
+        return {"t": [self._unix(at) for at in self._times], "charts": found}
+
+    @property
+    def _now(self) -> float:
+        return self._rel.signals.last_tick.monotonic
+
+    def _unix(self, at: float) -> float:
+        return round(at + self._rel.signals.source.epoch, 1)
+
+    def _ask(self, at: float) -> dict[str, dict[str, float]]:
+        found: dict[str, dict[str, float]] = {chart.id: {} for chart in self.charts}
+        for chart, name, query in self._queries:
+            result = query(at)
+            if not isinstance(result, promql.Vector):
+                continue
+            for labels, value in zip(result.labels, result.values, strict=True):
+                if math.isfinite(value):
+                    found[chart.id][dict(labels).get(chart.by, "") if chart.by else name] = value
+        for chart in self.charts:
+            if chart.unit == "heat":
+                found[chart.id] = _apart(found[chart.id])
+        return found
+
+
+def _apart(cumulative: Mapping[str, float]) -> dict[str, float]:
+    """What each bucket alone counts; the buckets of a histogram count what is below, too."""
+    found, below = {}, 0.0
+    for bound in sorted(cumulative, key=float):
+        found[bound] = max(0.0, cumulative[bound] - below)
+        below = cumulative[bound]
+    return found
+
+
+def _rounded(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {chart: {name: _digits(value) for name, value in each.items()} for chart, each in values.items()}
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _quoted(text: str) -> str:
+    """A string of PromQL."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -1,0 +1,191 @@
+"""One look a second for everybody who looks, and none when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from resilience.core.log import log
+from resilience.core.ports import Clock
+from resilience.reliability import Reliability
+from resilience_middleware.console.charts import Charts
+from resilience_middleware.console.panels import PANELS
+from resilience_middleware.console.render import Renderer
+from resilience_middleware.console.shutdown import on_signal
+from resilience_middleware.console.stream import Stream, event
+from resilience_middleware.console.view import View
+from resilience_middleware.console.watch import Watch
+
+__all__ = ["Hub", "Shown"]
+
+_MOST_VIEWS: Final = 16
+
+
+class Shown:
+    """One view as it is shown: the panels' HTML, made anew only where their figures changed, and the charts.
+
+    Args:
+        watch: what is looked at.
+        view: service and time.
+        renderer: makes the HTML.
+    """
+
+    def __init__(self, watch: Watch, view: View, renderer: Renderer) -> None:
+        self.view: View = view
+        self.charts: Charts = Charts(watch.rel, view)
+        self.panels: dict[str, str] = {}
+        self.streams: set[Stream] = set()
+        self._watch = watch
+        self._renderer = renderer
+        self._data: dict[str, Mapping[str, Any]] = {}
+
+    def refresh(self) -> dict[str, str]:
+        """Look again; returns the panels whose HTML changed."""
+        changed = {}
+        for name, panel in PANELS.items():
+            data = panel(self._watch, self.view)
+            if data == self._data.get(name):
+                continue
+            self._data[name] = data
+            html = self._renderer.panel(name, data, self.view)
+            if html != self.panels.get(name):
+                self.panels[name] = changed[name] = html
+        return changed
+
+
+class Hub:
+    """Gives every open page what changed, once a second; its task lives as long as a page is open.
+
+    Args:
+        rel: the service.
+        watch: what is looked at.
+        renderer: makes the HTML.
+        most: streams at once; 20 by default.
+        clock: where time comes from; the service's by default.
+    """
+
+    def __init__(
+        self,
+        rel: Reliability,
+        watch: Watch,
+        renderer: Renderer,
+        *,
+        most: int = 20,
+        clock: Clock | None = None,
+    ) -> None:
+        self._rel = rel
+        self._watch = watch
+        self._renderer = renderer
+        self._most = most
+        self._clock = clock or rel.clock
+        self._shown: OrderedDict[View, Shown] = OrderedDict()
+        self._serial = 0
+        self._running: asyncio.Task[None] | None = None
+        self._poked = asyncio.Event()
+        self._unhook: Callable[[], None] = lambda: None
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return sum(len(shown.streams) for shown in self._shown.values())
+
+    async def show(self, view: View) -> Shown:
+        """Return a view as it is now."""
+        shown = self._shown.get(view)
+        if shown is None:
+            shown = self._shown[view] = Shown(self._watch, view, self._renderer)
+            self._forget()
+        self._shown.move_to_end(view)
+        self._watch.look()
+        await shown.charts.catch_up()
+        shown.refresh()
+        return shown
+
+    async def open(self, view: View) -> Stream | None:
+        """Open a stream that begins with everything, or return None where too many are open or the end is near."""
+        if self.streams >= self._most or self._rel.stopping.is_set():
+            return None
+        stream = Stream()
+        shown = await self.show(view)
+        stream.offer(self._frame("panels", shown.panels))
+        stream.offer(self._frame("charts", shown.charts.points()))
+        stream.offer(self._frame("now", shown.charts.now()))
+        shown.streams.add(stream)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run(), name="console")
+            self._unhook = on_signal(self.end)
+        return stream
+
+    def poke(self) -> None:
+        """Look at once: something was done."""
+        self._poked.set()
+
+    def end(self) -> None:
+        """End all streams."""
+        for shown in self._shown.values():
+            for stream in shown.streams:
+                stream.close()
+        self.poke()
+
+    async def _run(self) -> None:
+        stopping = asyncio.create_task(self._rel.stopping.wait())
+        try:
+            while self.streams:
+                await self._pause(stopping)
+                if stopping.done():
+                    self.end()
+                await self._round()
+        finally:
+            stopping.cancel()
+            self._running = None
+            self._unhook()
+
+    async def _pause(self, stopping: asyncio.Task[bool]) -> None:
+        """Wait for the next second, for something that was done, or for the end."""
+        waits = [
+            asyncio.create_task(self._clock.sleep(1.0)),
+            asyncio.create_task(self._poked.wait()),
+        ]
+        try:
+            await asyncio.wait([*waits, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        self._poked.clear()
+
+    async def _round(self) -> None:
+        self._watch.look()
+        for shown in list(self._shown.values()):
+            shown.streams = {stream for stream in shown.streams if not stream.closed}
+            if not shown.streams:
+                continue
+            try:
+                frames = await self._news(shown)
+            except Exception as error:  # noqa: BLE001  a page that is late is better than one that stands still
+                log(__name__).error("console_failed", error=repr(error), exc_info=error)
+                continue
+            for stream in shown.streams:
+                for frame in frames:
+                    stream.offer(frame)
+
+    async def _news(self, shown: Shown) -> list[bytes]:
+        frames = []
+        if changed := shown.refresh():
+            frames.append(self._frame("panels", changed))
+        if await shown.charts.catch_up():
+            frames.append(self._frame("charts", shown.charts.points()))
+        frames.append(self._frame("now", shown.charts.now()))
+        return frames
+
+    def _frame(self, name: str, data: Mapping[str, Any]) -> bytes:
+        self._serial += 1
+        return event(name, json.dumps(data, separators=(",", ":"), allow_nan=False), self._serial)
+
+    def _forget(self) -> None:
+        """Let go of the views that were not looked at for longest."""
+        idle = [view for view, shown in self._shown.items() if not shown.streams]
+        for view in idle[: max(0, len(self._shown) - _MOST_VIEWS)]:
+            del self._shown[view]

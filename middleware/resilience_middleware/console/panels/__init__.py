@@ -1,0 +1,34 @@
+"""The panels: each says as plain data what it shows, and a template of its name shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from resilience_middleware.console.panels.alerts import alerts
+from resilience_middleware.console.panels.events import events
+from resilience_middleware.console.panels.health import health
+from resilience_middleware.console.panels.overall import overall
+from resilience_middleware.console.panels.policies import policies
+from resilience_middleware.console.panels.slos import slos
+from resilience_middleware.console.view import View
+from resilience_middleware.console.watch import Watch
+
+__all__ = ["PANELS", "Panel", "state"]
+
+Panel: TypeAlias = Callable[[Watch, View], Mapping[str, Any]]
+
+PANELS: Final[Mapping[str, Panel]] = {
+    "overall": overall,
+    "alerts": alerts,
+    "slos": slos,
+    "policies": policies,
+    "health": health,
+    "events": events,
+}
+"""All panels by name."""
+
+
+def state(watch: Watch, view: View) -> dict[str, Mapping[str, Any]]:
+    """Return what all panels show."""
+    return {name: panel(watch, view) for name, panel in PANELS.items()}

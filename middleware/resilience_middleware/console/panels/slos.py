@@ -1,0 +1,50 @@
+"""The objectives: what was promised, what was kept, what is left and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resilience.core.duration import format_duration
+from resilience.slo import SLO
+from resilience_middleware.console.view import View
+from resilience_middleware.console.watch import Watch
+
+__all__ = ["slos"]
+
+
+def slos(watch: Watch, view: View) -> Mapping[str, Any]:
+    """Say how each objective stands."""
+    found = watch.rel.slos.slos.values()
+    return {"slos": [_row(watch, slo) for slo in found if view.service in {"", slo.service}]}
+
+
+def _row(watch: Watch, slo: SLO) -> dict[str, Any]:
+    manager = watch.rel.slos
+    budget = manager.error_budget(slo.id)
+    status = manager.status(slo.id)
+    left = budget.time_to_exhaustion()
+    return {
+        "id": slo.id,
+        "name": slo.name,
+        "service": slo.service,
+        "owner": slo.owner,
+        "runbook": slo.runbook,
+        "period": format_duration(slo.window),
+        "status": status.status,
+        "target": float(status.target),
+        "actual": None if status.current is None else float(status.current),
+        "remaining": None if budget.remaining is None else float(budget.remaining),
+        "budget_status": budget.status,
+        "exhausted_in": None if left is None else float(left),
+        "burn_rates": [
+            {
+                "name": each.alert.name,
+                "window": format_duration(each.alert.window),
+                "rate": None if each.long is None else float(each.long),
+                "factor": float(each.alert.factor),
+                "firing": each.firing,
+            }
+            for each in manager.check_burn_rate_alerts(slo.id)
+        ],
+    }

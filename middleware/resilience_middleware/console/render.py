@@ -1,0 +1,191 @@
+"""HTML of plain data: everything is escaped, and what is drawn is SVG, since the page allows no inline style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from resilience_middleware.console.view import View
+
+__all__ = ["Renderer"]
+
+_NOTHING: Final = "\N{EN DASH}"
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_WORDS: Final = {
+    "good": "●", "warning": "▲", "critical": "■", "unknown": "◇",
+}  # fmt: skip
+_LEVELS: Final = {
+    "meeting": "good", "at_risk": "warning", "breached": "critical", "no_data": "unknown",
+    "closed": "good", "half_open": "warning", "open": "critical", "forced_open": "critical",
+    "disabled": "unknown", "metrics_only": "unknown",
+    "healthy": "good", "degraded": "warning", "unhealthy": "critical",
+    "fired": "critical", "undelivered": "critical", "resolved": "good",
+    "info": "unknown", "page": "critical",
+}  # fmt: skip
+
+
+class Renderer:
+    """Makes the pages and panels of their templates.
+
+    Example:
+        >>> html = Renderer().panel("events", {"events": []}, View())
+        >>> "Nothing has happened" in html
+        True
+    """
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("resilience_middleware.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(
+            percent=percent,
+            duration=duration,
+            moment=moment,
+            iso=iso,
+            figure=figure,
+            level=level,
+            words=words,
+            mark=mark,
+        )
+        self._environment.globals["chart_svg"] = chart_svg
+
+    def panel(self, name: str, data: Mapping[str, Any], view: View) -> str:
+        """Return what stands inside a panel."""
+        return self._environment.get_template(f"panels/{name}.html.j2").render(**data, view=view)
+
+    def page(self, name: str, **data: object) -> str:
+        """Return a whole page."""
+        return self._environment.get_template(f"{name}.html.j2").render(**data)
+
+
+def percent(ratio: float | None, digits: int = 2) -> str:
+    """Return a ratio as a percentage, with no more digits than it needs; never rounded up to 100.
+
+    Example:
+        >>> percent(0.999), percent(0.99999), percent(1)
+        ('99.9%', '99.99%', '100%')
+    """
+    if ratio is None:
+        return _NOTHING
+    scale = 10**digits
+    hundred = math.floor(round(ratio * 100 * scale, 6)) / scale if ratio < 1 else ratio * 100
+    return f"{hundred:.{digits}f}".rstrip("0").rstrip(".") + "%"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds in the two largest units.
+
+    Example:
+        >>> duration(180_000), duration(59), duration(0.012), duration(None)
+        ('2 d 2 h', '59 s', '12 ms', 'never')
+    """
+    if seconds is None:
+        return "never"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    left, parts = int(seconds), []
+    for size, unit in _UNITS:
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+    return " ".join(parts[:2]) or "0 s"
+
+
+def moment(unix: float) -> str:
+    """Return the time of day in UTC, with the date; the page's script shows the reader's own.
+
+    Example:
+        >>> moment(0)
+        '1970-01-01 00:00:00'
+    """
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(unix: float) -> str:
+    """Return a time as ISO 8601 has it.
+
+    Example:
+        >>> iso(0)
+        '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")
+
+
+def figure(value: object) -> str:
+    """Return a number with three digits that say something, anything else as text.
+
+    Example:
+        >>> figure(14.3999), figure(1234567.0), figure(12)
+        ('14.4', '1,234,567', '12')
+    """
+    if value is None:
+        return _NOTHING
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004  three digits
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def level(word: str) -> str:
+    """Return how bad a status, a state, a severity or a kind of event is: good, warning, critical or unknown."""
+    return _LEVELS.get(word, word if word in _WORDS else "unknown")
+
+
+def words(name: object) -> str:
+    """Return a name of code as words.
+
+    Example:
+        >>> words("half_open")
+        'half open'
+    """
+    return str(name).replace("_", " ")
+
+
+def mark(word: str) -> Markup:
+    """Return the sign of a status: its shape says what its colour does."""
+    found = level(word)
+    return Markup('<span class="mark {}" aria-hidden="true">{}</span>').format(found, _WORDS[found])
+
+
+_WIDTH, _HEIGHT = 600, 120
+
+
+def chart_svg(times: Sequence[float], series: Mapping[str, Sequence[float | None]], title: str) -> Markup:
+    """Draw lines without any script.
+
+    Args:
+        times: when the points were.
+        series: their values by name; None where there is none.
+        title: what it is, for who cannot see it.
+
+    Example:
+        >>> str(chart_svg([0, 1], {"all": [0.0, 2.0]}, "Traffic")).count("<polyline")
+        1
+    """
+    top = (
+        max((value for values in series.values() for value in values if value is not None), default=0.0)
+        or 1.0
+    )
+    across = max(1, len(times) - 1)
+    lines = Markup().join(
+        Markup('<polyline class="line s{}" points="{}"/>').format(
+            index,
+            " ".join(
+                f"{place / across * _WIDTH:.0f},{_HEIGHT - 2 - max(0.0, value) / top * (_HEIGHT - 6):.1f}"
+                for place, value in enumerate(values)
+                if value is not None
+            ),
+        )
+        for index, values in enumerate(series.values())
+    )
+    return Markup(
+        '<svg class="plain" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(_WIDTH, _HEIGHT, title, lines)

@@ -1,0 +1,183 @@
+// Keeps the page live: the server renders, this puts what changed in its place without disturbing who reads.
+"use strict";
+(() => {
+  const $ = (selector, from = document) => from.querySelector(selector);
+  const live = $("#live");
+  let held = false;
+  const kept = new Map();
+
+  // -- panels -------------------------------------------------------------------------------------------------------
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+
+  function localise(root) {
+    for (const time of root.querySelectorAll("time")) {
+      const text = local.format(new Date(time.dateTime));
+      time.title = time.dateTime;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  function same(a, b) {
+    return a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id || "") === (b.id || "");
+  }
+
+  // Makes `to` of `from` with as little change as possible: focus, selection and scrolling stay.
+  function morph(from, to) {
+    if (from.nodeType !== Node.ELEMENT_NODE) {
+      if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
+      return;
+    }
+    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
+    for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    if (!from.hasAttribute("data-keep")) children(from, to);
+  }
+
+  function children(from, to) {
+    let here = from.firstChild;
+    for (const wanted of [...to.childNodes]) {
+      if (here && !same(here, wanted)) {
+        const found = wanted.id && [...from.children].find((child) => child.id === wanted.id);
+        if (found) from.insertBefore(found, here), (here = found);
+      }
+      if (here && same(here, wanted)) {
+        morph(here, wanted);
+        here = here.nextSibling;
+      } else {
+        from.insertBefore(wanted, here);
+      }
+    }
+    while (here) {
+      const next = here.nextSibling;
+      here.remove();
+      here = next;
+    }
+  }
+
+  function show(panels) {
+    for (const [name, html] of Object.entries(panels)) {
+      const place = $(`[data-panel="${name}"]`) || $(`#${name}`);
+      const made = document.createElement("template");
+      made.innerHTML = html;
+      localise(made.content);
+      children(place, made.content);
+      if (name === "overall") title();
+      if (name === "slos") window.charts.sparks();
+    }
+  }
+
+  function title() {
+    const mark = $("#overall .mark").textContent;
+    document.title = `${mark} ${document.title.replace(/^[●▲■◇] /, "")}`;
+  }
+
+  // -- the stream ---------------------------------------------------------------------------------------------------
+
+  const stream = new EventSource(`stream?${document.body.dataset.query}`);
+
+  function say(text, state) {
+    if (live.textContent !== text) live.textContent = text;
+    live.dataset.state = state;
+  }
+
+  function hear(name, use) {
+    stream.addEventListener(name, (event) => {
+      const data = JSON.parse(event.data);
+      if (held) kept.set(name, name === "panels" ? { ...kept.get(name), ...data } : data);
+      else use(data);
+      if (!held) say("live", "live");
+    });
+  }
+
+  const uses = { panels: show, charts: (data) => window.charts.points(data), now: (data) => window.charts.now(data) };
+  for (const [name, use] of Object.entries(uses)) hear(name, use);
+  stream.onerror = () => {
+    say(stream.readyState === EventSource.CLOSED ? "no longer live: reload the page" : "connecting…", "lost");
+  };
+
+  function hold() {
+    held = !held;
+    if (held) return say("held still: p goes on", "held");
+    for (const [name, data] of kept) uses[name](data);
+    kept.clear();
+    say("live", "live");
+  }
+
+  // -- actions ------------------------------------------------------------------------------------------------------
+
+  const dialog = $("#act");
+  const form = $("form", dialog);
+  const wrong = $(".wrong", dialog);
+  let asked = null;
+
+  function tell(text) {
+    const told = $("#told");
+    told.textContent = text;
+    told.hidden = false;
+    clearTimeout(tell.timer);
+    tell.timer = setTimeout(() => (told.hidden = true), 5000);
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-act]");
+    if (!button) return;
+    asked = { ...button.dataset };
+    $("#act-title").textContent = asked.title;
+    const fields = asked.fields.split(" ");
+    for (const label of form.querySelectorAll("[data-field]")) {
+      label.hidden = !fields.includes(label.dataset.field);
+      $("input, select", label).disabled = label.hidden;
+    }
+    form.elements.by.value = localStorage.getItem("by") || "";
+    wrong.hidden = true;
+    dialog.showModal();
+  });
+
+  $("[data-cancel]", dialog).addEventListener("click", () => dialog.close());
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const body = Object.fromEntries(new FormData(form));
+    if (body.by) localStorage.setItem("by", body.by);
+    for (const name of ["id", "path", "to"]) if (asked[name]) body[name] = asked[name];
+    const answer = await fetch(`actions/${asked.act}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-resilience-action": "1" },
+      body: JSON.stringify(body),
+    }).catch(() => null);
+    const found = answer ? await answer.json().catch(() => ({})) : {};
+    if (answer && answer.ok) {
+      dialog.close();
+      tell(found.done);
+    } else {
+      wrong.textContent = found.detail || "The service does not answer.";
+      wrong.hidden = false;
+    }
+  });
+
+  // -- keys and filters ---------------------------------------------------------------------------------------------
+
+  const places = ["overall", "alerts", "slos", "chart-traffic", "policies", "health", "events"];
+  const help = $("#help");
+  $("#keys").hidden = false;
+  $("#keys").addEventListener("click", () => help.showModal());
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog")) return;
+    const place = places[Number(event.key) - 1];
+    if (place) {
+      $(`#${place}`).focus({ preventScroll: true });
+      $(`#${place}`).scrollIntoView({ block: "start" });
+    } else if (event.key === "/") {
+      event.preventDefault();
+      $("#service").focus();
+    } else if (event.key === "p") hold();
+    else if (event.key === "?") help.showModal();
+  });
+
+  $(".filter").addEventListener("change", (event) => event.currentTarget.requestSubmit());
+  $(".filter button").hidden = true;
+
+  localise(document);
+  title();
+})();
