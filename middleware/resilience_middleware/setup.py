@@ -37,6 +37,7 @@ def install(
     trusted: Collection[str] = (),
     exclude: Collection[str] = (),
     details: bool = False,
+    console: bool = False,
     problem: ProblemBody = render,
 ) -> None:
     """Add the middleware and the endpoints to a FastAPI or Starlette application.
@@ -58,9 +59,11 @@ def install(
         trusted: addresses and networks whose deadline and criticality headers are believed.
         exclude: further paths that are neither recorded nor guarded.
         details: whether time to the first byte and sizes are recorded too.
+        console: whether the live page is served under `/reliability/`.
         problem: makes content type and body of what a refused client is told.
 
     Raises:
+        MissingExtra: the console is wanted, and jinja2 is not installed.
         ConfigError: it is no FastAPI or Starlette application, it has been installed there before, or an option cannot
             be meant.
     """
@@ -80,10 +83,13 @@ def install(
     Peers(trusted)
     flag("details", details)
     taken = {getattr(route, "path", None) for route in app.router.routes}
+    found = endpoint_routes(rel, prefix=prefix, open_metrics=open_metrics, beside=beside, origins=origins)
+    if flag("console", console):
+        from resilience_middleware.console.app import Console  # noqa: PLC0415  only for who wants it
+
+        found += Console(rel).routes(prefix)
     endpoints = []
-    for route in endpoint_routes(
-        rel, prefix=prefix, open_metrics=open_metrics, beside=beside, origins=origins
-    ):
+    for route in found:
         if route.path in taken:
             log(__name__).warning("endpoint_taken", path=route.path)
         else:
