@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+from ruamel.yaml import YAML
 
 from resilience.cli.figures import objectives_of
 from resilience.cli.output import json_option, print_json, print_table
@@ -17,6 +19,9 @@ from resilience.reports.words import length, percent, rate
 from resilience.rules import dump
 from resilience.slo import SLO, compile_rules
 from resilience.slo.burn_rate import BurnRateAlert, detection_time, reset_time
+from resilience.slo.openslo import export_openslo, import_openslo
+from resilience.slo.sloth import import_sloth
+from resilience.slo.to_config import to_config
 
 __all__ = ["slo"]
 
@@ -30,6 +35,10 @@ _config = click.option(
     show_default=True,
     help="A configuration; may be given again.",
 )
+_output = click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; stdout when not given."
+)
+_IMPORTS: Final = {"openslo": import_openslo, "sloth": import_sloth}
 
 
 @click.group()
@@ -39,9 +48,7 @@ def slo() -> None:
 
 @slo.command("rules")
 @_config
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; stdout when not given."
-)
+@_output
 def write_rules(files: tuple[Path, ...], output: Path | None) -> None:
     """Write the objectives' recording and alerting rules, one document, as Prometheus reads them."""
     groups = compile_rules(objectives_of(files))
@@ -78,6 +85,62 @@ def explain(slo_id: str, files: tuple[Path, ...], *, as_json: bool) -> None:
             "resolves after",
         )
         print_table(headers, [_row(each) for each in alerts])
+
+
+@slo.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--from",
+    "form",
+    type=click.Choice(sorted(_IMPORTS)),
+    default="openslo",
+    show_default=True,
+    help="Its format.",
+)
+@_output
+@click.pass_context
+def import_(ctx: click.Context, file: Path, form: str, output: Path | None) -> None:
+    """Write the objectives of a FILE in another tool's format as a configuration.
+
+    Exits with 1 when something was lost, which is named.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=str(file)) from error
+    found = _IMPORTS[form](text, file=str(file))
+    _write(_yaml(to_config(found.slos)), output)
+    ctx.exit(_tell(found.lost))
+
+
+@slo.command("export")
+@_config
+@_output
+@click.pass_context
+def export(ctx: click.Context, files: tuple[Path, ...], output: Path | None) -> None:
+    """Write the objectives as OpenSLO v1.
+
+    Exits with 1 when something was lost, which is named.
+    """
+    text, lost = export_openslo(objectives_of(files))
+    _write(text, output)
+    ctx.exit(_tell(lost))
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    emitter = YAML(typ="safe", pure=True)
+    emitter.default_flow_style = False
+    emitter.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it as None
+    emitter.width = 1_000_000
+    text = io.StringIO()
+    emitter.dump(data, text)
+    return text.getvalue()
+
+
+def _tell(lost: Sequence[str]) -> int:
+    for each in lost:
+        click.echo(f"lost: {each}", err=True)
+    return int(bool(lost))
 
 
 def _promise(chosen: SLO) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def _exhausted(objective: Objective) -> Recommendation | None:
     return Recommendation(
         "reliability",
         f"Stop risky changes to {objective.service} until {objective.name} has budget again",
-        ("Release fixes only, and let `resilience gate` say so", "Write the post-mortems of what spent it"),
-        f"{percent(objective.consumed)} of the error budget is spent",
+        ("Release fixes only, and let a deployment gate see to it", "Write the post-mortems of what spent it"),
+        f"{percent(objective.consumed, 1)} of the error budget is spent",
         objective.id,
     )
 
@@ -98,7 +98,7 @@ def _too_easy(objective: Objective) -> Recommendation | None:
             "Release more often, or try out failures on purpose",
             "Or raise the target to what users already rely on",
         ),
-        f"{percent(remaining)} of the error budget is left, and every step met the target",
+        f"{percent(remaining, 1)} of the error budget is left, and every step met the target",
         objective.id,
     )
 
@@ -119,7 +119,7 @@ def _noisy(objective: Objective, count: int) -> Recommendation:
     return Recommendation(
         "process",
         f"See whether the alerts of {objective.name} are worth being woken for",
-        ("Fix the cause that comes back", "Or raise `minEvents`, or lengthen the windows"),
+        ("Fix the cause that comes back", "Or raise minEvents, or lengthen the windows"),
         f"{count} alerts in the period",
         objective.id,
     )

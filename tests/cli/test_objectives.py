@@ -134,15 +134,18 @@ def test_a_report_has_its_figures_in_every_format(place: list[str], run: Run, tm
     assert code == 0
     assert report["summary"]["totalSLOs"] == 1
     [slo] = report["services"][0]["slos"]
-    assert (slo["target"], slo["actualValue"], slo["targetMet"], slo["owner"]) == (99.0, 97.0, False, "backend")
+    assert (slo["target"], slo["actualValue"], slo["targetMet"], slo["owner"]) == (
+        99.0,
+        97.0,
+        False,
+        "backend",
+    )
     assert sum(step["badEvents"] for step in slo["history"]) == 3
     assert run("report", "--services", "bank", *place)[0] == 2
     assert run("report", "--days", "0", *place)[0] == 2
 
 
-def test_an_incident_has_its_post_mortem(
-    config: Path, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_incident_has_its_post_mortem(config: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     place = live_and_stop(config)
     capsys.readouterr()
     report = json.loads(run("report", "--json", *place)[1])
@@ -198,6 +201,32 @@ def test_objectives_are_written_as_rules_and_explained(run: Run, config: Path, t
     assert run("slo", "explain", "none", "--config", str(config))[0] == 2
 
 
+def test_objectives_go_to_openslo_and_come_back(run: Run, config: Path, tmp_path: Path) -> None:
+    exported, imported = tmp_path / "openslo.yaml", tmp_path / "imported.yaml"
+    assert run("slo", "export", "--config", str(config), "--output", str(exported))[0] in (0, 1)
+    assert "openslo/v1" in exported.read_text()
+    assert run("slo", "import", str(exported), "--output", str(imported))[0] in (0, 1)
+    before, after = (
+        run("slo", "explain", "pay", "--json", "--config", str(file))[1] for file in (config, imported)
+    )
+    assert json.loads(before)["target"] == json.loads(after)["target"] == 0.95
+    assert run("slo", "import", str(tmp_path / "none.yaml"))[0] == 2
+
+
+def test_what_is_lost_on_the_way_is_named_and_a_finding(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "sloth.yaml"
+    file.write_text(
+        "version: prometheus/v1\nservice: shop\nslos:\n"
+        "  - name: ok\n    objective: 99.9\n    sli:\n      events:\n"
+        "        error_query: 'sum(rate(errors_total[{{.window}}]))'\n"
+        "        total_query: 'sum(rate(http_requests_total[{{.window}}]))'\n"
+        "    alerting: {name: ShopErrors}\n"
+    )
+    code, out, err = run("slo", "import", str(file), "--from", "sloth")
+    assert "target: 99.9" in out
+    assert code == int("lost: " in err)
+
+
 def test_what_init_writes_is_valid_and_is_not_overwritten(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +245,9 @@ def test_what_init_writes_is_valid_and_is_not_overwritten(
     assert run("init", "--name", "a: b")[0] == 2
 
 
-@pytest.mark.parametrize("command", ["budgets", "report", "validate", "slo", "slo rules", "slo explain", "init"])
+@pytest.mark.parametrize(
+    "command", ["budgets", "report", "validate", "slo", "slo rules", "slo explain", "init"]
+)
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     code, out, _ = run(*command.split(), "--help")
     assert code == 0
