@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import itertools
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, integer
+from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, refuse_sync
+from resilience.policies.settings import reconfigured, undone
 
 __all__ = ["Keyed"]
 
@@ -22,12 +27,13 @@ G = TypeVar("G", bound=GuardPolicy[Any])
 class _Entry(Generic[G]):
     """The guard of one key, and how many calls it holds or lets wait."""
 
-    __slots__ = ("calls", "guard", "key")
+    __slots__ = ("calls", "changes", "guard", "key")
 
     def __init__(self, key: object, guard: G) -> None:
         self.key = key
         self.guard = guard
         self.calls = 0
+        self.changes: dict[int, Callable[[], None]] = {}  # how each is undone, by its number
 
 
 class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
@@ -74,6 +80,8 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
         self.max_keys: int = integer("max_keys", max_keys)
         self._busy: dict[object, _Entry[G]] = {}
         self._idle: OrderedDict[object, _Entry[G]] = OrderedDict()  # longest idle first
+        self._changes: dict[int, Mapping[str, Any]] = {}  # options of all guards that were changed, by number
+        self._next_change = itertools.count().__next__
 
     def enter(self, now: float, context: CallContext | None) -> tuple[_Entry[G], Any] | None:
         """Enter the guard of the call's key; None when the call has to wait there.
@@ -120,6 +128,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
             guard = self._factory(key)
             guard.events = self.events
             entry = self._idle[key] = _Entry(key, guard)
+            self._catch_up(entry)
             self._forget()
         elif not entry.calls:
             self._idle.move_to_end(key)
@@ -165,14 +174,66 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
 
     def statistics(self) -> dict[object, Any]:
         """Return the statistics of all guards by key; looking makes no key more recently used."""
-        entries = {**self._idle, **self._busy}
-        return {key: entry.guard.statistics() for key, entry in entries.items()}  # type: ignore[attr-defined]  # each has its own
+        return {entry.key: entry.guard.statistics() for entry in self._entries()}  # type: ignore[attr-defined]  # each has its own
 
-    def reconfigure(self, *, max_keys: int) -> None:
-        """Change how many guards are kept.
+    def reconfigure(self, **options: Any) -> None:
+        """Change how many guards are kept (`max_keys`), or options of the guards: those there are and those to come.
 
         Raises:
-            ConfigError: it is outside its range; nothing was changed.
+            ConfigError: an option is unknown or outside its range; nothing was changed. Where there is no guard yet,
+                that is found, and logged, when the first is made, which then is as the factory made it.
         """
-        self.max_keys = integer("max_keys", max_keys)
+        self.reconfigured(options)
+
+    def reconfigured(self, options: Mapping[str, Any]) -> Callable[[], None]:
+        """Do as `reconfigure` does, and return a function that puts everything back.
+
+        Args:
+            options: the new values; a function makes the new value of each guard's old one.
+
+        Raises:
+            ConfigError: as for `reconfigure`.
+        """
+        rest = dict(options)
+        undo: list[Callable[[], None]] = []
+        try:
+            if "max_keys" in rest:
+                undo.append(functools.partial(self._resize, self.max_keys))
+                self._resize(rest.pop("max_keys"))
+            if rest:
+                number = self._next_change()
+                undo.append(functools.partial(self._take_back, number))
+                for entry in self._entries():
+                    entry.changes[number] = reconfigured(entry.guard, rest)
+                self._changes[number] = rest
+        except ConfigError:
+            undone(undo)
+            raise
+        return functools.partial(undone, undo)
+
+    def _resize(self, max_keys: Any) -> None:
+        wanted = max_keys(self.max_keys) if inspect.isfunction(max_keys) else max_keys
+        self.max_keys = integer("max_keys", wanted)
         self._forget()
+
+    def _take_back(self, number: int) -> None:
+        self._changes.pop(number, None)
+        for entry in self._entries():
+            entry.changes.pop(number, _nothing)()
+
+    def _catch_up(self, entry: _Entry[G]) -> None:
+        """Change a guard that has just been made as the others were."""
+        for number, options in self._changes.items():
+            try:
+                entry.changes[number] = reconfigured(entry.guard, options)
+            except ConfigError as error:  # it is too late to refuse them, and no reason to refuse the call
+                log(__name__).error(
+                    "reconfigure_failed", keyed=self.name, guard=entry.guard.name, error=str(error)
+                )
+
+    def _entries(self) -> list[_Entry[G]]:
+        return [*self._idle.values(), *self._busy.values()]
+
+
+def _nothing() -> None:
+    """Undo what was not done."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import linecache
 import warnings
@@ -23,6 +22,7 @@ from resilience.policies.opening import opened
 from resilience.policies.order import CompositionWarning, check_order
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
+from resilience.policies.settings import reconfigured, undone
 
 __all__ = ["Pipeline", "ReloadFailed", "Reloaded"]
 
@@ -262,8 +262,7 @@ class Pipeline(WrappingPolicy):
                 undo.append(reconfigured(self._known(name), options))
             check_order(self.policies)
         except ConfigError as error:
-            for step in reversed(undo):
-                step()
+            undone(undo)
             self.events.emit(ReloadFailed(self.name, error))
             raise
         self.events.emit(Reloaded(self.name, changes))
@@ -274,38 +273,6 @@ class Pipeline(WrappingPolicy):
                 f"pipeline {self.name!r}: unknown policy {name!r}; there are: {', '.join(self._by_name)}"
             )
         return self._by_name[name]
-
-
-def reconfigured(policy: object, options: Mapping[str, Any]) -> Callable[[], None]:
-    """Change options of a policy.
-
-    Args:
-        policy: anything with `reconfigure(**options)`.
-        options: the new values; a function makes the new value of the old one.
-
-    Returns:
-        a function that puts the old values back.
-
-    Raises:
-        ConfigError: it has no such options, or refuses the values; nothing is changed then.
-    """
-    reconfigure = getattr(policy, "reconfigure", None)
-    if reconfigure is None:
-        message = f"{getattr(policy, 'name', policy)!r} has no options that can be changed"
-        raise ConfigError(message)
-    holder = getattr(policy, "settings", policy)
-    unknown = [option for option in options if not hasattr(holder, option)]
-    if unknown:
-        message = f"{getattr(policy, 'name', policy)!r} has no option {unknown[0]!r}"
-        raise ConfigError(message)
-    before = {option: getattr(holder, option) for option in options}
-    reconfigure(
-        **{
-            option: value(before[option]) if inspect.isfunction(value) else value
-            for option, value in options.items()
-        }
-    )
-    return functools.partial(reconfigure, **before)
 
 
 def _check(policies: tuple[object, ...]) -> None:

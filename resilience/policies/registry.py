@@ -10,9 +10,10 @@ from resilience.core.events import Listener, Listeners
 from resilience.core.ports import Clock, Guard, Policy, Recorder
 from resilience.core.validate import text
 from resilience.errors import ConfigError
-from resilience.policies.pipeline import Pipeline, reconfigured
+from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.policies.recipes import recipe
+from resilience.policies.settings import reconfigured, undone
 
 __all__ = ["Registry"]
 
@@ -202,12 +203,6 @@ class Registry:
                 for policy in meant:
                     undo.append(reconfigured(policy, options))  # noqa: PERF401  kept also when the next one refuses
         except ConfigError:
-            _undo(undo)
+            undone(undo)
             raise
-        return lambda: _undo(undo)
-
-
-def _undo(steps: list[Callable[[], None]]) -> None:
-    """Take steps back in their reverse order, once."""
-    while steps:
-        steps.pop()()
+        return lambda: undone(undo)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from structlog.testing import capture_logs
 
 from resilience.core.clock import ManualClock
 from resilience.core.ports import CallContext
@@ -16,7 +17,9 @@ from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.keyed import Keyed
+from resilience.policies.pipeline import Pipeline
 from resilience.policies.rate_limiter import RateLimiter
+from resilience.policies.registry import Registry
 
 
 def breakers(**options: Any) -> Keyed[CircuitBreaker]:
@@ -179,3 +182,45 @@ class KeyedMachine(RuleBasedStateMachine):
 
 KeyedMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 test_guards_are_kept_as_the_model_keeps_them = KeyedMachine.TestCase
+
+
+class TestReconfigure:
+    """Options of the guards: of those there are, and of those to come."""
+
+    @staticmethod
+    def limits(tenants: Keyed[Bulkhead]) -> list[int]:
+        return [tenants.get(key).settings.limit for key in "abc"]
+
+    def test_it_changes_all_guards(self) -> None:
+        tenants = Keyed(lambda _: Bulkhead(1))
+        tenants.get("a")
+        tenants.reconfigure(limit=7, max_keys=10)
+        assert self.limits(tenants) == [7, 7, 7]
+        assert tenants.max_keys == 10
+
+    def test_an_option_that_one_refuses_changes_none(self) -> None:
+        tenants = Keyed(lambda key: Bulkhead(1) if key == "a" else RateLimiter(1))
+        tenants.get("a"), tenants.get("b")
+        with pytest.raises(ConfigError, match="limit"):
+            tenants.reconfigure(max_keys=10, limit=7)
+        assert tenants.get("a").settings.limit == 1
+        assert tenants.max_keys == 1000
+        assert tenants.get("new").settings.rate == 1
+
+    def test_a_registry_changes_them_for_a_while(self) -> None:
+        tenants = Keyed(lambda _: Bulkhead(10))
+        tenants.get("a")
+        registry = Registry()
+        registry.add(Pipeline(tenants, name="pay"))
+        undo = registry.apply({"keyed": {"limit": lambda limit: limit // 2, "max_keys": 50}})
+        assert self.limits(tenants) == [5, 5, 5]
+        undo()
+        assert self.limits(tenants) == [10, 10, 10]
+        assert (tenants.get("d").settings.limit, tenants.max_keys) == (10, 1000)
+
+    async def test_what_the_first_guard_refuses_is_logged_and_breaks_no_call(self) -> None:
+        tenants = Keyed(lambda _: Bulkhead(1))
+        tenants.reconfigure(limit=0)
+        with capture_logs() as logs:
+            assert await tenants.execute(fine, CallContext(key="a")) == "fine"
+        assert [entry["event"] for entry in logs] == ["reconfigure_failed"]
