@@ -34,6 +34,8 @@ from resilience.rules.sources import RuleSource, files_of, gather
 from resilience.signals import Retention, Signals, SliRecorder
 from resilience.signals.process import ProcessFigures
 from resilience.slo import SLO, SLOManager
+from resilience.slo.budget_actions import BudgetActions
+from resilience.slo.budget_policy import BudgetPolicy
 from resilience.stores.memory import MemoryStore
 from resilience.ticker import Ticker
 
@@ -66,6 +68,7 @@ class Reliability:
         service: the service's name, which its signals carry.
         rules: rule files in Prometheus' format, groups, or rules made in Python.
         slos: objectives.
+        budget_policy: what is done in the process when their error budgets run out; nothing when not given.
         notifiers: channels that alerts go to; the log when there is none.
         route: which alerts go to which channel; all to all when not given.
         alerting: inhibitions, maintenance windows, flapping and heartbeat; its route where `route` is not given.
@@ -103,6 +106,7 @@ class Reliability:
         *,
         rules: Iterable[RuleSource] = (),
         slos: Iterable[SLO] = (),
+        budget_policy: BudgetPolicy | None = None,
         notifiers: Iterable[Notifier] = (),
         route: Route | None = None,
         alerting: AlertingConfig | None = None,
@@ -173,6 +177,9 @@ class Reliability:
             interval=budget_interval,
         )
         self.slos.register(*slos)
+        if budget_policy is not None:
+            budget_policy.check(self.slos.slos)
+        self.budget_actions: BudgetActions = BudgetActions(budget_policy, self.registry)
         self.reloader: Reloader[_Read] = Reloader(
             self._read, self._apply, files_of(groups), watch=watch, sighup=sighup, clock=clock
         )
@@ -312,6 +319,7 @@ class Reliability:
         self.signals.tick(at)
         transitions = await self.rules.evaluate(at)
         self.slos.tick(at)
+        self.budget_actions.tick(self._budgets_left, at)
         self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
         await self.alerts.commit([*self._rule_state(at), *self._budget_state(at)])
         for transition in transitions:

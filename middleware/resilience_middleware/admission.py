@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from starlette.types import Scope
 
+from resilience.core.log import log
 from resilience.core.ports import CallContext, Guard
-from resilience.core.validate import callback, number, text
+from resilience.core.validate import callback, choice, number, text
 from resilience.errors import ConfigError, Rejected
-from resilience.http.context import read_budget, read_criticality
+from resilience.http.context import CRITICALITIES, read_budget, read_criticality
 from resilience.policies.base import GuardPolicy
 from resilience.policies.keyed import Keyed
 
 __all__ = [
+    "Levels",
     "NORMAL",
     "Passed",
     "Peers",
@@ -105,18 +107,23 @@ class RouteGuards:
         timeout: seconds from the first byte in to the last byte out; None for no limit.
         guards: entered in this order: shedder, limiters, bulkheads, breakers. A breaker sees the response, which has a
             `status`: `CircuitBreaker(failed_result=resilience.http.failed)`.
+        criticality: how much its requests matter where nobody who is believed says so: `sheddable`, `degradable`,
+            `normal` or `critical`.
 
     Raises:
-        ConfigError: the timeout is not above 0, or something is no guard.
+        ConfigError: the timeout is not above 0, something is no guard, or there is no such criticality.
     """
 
     timeout: float | None = None
     guards: Sequence[Guard[Any]] = ()
+    criticality: str | None = None
     steps: Sequence[Step] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
             number("timeout", self.timeout, above=0)
+        if self.criticality is not None:
+            choice("criticality", self.criticality, CRITICALITIES)
         object.__setattr__(self, "guards", tuple(self.guards))
         for guard in self.guards:
             if getattr(guard, "repeats", False):
@@ -134,6 +141,55 @@ class RouteGuards:
 
     def __bool__(self) -> bool:
         return self.timeout is not None or bool(self.guards)
+
+
+class Levels:
+    """How much requests matter: as believed peers say, else as a function says, else as their route is set.
+
+    Args:
+        peers: who is believed.
+        asked: returns the name of a criticality, or None; what it raises is logged, and says nothing.
+        routes: what is set for routes, by template.
+        template: finds the template of a request.
+
+    Raises:
+        ConfigError: `asked` is no function.
+    """
+
+    def __init__(
+        self,
+        peers: Peers,
+        asked: Callable[[Scope], str | None] | None,
+        routes: Mapping[str, RouteGuards],
+        template: Callable[[Scope], str],
+    ) -> None:
+        self._peers = peers
+        self._asked = None if asked is None else callback("criticality", asked)
+        self._set = {
+            route: CRITICALITIES.index(each.criticality)
+            for route, each in routes.items()
+            if each.criticality is not None
+        }
+        self._template = template
+
+    def __bool__(self) -> bool:
+        return self._peers.anybody or self._asked is not None or bool(self._set)
+
+    def of(self, scope: Scope) -> int | None:
+        """Return the criticality of a request, as `CallContext` has it; None where nobody says."""
+        level = self._peers.criticality(scope) if self._peers.anybody else None
+        if level is None and self._asked is not None:
+            level = self._answer(self._asked, scope)
+        return self._set.get(self._template(scope)) if level is None and self._set else level
+
+    @staticmethod
+    def _answer(asked: Callable[[Scope], str | None], scope: Scope) -> int | None:
+        try:
+            name = asked(scope)
+            return None if name is None else CRITICALITIES.index(name)
+        except Exception as error:  # noqa: BLE001  a user's function never breaks a request
+            log(__name__).warning("criticality_unknown", path=scope["path"], error=repr(error))
+            return None
 
 
 class Peers:

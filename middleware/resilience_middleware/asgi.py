@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import Token
+from dataclasses import replace
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,7 +19,7 @@ from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import OTHER, code_label, known_method, verdict_of_status
 from resilience.reliability import Reliability
 from resilience.signals.sli import RequestSeries
-from resilience_middleware.admission import NORMAL, Peers, RouteGuards, enter, leave
+from resilience_middleware.admission import NORMAL, Levels, Peers, RouteGuards, enter, leave
 from resilience_middleware.deadline import arm, cut_short, lift
 from resilience_middleware.details import DetailedExchange, RequestDetails
 from resilience_middleware.exchange import CLIENT_CLOSED, Exchange
@@ -47,6 +48,8 @@ class ResilienceMiddleware:
         routes: other guards by route template, instead of `timeout` and `guards`.
         trusted: addresses and networks that may say how long a request has (`X-Request-Deadline`, `grpc-timeout`)
             and how much it matters (`X-Request-Criticality`).
+        criticality: says how much a request matters where no trusted peer does: `sheddable`, `degradable`, `normal` or
+            `critical`, or None; where it says nothing either, its route's setting counts.
         exclude: paths (below the root path) that are passed on and nothing else; `/alerts/*` is all below one.
         patterns: route templates for applications without routes of their own, tried in order: `/users/{id}`.
         details: whether time to the first byte and sizes are recorded too.
@@ -65,6 +68,7 @@ class ResilienceMiddleware:
         guards: Sequence[Guard[Any]] = (),
         routes: Mapping[str, RouteGuards] | None = None,
         trusted: Collection[str] = (),
+        criticality: Callable[[Scope], str | None] | None = None,
         exclude: Collection[str] = (),
         patterns: Sequence[str] = (),
         details: bool = False,
@@ -82,10 +86,17 @@ class ResilienceMiddleware:
         self._known: dict[tuple[str, str, str, str], RequestSeries] = {}
         self._monotonic = reliability.clock.monotonic
         self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
-        self._guards = RouteGuards(timeout, guards)
-        self._routes = dict(routes or {})
+        # What an error budget policy sheds is turned away before anything else is asked of it.
+        actions = reliability.budget_actions
+        first = (actions.shedder,) if actions.sheds else ()
+        self._guards = RouteGuards(timeout, (*first, *guards))
+        self._routes = {
+            template: replace(each, guards=(*first, *each.guards))
+            for template, each in (routes or {}).items()
+        }
         self._peers = Peers(trusted)
-        self._guarded = bool(self._guards or self._routes or self._peers.anybody)
+        self._levels = Levels(self._peers, criticality, self._routes, self._template) or None
+        self._guarded = bool(self._guards or self._routes or self._levels)
         self._exclude = frozenset(exclude)
         self._exclude_below = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
         self._patterns = patterns
@@ -157,13 +168,16 @@ class ResilienceMiddleware:
         else:
             await self.app(scope, receive, send)
 
+    def _template(self, scope: Scope) -> str:
+        return self._templates.match(scope)
+
     def _guard(self, exchange: Exchange) -> Token[int | None] | None:
-        """Prepare a request for its guards, and take over how much it matters, where somebody who is believed says so."""
+        """Prepare a request for its guards, and take over how much it matters, where somebody says so."""
         exchange.held = []
         exchange.deadline = exchange.criticality = None
-        if not self._peers.anybody:
+        if self._levels is None:
             return None
-        exchange.criticality = level = self._peers.criticality(exchange.scope)
+        exchange.criticality = level = self._levels.of(exchange.scope)
         return None if level is None else criticality.set(level)
 
     def _admit(self, exchange: Exchange) -> Awaitable[None] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.types import Scope
 
 from resilience.core.log import log
 from resilience.core.ports import Guard
@@ -35,6 +36,7 @@ def install(
     guards: Sequence[Guard[Any]] = (),
     routes: Mapping[str, RouteGuards] | None = None,
     trusted: Collection[str] = (),
+    criticality: Callable[[Scope], str | None] | None = None,
     exclude: Collection[str] = (),
     details: bool = False,
     console: bool = False,
@@ -57,6 +59,7 @@ def install(
         guards: what each request has to pass, in this order.
         routes: other guards by route template, instead of `timeout` and `guards`.
         trusted: addresses and networks whose deadline and criticality headers are believed.
+        criticality: says how much a request matters where no trusted peer does, by name, or None.
         exclude: further paths that are neither recorded nor guarded.
         details: whether time to the first byte and sizes are recorded too.
         console: whether the live page is served under `/reliability/`.
@@ -101,6 +104,7 @@ def install(
         guards=guards,
         routes=routes,
         trusted=trusted,
+        criticality=criticality,
         exclude={*exclude, *(_excluded(endpoint.path) for endpoint in endpoints)},
         details=details,
         problem=problem,

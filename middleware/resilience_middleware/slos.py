@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from resilience.reliability import Reliability
 from resilience.slo.ledger import Ledger
-from resilience.slo.plain import plain_history, plain_slo
+from resilience.slo.plain import plain_action, plain_history, plain_slo
 from resilience_middleware.endpoint import Endpoint, answer, refuse
 from resilience_middleware.security import Access
 
@@ -20,7 +20,8 @@ async def list_slos(rel: Reliability, request: Request) -> Response:
     """Answer with every objective and its error budget; `?service=` asks for one service's."""
     service = request.query_params.get("service")
     slos = [each for each in rel.slos.slos.values() if service in {None, each.service}]
-    return answer({"slos": [plain_slo(rel.slos, each) for each in slos]})
+    actions = [plain_action(each) for each in rel.budget_actions.in_force]
+    return answer({"slos": [plain_slo(rel.slos, each) for each in slos], "actions": actions})
 
 
 async def one_slo(rel: Reliability, request: Request) -> Response:
@@ -30,7 +31,8 @@ async def one_slo(rel: Reliability, request: Request) -> Response:
     if slo is None:
         return refuse(404, f"There is no objective {slo_id!r}.")
     history = plain_history(rel.slos.history(slo_id), Ledger(slo.window).step)
-    return answer({**plain_slo(rel.slos, slo), "history": history})
+    actions = [plain_action(each) for each in rel.budget_actions.in_force if each.consequence.slo == slo.id]
+    return answer({**plain_slo(rel.slos, slo), "actions": actions, "history": history})
 
 
 ENDPOINTS: Final = (

@@ -96,16 +96,17 @@ class BudgetActions:
         """Whether deployments have to wait."""
         return FREEZE in self._in_force
 
-    def tick(self, remaining: Mapping[str, Decimal | None], now: Instant) -> None:
+    def tick(self, remaining: Callable[[], Mapping[str, Decimal | None]], now: Instant) -> None:
         """Take the actions that are due, and take back those that are not any more.
 
         Args:
-            remaining: the share of each objective's budget that is left, by its id; None without data.
+            remaining: says what share of each objective's budget is left, by its id, None without data; only asked
+                where there is a policy.
             now: this moment.
         """
         if self.policy is None:
             return
-        wanted = {each.action: each for each in self.policy.decide(remaining)}
+        wanted = {each.action: each for each in self.policy.decide(remaining())}
         for action in [each for each in self._in_force if each not in wanted]:
             self._lift(action, now)
         for action, consequence in wanted.items():

@@ -71,7 +71,7 @@ class Consequence:
     remaining: Decimal
 
     def __str__(self) -> str:
-        return f"{self.action}: {self.remaining * 100:.4g}% of the budget of {self.slo} is left ({self.condition})"
+        return f"{self.action}: {float(self.remaining) * 100:.4g}% of the budget of {self.slo} is left ({self.condition})"
 
 
 class BudgetPolicy:
@@ -162,10 +162,9 @@ def read_policy(file: str | Path) -> BudgetPolicy:
     document = yaml.read(file)
     data = document.data
     if isinstance(data, dict):
-        keys = [key for key in (_KEY, "budgetPolicy") if key in data]
-        if not keys:
+        if _KEY not in data:
             raise document.error(f"a policy is a list under the key {_KEY}")
-        data = data[keys[0]]
+        data = data[_KEY]
     try:
         return BudgetPolicy.parse(data)
     except ConfigError as error:
@@ -189,13 +188,12 @@ def _step(option: str, line: object) -> Step:
 
 def _parts(option: str, line: object) -> tuple[str, list[str]]:
     """Condition and actions of one line."""
-    match line:
-        case str() if ":" in line:
-            condition, _, actions = line.partition(":")
-        case dict() if len(line) == 1:
-            ((condition, actions),) = line.items()
-        case _:
-            condition = actions = None
+    condition: object = None
+    actions: object = None
+    if isinstance(line, str):
+        condition, _, actions = line.partition(":")
+    elif isinstance(line, dict) and len(line) == 1:
+        ((condition, actions),) = line.items()
     if isinstance(actions, str):
         actions = [each for each in actions.split(",") if each.strip()]
     if not isinstance(condition, str) or not isinstance(actions, list) or not actions:

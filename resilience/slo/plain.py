@@ -8,11 +8,12 @@ from typing import Any
 
 from resilience.core.duration import format_duration
 from resilience.slo.budget import Forecast
+from resilience.slo.budget_actions import InForce
 from resilience.slo.ledger import Bucket
 from resilience.slo.manager import BurnRateState, SLOManager
 from resilience.slo.objective import SLO
 
-__all__ = ["plain_history", "plain_slo"]
+__all__ = ["plain_action", "plain_history", "plain_slo"]
 
 
 def plain_slo(manager: SLOManager, slo: SLO) -> dict[str, Any]:
@@ -54,6 +55,18 @@ def plain_slo(manager: SLOManager, slo: SLO) -> dict[str, Any]:
             for alert in manager.active_alerts(slo.service)
             if alert.labels.get("slo") == slo.id
         ],
+    }
+
+
+def plain_action(action: InForce) -> dict[str, Any]:
+    """One action of an error budget policy that is in force, since when (Unix seconds), and why."""
+    consequence = action.consequence
+    return {
+        "action": consequence.action,
+        "condition": consequence.condition,
+        "slo": consequence.slo,
+        "remaining": float(consequence.remaining),
+        "since": action.since,
     }
 
 

@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
 from resilience.health import HealthRegistry
+from resilience.policies import Registry
 from resilience.signals.signals import Signals
+from resilience.slo.budget_actions import BudgetActions
 
 
 class NotedSli:
@@ -52,6 +54,7 @@ class NotedReliability:
         self.sli = NotedSli()
         self.signals = Signals(clock)
         self.health = HealthRegistry(clock=clock)
+        self.budget_actions = BudgetActions(None, Registry(clock=clock))
         self.running = self.ready = False
         self.token: str | None = None
         self.shutdown_delay = 0.0
