@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from resilience import promql
 from resilience.core.clock import Instant
+from resilience.core.duration import format_duration
 from resilience.errors import ConfigError
 from resilience.signals import Signals
 from resilience.signals.instruments import CounterSeries
@@ -36,6 +38,10 @@ class Account:
         # Burn rates are read as the rules read them.
         events = counted_events(slo)
         self._windows = None if events is None else EventMeter(signals.source, events, since)
+        if events is not None:
+            for alert in slo.burn_rates:
+                for use in promql.parse(events.ratio_in(format_duration(alert.window))).selectors:
+                    signals.retain(use.matchers, use.window)
         self._renewed: float | None = None
 
     def tick(self, now: Instant) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
+from resilience.core.ports import Labels
 from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.rules import Alert, AlertState, RuleGroup
@@ -112,7 +113,7 @@ class SLOManager:
         self._slos: dict[str, SLO] = {}
         self._elsewhere: dict[str, Figures] = {}
         self._now = signals.last_tick
-        self._due = 0.0
+        self._due: dict[str, float] = {}
         signals.on_tick(self._mark_exclusions)
 
     @property
@@ -222,9 +223,13 @@ class SLOManager:
         self._now = now
         for account in self._accounts.values():
             account.tick(now)
-        if now.monotonic >= self._due:
-            self._due = now.monotonic + self._interval
-            self._signals.write("slo", now.monotonic, list(self._series()))
+        for position, slo in enumerate(self._slos.values(), 1):
+            due = self._due.get(slo.id)
+            if due is None or now.monotonic >= due:
+                # After their first, the writes of many objectives spread over the ticks of an interval.
+                share = position / len(self._slos) if due is None else 1.0
+                self._due[slo.id] = now.monotonic + share * self._interval
+                self._signals.write(f"slo/{slo.id}", now.monotonic, list(self._series(slo)))
 
     def _mark_exclusions(self, now: Instant) -> None:
         """Show, before any rule is evaluated, which objectives do not count now."""
@@ -235,17 +240,16 @@ class SLOManager:
                 )
                 gauge[slo.id, slo.service].set(float(slo.excluded(now.wall)))
 
-    def _series(self) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:
-        for slo in self._slos.values():
-            budget = self.error_budget(slo.id)
-            labels = {"service": slo.service, "slo": slo.id}
-            if (remaining := budget.remaining) is not None:
-                yield _series("slo_error_budget_remaining_ratio", labels), float(remaining)
-                yield _series("slo_period_events", labels), float(budget.total)
-                yield _series("slo_period_bad_events", labels), float(budget.bad)
-            for window, rate in budget.burn_rates.items():
-                if rate is not None:
-                    yield _series("slo_burn_rate", {**labels, "window": format_duration(window)}), float(rate)
+    def _series(self, slo: SLO) -> Iterator[tuple[Labels, float]]:
+        budget = self.error_budget(slo.id)
+        labels = {"service": slo.service, "slo": slo.id}
+        if (remaining := budget.remaining) is not None:
+            yield _labels("slo_error_budget_remaining_ratio", labels), float(remaining)
+            yield _labels("slo_period_events", labels), float(budget.total)
+            yield _labels("slo_period_bad_events", labels), float(budget.bad)
+        for window, rate in budget.burn_rates.items():
+            if rate is not None:
+                yield _labels("slo_burn_rate", {**labels, "window": format_duration(window)}), float(rate)
 
     # -- judging ------------------------------------------------------------------------------------------------
 
@@ -423,7 +427,7 @@ class SLOManager:
                 each.restore(slos[name], now)
 
 
-def _series(name: str, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _labels(name: str, labels: Mapping[str, str]) -> Labels:
     return tuple(sorted({**labels, "__name__": name}.items()))
 
 

@@ -20,7 +20,7 @@ from resilience.policies import API_CALLS, Preset
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.reliability import Reliability
 from resilience.rules import AlertTransition
-from resilience.slo import SLO
+from resilience.slo import SLO, Alerting
 from resilience_middleware.aiohttp import ResilientSession
 from resilience_middleware.demo.evidence import Evidence
 from resilience_middleware.demo.load import Load
@@ -40,7 +40,7 @@ SCRIPT = (
 )
 """What payments does, and for how many seconds; the last is cut short once everything is proved."""
 
-_OBJECTIVE = SLO("availability", service="shop", target=0.9)
+_OBJECTIVE = SLO("availability", service="shop", target=0.9, alerting=Alerting(burn_rates=(), exhaustion=()))
 _RATE = 'sum(rate(http_requests_total{verdict=~"success|failure"}[10s]))'
 _FAILURES = 'sum(rate(http_requests_total{verdict="failure"}[10s]))'
 
