@@ -7,13 +7,17 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from resilience.promql import evaluate_range
 from resilience.reliability import Reliability
+from resilience.slo.latency import latency_query, plain_latency
 from resilience.slo.ledger import Ledger
 from resilience.slo.plain import plain_action, plain_history, plain_slo
 from resilience_middleware.endpoint import Endpoint, answer, refuse
 from resilience_middleware.security import Access
 
 __all__ = ["ENDPOINTS"]
+
+_REACH, _STEP = 6 * 3600.0, 360.0  # what is kept of every series
 
 
 async def list_slos(rel: Reliability, request: Request) -> Response:
@@ -35,8 +39,17 @@ async def one_slo(rel: Reliability, request: Request) -> Response:
     return answer({**plain_slo(rel.slos, slo), "actions": actions, "history": history})
 
 
+async def latency(rel: Reliability, request: Request) -> Response:
+    """Answer with how many requests of a service took how long in the last six hours."""
+    now = rel.signals.last_tick
+    query = latency_query(request.path_params["service"], _STEP)
+    found = evaluate_range(query, rel.signals.source, now.monotonic - _REACH, now.monotonic, _STEP)
+    return answer(plain_latency(found, now.wall - now.monotonic))
+
+
 ENDPOINTS: Final = (
     Endpoint("/slo", Access.READ, list_slos),
+    Endpoint("/slo/latency/{service}", Access.READ, latency),
     Endpoint("/slo/{slo_id}", Access.READ, one_slo),
 )
 """Those of objectives; shares are ratios, 0.999 for 99.9%."""

@@ -23,6 +23,7 @@ from resilience.reliability import BUDGET_TABLE
 from resilience.signals import Signals
 from resilience.slo import SLO, SLOManager
 from resilience.slo.compile import counted_events
+from resilience.slo.latency import latency_query, plain_latency
 from resilience.slo.ledger import Ledger
 from resilience.slo.plain import plain_history, plain_slo
 from resilience.stores.sqlite import SQLiteStore
@@ -35,6 +36,7 @@ T = TypeVar("T")
 _HERE = "http://127.0.0.1:8000"
 _CONFIG = Path("reliability.yaml")
 _POINTS = 120  # of a history
+_CELLS = 60  # of a heat map, from left to right
 _EVENTS = 1000  # of the alerts' history
 
 
@@ -49,6 +51,9 @@ class Figures(Protocol):
 
     async def events(self, since: float) -> list[dict[str, Any]]:
         """What happened to alerts since a Unix time, as `/alerts/history` lists it."""
+
+    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:
+        """How many requests of a service took how long, as `/slo/latency/{service}` has it; without times for unknown."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -80,6 +85,10 @@ class ServiceFigures:
     async def events(self, since: float) -> list[dict[str, Any]]:
         """Ask `/alerts/history`."""
         return await self._service.history(alert_id=None, since=since, limit=_EVENTS)
+
+    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it tells all
+        """Ask `/slo/latency/{service}`."""
+        return await self._service.latency(service)
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,6 +126,10 @@ class StateFigures:
     async def events(self, since: float) -> list[dict[str, Any]]:
         """Tell what happened until the service stopped."""
         return await self._alerts.history(alert_id=None, since=since, limit=_EVENTS)
+
+    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  the protocol's
+        """Tell nothing: histograms are not kept."""
+        return plain_latency([])
 
     async def __aenter__(self) -> Self:
         saved = (await self._store.load(BUDGET_TABLE)).get(self._name)
@@ -165,6 +178,14 @@ class PrometheusFigures:
         found = await self._prometheus.query_range('ALERTS{alertstate="firing",slo!=""}', since, end, step)
         events = [event for series in found for event in _fired(series, step, end)]
         return sorted(events, key=lambda event: -event["at"])
+
+    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:
+        """Count step by step."""
+        step = float(max(15, round((end - start) / _CELLS)))
+        first = end - max(0, round((end - start) / step) - 1) * step  # the last step ends at the end
+        return plain_latency(
+            await self._prometheus.query_range(latency_query(service, step), first, end, step)
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from resilience.cli.figures import Figures, figures_options, run
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.errors import ConfigError
-from resilience.reports import FORMATS, Incident, Objective, Report, Step, build, post_mortem, render
+from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step, build, post_mortem, render
 
 __all__ = ["report"]
 
@@ -83,7 +84,10 @@ async def _collect(source: Figures, start: float, end: float, wanted: set[str] |
         for each in _incidents(await source.events(start))
         if wanted is None or each.slo in ids or each.service in wanted
     ]
-    return build(objectives, start=start, end=end, incidents=about)
+    services = sorted({slo["service"] for slo in kept})
+    heats = {name: _heat(await source.latency(name, start, end)) for name in services}
+    latency = {name: heat for name, heat in heats.items() if heat.times}
+    return build(objectives, start=start, end=end, incidents=about, latency=latency)
 
 
 def _post_mortem(found: Report, incident_id: str) -> str:
@@ -132,6 +136,11 @@ def _steps(history: Mapping[str, Any], start: float, end: float) -> list[Step]:
             sums[index][0] += bad
             sums[index][1] += total
     return [Step(start + (index + 1) * length, bad, total) for index, (bad, total) in enumerate(sums)]
+
+
+def _heat(latency: Mapping[str, Any]) -> Heat:
+    bounds = [math.inf if bound is None else bound for bound in latency["bounds"]]
+    return Heat(latency["times"], bounds, latency["counts"])
 
 
 def _incidents(events: Iterable[Mapping[str, Any]]) -> list[Incident]:

@@ -48,6 +48,11 @@ def exposition(seconds: float) -> str:
         f'http_requests_total{{service="shop",code="{code}",verdict="{verdict}"}} {value}'
         for code, verdict, value in (("200", "success", count - count // 50), ("500", "failure", count // 50))
     ]
+    lines.append("# TYPE http_request_duration_seconds histogram")
+    lines += [
+        f'http_request_duration_seconds_bucket{{service="shop",le="{bound}"}} {value}'
+        for bound, value in (("0.1", count - count // 10), ("1.0", count), ("+Inf", count))
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -191,3 +196,8 @@ async def test_the_command_line_reads_budgets_and_reports_from_it(
     assert slo["targetMet"] is False
     assert slo["actualValue"] == pytest.approx(98, abs=1)
     assert any(step["totalEvents"] for step in slo["history"])
+    page = prometheus.folder / "report.html"
+    assert await asyncio.to_thread(main, ["report", "--days", "0.02", "--output", str(page), *place]) == 0
+    text = page.read_text()
+    assert text.count("<svg") == 3
+    assert "how many requests took how long" in text

@@ -45,7 +45,11 @@ async def test_objectives_are_listed_with_their_budgets(ask: Ask) -> None:
     ok, pay = found["slos"]
     assert (ok["status"], ok["target"], ok["current"]) == ("breached", 0.99, 0.97)
     assert (ok["budget"]["bad"], ok["budget"]["total"]) == (3, 100)
-    assert (ok["budget"]["consumed"], ok["budget"]["remaining"], ok["budget"]["status"]) == (3, -2, "exhausted")
+    assert (ok["budget"]["consumed"], ok["budget"]["remaining"], ok["budget"]["status"]) == (
+        3,
+        -2,
+        "exhausted",
+    )
     assert ok["budget"]["burn_rates"]["1h"] == pytest.approx(3)
     assert [each["name"] for each in ok["burn_rate_alerts"]] == ["fast", "slow", "gradual", "chronic"]
     assert (pay["status"], pay["current"], pay["budget"]["remaining"]) == ("no_data", None, None)
@@ -61,5 +65,13 @@ async def test_one_objective_has_its_history(ask: Ask) -> None:
 
 
 async def test_they_want_the_token(shop: Reliability, client_of: Any) -> None:
-    for path in ("/slo", "/slo/ok"):
+    for path in ("/slo", "/slo/ok", "/slo/latency/shop"):
         assert (await client_of(reliability_app(shop)).request(path)).status == 401
+
+
+async def test_latency_is_counted_by_bucket(ask: Ask) -> None:
+    found = await ask("/slo/latency/shop")
+    assert sum(map(sum, found["counts"])) == pytest.approx(100)
+    assert sum(found["counts"][found["bounds"].index(0.01)]) == pytest.approx(100)
+    assert found["bounds"][-1] is None
+    assert (await ask("/slo/latency/none"))["times"] == []
