@@ -8,11 +8,13 @@
 
   // -- panels -------------------------------------------------------------------------------------------------------
 
-  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+  const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+  const day = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
 
   function localise(root) {
     for (const time of root.querySelectorAll("time")) {
-      const text = local.format(new Date(time.dateTime));
+      const moment = new Date(time.dateTime);
+      const text = (moment.toDateString() === new Date().toDateString() ? hour : day).format(moment);
       time.title = time.dateTime;
       if (time.textContent !== text) time.textContent = text;
     }

@@ -1,0 +1,210 @@
+"""The console in a real browser."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience.alerting import RaisedAlert
+from resilience.slo import SLO
+from tests.browser.conftest import Seen
+from tests.browser.shop import HOSTILE, Shop, log_in, make_shop, serving
+
+pytestmark = pytest.mark.server("chromium")
+
+
+def order(shop: Shop, count: int = 1) -> None:
+    for number in range(count):
+        try:
+            urllib.request.urlopen(f"{shop.url}/orders/{number}").close()
+        except urllib.error.HTTPError as error:
+            error.close()
+
+
+def live(page: Any) -> None:
+    page.wait_for_selector("#live[data-state=live]")
+
+
+def test_loads_without_a_complaint_and_asks_no_other_host(seen: Seen, shop: Shop) -> None:
+    order(shop, 5)
+    seen.page.goto(shop.console)
+    live(seen.page)
+    seen.page.wait_for_selector(".uplot canvas")
+    assert "All is well" in seen.page.inner_text("#overall")
+    assert seen.complaints == []
+    assert seen.hosts == {shop.url.removeprefix("http://")}
+
+
+def test_updates_live_while_payments_break(page: Any, shop: Shop) -> None:
+    order(shop, 5)
+    page.goto(shop.console)
+    live(page)
+    shop.healthy = False
+    order(shop, 40)
+    page.wait_for_selector(".breaker .status:has-text('open')")
+    for _ in range(4):
+        order(shop, 5)
+        page.wait_for_timeout(500)
+    page.wait_for_selector(".alert h3:has-text('HighErrorRate')")
+    assert "fire" in page.inner_text(".headline")
+    assert "of requests fail" in page.inner_text("#alerts")
+    assert page.title().startswith("\N{BLACK SQUARE}")
+    page.wait_for_selector("#slos .status:has-text('breached')")
+
+
+def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
+    order(shop, 5)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(shop.console)
+    text = page.inner_text("main")
+    assert "All is well" in text
+    assert "availability" in text
+    assert "pay/circuit_breaker" in text
+    assert page.locator("svg.plain").count() == 4
+    context.close()
+
+
+def test_logs_in_with_the_token_and_out_again(page: Any, shop: Shop) -> None:
+    page.goto(f"{shop.console}login")
+    page.fill("#token", "wrong")
+    page.click("button.primary")
+    assert "not the token" in page.inner_text(".wrong")
+    log_in(page, shop)
+    cookie = page.context.cookies()[0]
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/reliability/")
+    assert page.evaluate("document.cookie") == ""
+    page.click("text=Log out")
+    page.wait_for_selector("text=Log in to act")
+    assert not page.locator(".acts button").first.is_visible()
+
+
+def test_acknowledges_and_silences(page: Any, shop: Shop) -> None:
+    shop.rel.alerts.send_alert(RaisedAlert("DiskFull", severity="critical", labels={"service": "shop"}))
+    log_in(page, shop)
+    page.click("[data-act=acknowledge]")
+    page.fill("#act [name=by]", "ann")
+    page.click("#act .primary")
+    page.wait_for_selector("#alerts dd:has-text('ann')")
+    page.click("[data-act=silence]")
+    page.fill("#act [name=comment]", "a new disk comes")
+    page.click("#act .primary")
+    page.wait_for_selector(".alert.muted")
+    assert "a new disk comes" in page.inner_text(".silences")
+    [alert] = shop.rel.alerts.active_alerts()
+    assert (alert.alert.acknowledged_by, alert.silenced_by is not None) == ("ann", True)
+    page.click("[data-act=unsilence]")
+    page.click("#act .primary")
+    page.wait_for_selector(".alert.critical")
+
+
+def test_holds_a_breaker_open_and_closes_it(page: Any, shop: Shop) -> None:
+    log_in(page, shop)
+    page.click("text=Force open")
+    page.fill("#act [name=by]", "ann")
+    page.click("#act .primary")
+    page.wait_for_selector(".breaker .status:has-text('forced open')")
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        urllib.request.urlopen(f"{shop.url}/orders/1")
+    page.click(".breaker button:has-text('Close')")
+    page.click("#act .primary")
+    page.wait_for_selector(".breaker .status:has-text('closed')")
+
+
+def test_keeps_the_focus_while_the_page_changes(page: Any, shop: Shop) -> None:
+    log_in(page, shop)
+    live(page)
+    page.focus("text=Force open")
+    order(shop, 20)
+    page.wait_for_selector(".breaker dd:has-text('of 20')")
+    assert page.evaluate("document.activeElement.textContent") == "Force open"
+
+
+def test_keys_and_deep_links_lead_to_panels(page: Any, shop: Shop) -> None:
+    page.goto(f"{shop.console}?window=15m#slo-availability")
+    live(page)
+    assert page.evaluate("document.querySelector(':target').id") == "slo-availability"
+    assert page.input_value("#window") == "15m"
+    page.keyboard.press("5")
+    assert page.evaluate("document.activeElement.id") == "policies"
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    assert "held" in page.inner_text("#live")
+    page.click("#slos a >> nth=0")
+    page.wait_for_selector("article#slo-availability:target")
+
+
+def test_shows_hostile_texts_as_texts(seen: Seen) -> None:
+    rules_of = SLO(
+        HOSTILE, service=HOSTILE, target=0.99, owner=HOSTILE, name=HOSTILE, runbook="javascript:hacked=1"
+    )
+    with serving(*make_shop(service=HOSTILE, slos=[rules_of])) as shop:
+        shop.rel.alerts.send_alert(
+            RaisedAlert(
+                HOSTILE,
+                severity=HOSTILE,
+                labels={"team": HOSTILE},
+                annotations={"summary": HOSTILE, "runbook_url": "javascript:window.hacked=1"},
+            )
+        )
+        shop.rel.pipeline(HOSTILE)
+
+        @shop.rel.health.check(HOSTILE, critical=False, tags=())
+        def broken() -> None:
+            raise OSError(HOSTILE)
+
+        page = seen.page
+        log_in(page, shop)
+        live(page)
+        page.wait_for_selector("#alerts .alert")
+        page.wait_for_selector("#health li")
+        for path in ("", "rules", "login"):
+            page.goto(f"{shop.console}{path}")
+            page.wait_for_timeout(300)
+            assert page.evaluate("window.hacked") is None
+            assert page.locator("main img, main script, [onerror], [href^='javascript']").count() == 0
+            assert HOSTILE in page.inner_text("body")
+        assert seen.complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_has_no_serious_fault_of_accessibility_and_cuts_nothing_off(
+    browser: Any, shop: Shop, theme: str, width: int, tmp_path: Path
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    shop.healthy = False
+    order(shop, 40)
+    shop.rel.alerts.send_alert(RaisedAlert("A" * 120, severity="warning", labels={"team": "b" * 200}))
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    log_in(page, shop)
+    live(page)
+    page.wait_for_selector("#alerts .alert")
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        f"{each['id']}: {each['nodes'][0]['html']}"
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=tmp_path / f"{theme}-{width}.png", full_page=True)
+    context.close()
+
+
+def test_shows_fifty_services(page: Any) -> None:
+    slos = [SLO(f"ok-{number}", service=f"service-{number}", target=0.999) for number in range(50)]
+    with serving(*make_shop(slos=slos)) as shop:
+        page.goto(shop.console)
+        live(page)
+        assert page.locator(".slos tbody tr").count() == 50
+        page.select_option("#service", "service-7")
+        page.wait_for_url("**service=service-7**")
+        assert page.locator(".slos tbody tr").count() == 1
