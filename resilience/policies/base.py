@@ -35,14 +35,17 @@ def refuse_sync(function: object, policy: str) -> None:
     """Refuse to decorate what would run unprotected.
 
     Raises:
-        ConfigError: `function` is a plain `def`.
+        ConfigError: `function` is a plain `def`, or an async generator.
     """
     if not is_async(function):
-        message = (
-            f"{policy} guards coroutines, and {getattr(function, '__qualname__', function)!r} is a plain function:"
-            " make it `async def`, or guard `asyncio.to_thread(function, ...)` inside one"
+        kind, remedy = (
+            "a plain function",
+            "make it `async def`, or guard `asyncio.to_thread(function, ...)` inside one",
         )
-        raise ConfigError(message)
+        if inspect.isasyncgenfunction(function):
+            kind, remedy = "an async generator", "open it by `Pipeline(...).stream(function, ...)`"
+        name = getattr(function, "__qualname__", function)
+        raise ConfigError(f"{policy} guards coroutines, and {name!r} is {kind}: {remedy}")
 
 
 def _shown(value: object) -> str:

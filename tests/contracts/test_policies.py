@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import inspect
 import pkgutil
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from resilience.core.buckets import deadlines_on
 from resilience.core.clock import ManualClock
 from resilience.core.ports import CallContext, Guard, Policy
 from resilience.errors import ConfigError
-from resilience.policies import Bulkhead, Pipeline
+from resilience.policies import Bulkhead, Pipeline, Retry
 from resilience.policies.base import GuardPolicy, RefusingPolicy, WrappingPolicy
 
 # What the arguments without a default are given, by their names.
@@ -116,6 +117,18 @@ def test_it_refuses_a_plain_function(kind: type[WrappingPolicy]) -> None:
 
     with pytest.raises(ConfigError, match="async def"):
         make(kind)(plain)
+
+
+@every
+def test_it_guards_an_async_generator_or_says_how(kind: type[WrappingPolicy]) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    if kind is Retry:
+        assert inspect.isasyncgenfunction(make(kind)(numbers))
+    else:
+        with pytest.raises(ConfigError, match=r"async generator: open it by `Pipeline\(\.\.\.\)\.stream"):
+            make(kind)(numbers)
 
 
 @every
