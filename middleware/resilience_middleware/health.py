@@ -50,8 +50,8 @@ async def startupz(rel: Reliability, request: Request) -> Response:
 
 
 async def health(rel: Reliability, request: Request) -> Response:
-    """Answer with all checks."""
-    return _answer(rel, request, await rel.health.check_all())
+    """Answer with all checks; `?tag=` asks for those of a group, and may stand there more than once."""
+    return _answer(rel, request, await rel.health.check_all(request.query_params.getlist("tag") or None))
 
 
 ENDPOINTS: Final = (

@@ -162,6 +162,17 @@ async def test_liveness_startup_and_the_whole_have_their_own_rules(
         assert await statuses() == [503, 200, 200, 503]
 
 
+async def test_a_group_of_ones_own_is_asked_for_by_tag(ask: Ask, shop: Reliability) -> None:
+    shop.health.add_check("disk", lambda: False, tags=["storage"])
+    shop.health.add_check("mail", lambda: True, tags=["outbound"])
+    statuses = [
+        (await ask(f"/health{query}")).status
+        for query in ("?tag=storage", "?tag=outbound", "?tag=outbound&tag=storage")
+    ]
+    assert statuses == [503, 200, 503]
+    assert (await ask("/health?tag=")).status == 400
+
+
 async def test_breakers_and_budgets_are_told_and_do_not_decide_readiness(ask: Ask, shop: Reliability) -> None:
     shop.pipeline("pay", CircuitBreaker(name="breaker"))
     shop.registry.find("pay/breaker").isolate()  # type: ignore[union-attr]  # a breaker
