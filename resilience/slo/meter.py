@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from resilience import promql
 from resilience.core.duration import format_duration
-from resilience.core.ports import SampleSource
+from resilience.core.ports import Labels, Matcher, SampleSource
+from resilience.promql import nodes
 from resilience.slo.measure import Condition, Events
+from resilience.slo.query import WINDOW
 
 __all__ = ["ConditionMeter", "EventMeter"]
 
-_NEAR = 1e-5  # of a count: how far from whole the edges of a window may leave it
+_FOR_EVER = 1e12  # seconds: a counter that rests is as good as a new one
 
 
 class EventMeter:
@@ -26,33 +30,84 @@ class EventMeter:
     def __init__(self, source: SampleSource[Any], events: Events, since: float) -> None:
         self._source = source
         self._events = events
-        self._since = since
+        self._total = _growth(source, events.total, since)
+        self._part = _growth(source, events.good if events.bad is None else events.bad, since)
         self._queries: dict[str, tuple[promql.Query, promql.Query]] = {}
 
     def read(self, at: float) -> tuple[float, float]:
         """Return bad and all events since the last reading."""
-        elapsed = at - self._since
-        if elapsed <= 0:
-            return 0.0, 0.0
-        self._since = at
-        bad, total = self._read(f"{elapsed:.6f}", at)
-        return _whole(bad), _whole(total)
+        total, part = self._total.read(at), self._part.read(at)
+        part = min(part, total)
+        return (total - part if self._events.bad is None else part), total
 
     def within(self, window: float, at: float) -> tuple[float, float]:
         """Return bad and all events of a window of seconds."""
-        return self._read(format_duration(window), at)
-
-    def _read(self, window: str, at: float) -> tuple[float, float]:
-        queries = self._queries.get(window)
+        length = format_duration(window)
+        queries = self._queries.get(length)
         if queries is None:
-            if len(self._queries) >= 64:  # noqa: PLR2004  ticks that come late, each by another while
-                self._queries.clear()
-            queries = self._queries[window] = (
-                promql.compile(self._events.bad_in(window), self._source),
-                promql.compile(self._events.total_in(window), self._source),
+            queries = self._queries[length] = (
+                promql.compile(self._events.bad_in(length), self._source),
+                promql.compile(self._events.total_in(length), self._source),
             )
         bad, total = (max(0.0, _single(query(at)) or 0.0) for query in queries)
         return min(bad, total), total
+
+
+class _CounterGrowth:
+    """How much counters grow from reading to reading, to the last event, however irregular the readings are."""
+
+    def __init__(self, source: SampleSource[Any], matchers: Sequence[Matcher], since: float) -> None:
+        self._source = source
+        self._selection = source.select(matchers)
+        self._labels: Sequence[Labels] = ()
+        self._values: dict[int, float] = {}
+        self.read(since)
+
+    def read(self, at: float) -> float:
+        indices, values, _ = self._source.at(self._selection, at, _FOR_EVER)
+        labels, before = self._selection.labels, self._values
+        if labels is not self._labels:
+            known = {self._labels[index]: value for index, value in before.items()}
+            before = {index: known.get(labels[index], 0.0) for index in indices}
+            self._labels = labels
+        self._values = dict(zip(indices, values, strict=True))
+        # A counter that is lower than it was began anew.
+        return math.fsum(
+            value - earlier if value >= (earlier := before.get(index, 0.0)) else value
+            for index, value in self._values.items()
+        )
+
+
+class _WindowGrowth:
+    """How much an expression counts between readings, where it is more than a sum of counters."""
+
+    def __init__(self, source: SampleSource[Any], template: str, since: float) -> None:
+        self._source = source
+        self._template = template
+        self._since = since
+
+    def read(self, at: float) -> float:
+        elapsed, self._since = at - self._since, at
+        if elapsed <= 0:
+            return 0.0
+        query = self._template.replace(WINDOW, f"{elapsed:.6f}")
+        return max(0.0, _single(promql.evaluate(query, self._source, at)) or 0.0)
+
+
+def _growth(source: SampleSource[Any], template: str | None, since: float) -> _CounterGrowth | _WindowGrowth:
+    text = template or "vector(0)"
+    match promql.parse(text.replace(WINDOW, "1m")).node:
+        case nodes.Aggregate(
+            operator="sum",
+            by=True,
+            labels=labels,
+            expression=nodes.Call(
+                function="increase",
+                arguments=(nodes.Range(offset=0.0, anchor=None, selector=nodes.Selector(matchers=matchers)),),
+            ),
+        ) if not labels:
+            return _CounterGrowth(source, matchers, since)
+    return _WindowGrowth(source, text, since)
 
 
 class ConditionMeter:
@@ -72,11 +127,6 @@ class ConditionMeter:
         """Say whether it is good; None where there is nothing to look at."""
         value = _single(self._query(at))
         return None if value is None else self._condition.good(value)
-
-
-def _whole(count: float) -> float:
-    nearest = round(count)
-    return float(nearest) if abs(count - nearest) <= _NEAR * max(1.0, count) else count
 
 
 def _single(value: promql.Value) -> float | None:

@@ -132,7 +132,12 @@ def _count(option: str, node: nodes.Node) -> str:
     if not any(isinstance(each, nodes.Range) for each in _walk(counting)) or "irate" in functions:
         message = f"{option} must count events within a window, such as {_EXAMPLE}; got {show(node)!r}"
         raise ConfigError(message)
-    if not (isinstance(counting, nodes.Aggregate) and counting.operator == "sum" and not counting.labels):
+    if not (
+        isinstance(counting, nodes.Aggregate)
+        and counting.operator == "sum"
+        and counting.by
+        and not counting.labels
+    ):
         counting = nodes.Aggregate("sum", counting, None, by=True, labels=frozenset(), position=0)
     return show(counting, window=WINDOW)
 

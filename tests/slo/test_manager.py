@@ -49,6 +49,26 @@ def test_a_budget_is_that_of_exact_counts(ticks: list[tuple[int, int]]) -> None:
         assert abs(Fraction(budget.remaining) - exact) <= Fraction(1, 10**20) * max(1, abs(exact))
 
 
+def test_irregular_ticks_lose_no_event() -> None:
+    service = Service(SLO("ok", service="shop", target="0.999"))
+    for number in range(300):
+        service._good.inc(number % 7 * 100)
+        service._bad.inc(number % 3)
+        service.clock.shift(0.05 + number % 11 * 0.13)
+        service.pass_tick()
+    budget = service.slos.error_budget("ok")
+    assert budget.bad == sum(number % 3 for number in range(300))
+    assert budget.total - budget.bad == sum(number % 7 * 100 for number in range(300))
+
+
+def test_an_objective_counts_from_its_registration_on() -> None:
+    service = Service(tick=1)
+    service.traffic(5, errors=0.5)
+    service.slos.register(SLO("late", service="shop", target=0.999))
+    service.traffic(1, requests=10)
+    assert service.slos.error_budget("late").total == 10
+
+
 def test_thirty_days_pass_in_seconds() -> None:
     service = Service(SLO("ok", service="shop", target=0.999), tick=300)
     started = time.perf_counter()
