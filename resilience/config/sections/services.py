@@ -16,7 +16,7 @@ __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
 KEYS = ("global", "services", "include")
 SECRETS = ()
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "global": spec.with_camel_case(spec.GLOBAL),
     "services": spec.with_camel_case(spec.SERVICES),
     "include": {
