@@ -24,6 +24,7 @@ from resilience.core.ports import Clock, Guard, Notifier, Policy, Put, Recorder,
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
+from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
@@ -68,6 +69,8 @@ class Reliability:
         service: the service's name, which its signals carry.
         rules: rule files in Prometheus' format, groups, or rules made in Python.
         slos: objectives.
+        prometheus: who has the figures of objectives whose backend it is, a `PrometheusIntegration`; without one they are
+            judged by what the process counts.
         budget_policy: what is done in the process when their error budgets run out; nothing when not given.
         notifiers: channels that alerts go to; the log when there is none.
         route: which alerts go to which channel; all to all when not given.
@@ -106,6 +109,7 @@ class Reliability:
         *,
         rules: Iterable[RuleSource] = (),
         slos: Iterable[SLO] = (),
+        prometheus: FiguresSource | None = None,
         budget_policy: BudgetPolicy | None = None,
         notifiers: Iterable[Notifier] = (),
         route: Route | None = None,
@@ -177,6 +181,11 @@ class Reliability:
             interval=budget_interval,
         )
         self.slos.register(*slos)
+        self._backend = (
+            None
+            if prometheus is None
+            else PrometheusBackend(prometheus, self.slos.slos.values, self.slos.observe, clock=clock)
+        )
         if budget_policy is not None:
             budget_policy.check(self.slos.slos)
         self.budget_actions: BudgetActions = BudgetActions(budget_policy, self.registry)
@@ -301,6 +310,8 @@ class Reliability:
             tasks.start_soon(self.health.run)
             tasks.start_soon(ticker.run)
             tasks.start_soon(self.reloader.run)
+            if self._backend is not None:
+                tasks.start_soon(self._backend.run)
             if not started.done():
                 started.set_result(None)
 
@@ -446,6 +457,10 @@ class Reliability:
             missing.append("no alert rule loaded: nobody is told of anything")
         if not self.slos.slos:
             missing.append("no objective: no error budget")
+        if self._backend is None and any(slo.backend == "prometheus" for slo in self.slos.slos.values()):
+            missing.append(
+                "no Prometheus configured: objectives of that backend are judged by what is counted here"
+            )
         if self.token is None:
             missing.append("no token: endpoints beyond health and metrics answer on loopback only")
         return {
