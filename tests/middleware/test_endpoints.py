@@ -38,6 +38,7 @@ WHO = {  # the table of docs/endpoints.md
     ("GET", "/metrics"): "open",
     ("GET", "/slo"): "read",
     ("GET", "/slo/{slo_id}"): "read",
+    ("GET", "/slo/latency/{service}"): "read",
     ("GET", "/policies"): "read",
     ("POST", "/policies/{pipeline}/{policy}/force-open"): "change",
     ("POST", "/policies/{pipeline}/{policy}/close"): "change",
