@@ -13,6 +13,7 @@ from resilience.replay.service import VirtualService
 from resilience.replay.what_if import SCALES
 from resilience.rules import RuleGroup
 from resilience.slo import SLO
+from resilience.slo.measure import Weighted
 
 __all__ = ["Backtest"]
 
@@ -24,7 +25,7 @@ class Backtest:
 
     Args:
         service: whose log it is; the label `service`.
-        slos: objectives; those of other services are left out.
+        slos: objectives; those of other services are left out, and composites of such.
         rules: groups of rules.
         interval: seconds from one evaluation to the next where a group does not say, 1 to 60; 15 by default.
         routes: templates of the paths, `/users/{id}`; without them the label `route` is empty.
@@ -54,7 +55,9 @@ class Backtest:
         what_if: Iterable[float] = SCALES,
     ) -> None:
         self.service: str = text("service", service)
-        self._slos = [slo for slo in slos if slo.service == service]
+        given_slos = tuple(slos)
+        own = {slo.id for slo in given_slos if slo.service == service}
+        self._slos = [slo for slo in given_slos if slo.id in own and _components(slo) <= own]
         self._groups = tuple(rules)
         given = (group.interval for group in self._groups if group.interval is not None)
         self._interval = min(number("interval", interval, low=1, high=60), *given, _INTERVAL)
@@ -109,3 +112,7 @@ class Backtest:
             interval=self._interval,
             routes=self._routes,
         )
+
+
+def _components(slo: SLO) -> set[str]:
+    return set(slo.measure.weights) if isinstance(slo.measure, Weighted) else set()

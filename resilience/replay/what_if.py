@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -62,21 +62,17 @@ class OtherThresholds:
     def __init__(
         self, slos: Iterable[SLO], scales: Iterable[float], signals: Signals, *, interval: float
     ) -> None:
+        known = {slo.id: slo for slo in slos}
         wanted = [number("what_if", scale, above=0) for scale in scales]
         self._asked = [
             (slo, scale, alert)
-            for slo in slos
+            for slo in known.values()
             for given in slo.burn_rates
             for scale in wanted
             for alert in _scaled(slo, scale)
             if alert.name == given.name
         ]
-        groups = [
-            group
-            for slo in {slo.id: slo for slo, _, _ in self._asked}.values()
-            for scale in wanted
-            for group in _groups(slo, scale)
-        ]
+        groups = [group for slo in known.values() for scale in wanted for group in _groups(slo, scale, known)]
         self._rules = Evaluator(groups, signals.source, interval=interval)
         self._log = IncidentLog()
 
@@ -118,9 +114,9 @@ def _scaled(slo: SLO, scale: float) -> Iterator[BurnRateAlert]:
             yield other
 
 
-def _groups(slo: SLO, scale: float) -> Iterator[RuleGroup]:
+def _groups(slo: SLO, scale: float, known: Mapping[str, SLO]) -> Iterator[RuleGroup]:
     alerting = replace(slo.alerting, burn_rates=tuple(_scaled(slo, scale)), exhaustion=())
     other = replace(slo, alerting=alerting, labels={**slo.labels, _SCALE: f"{scale:g}"})
-    for group in compile_rules([other]):
+    for group in compile_rules([other], known=known):
         alerts = [rule for rule in group.rules if isinstance(rule, AlertRule)]
         yield RuleGroup(f"{group.name} x {scale:g}", alerts)

@@ -11,7 +11,7 @@ import pytest
 from resilience.errors import ConfigError
 from resilience.replay import Backtest, BacktestResult, formats
 from resilience.rules import RuleGroup, loads
-from resilience.slo import SLO, Alerting, BurnRateAlert, Latency
+from resilience.slo import SLO, Alerting, BurnRateAlert, Composite, Latency
 from resilience.slo.burn_rate import DEFAULTS, detection_time, reset_time
 
 START = 1_790_000_010
@@ -163,9 +163,19 @@ def test_alerts_end_in_a_silence() -> None:
 
 
 def test_only_objectives_of_the_service_are_judged() -> None:
-    slos = [SLO("a", service="shop", target="0.9"), SLO("b", service="other", target="0.9")]
-    result = Backtest("shop", slos=slos).run([[line(START)]], formats.make("combined"))
-    assert list(result.budgets) == ["a"]
+    slos = [
+        SLO("a", service="shop", target="0.9"),
+        SLO("b", service="other", target="0.9"),
+        SLO("both", service="shop", target="0.9", sli=Composite({"a": 1, "b": 1})),
+        SLO("twice", service="shop", target="0.9", sli=Composite({"a": 2})),
+    ]
+    blocks = traffic(2 * HOUR, range(HOUR, 2 * HOUR))
+    result = Backtest("shop", slos=slos, what_if=(1.0,)).run(blocks, formats.make("combined"))
+    assert list(result.budgets) == ["a", "twice"]
+    assert {each.slo for each in result.what_if if each.fired} == {"a", "twice"}
+    burned = {each.labels["slo"]: each.burned for each in result.incidents}
+    assert burned["a"] is not None
+    assert burned["twice"] is None
 
 
 @pytest.mark.parametrize(
