@@ -18,8 +18,8 @@ from resilience.cli.desk import Service, StateFile
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.errors import ConfigError
 from resilience.integrations.prometheus import PrometheusIntegration
+from resilience.persistence import BUDGET_TABLE
 from resilience.promql import Series
-from resilience.reliability import BUDGET_TABLE
 from resilience.signals import Signals
 from resilience.slo import SLO, SLOManager
 from resilience.slo.compile import counted_events
@@ -28,7 +28,7 @@ from resilience.slo.ledger import Ledger
 from resilience.slo.plain import plain_history, plain_slo
 from resilience.stores.sqlite import SQLiteStore
 
-__all__ = ["Figures", "figures_options", "objectives_of", "run"]
+__all__ = ["Figures", "figures_options", "objectives_of", "progress", "run"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -160,7 +160,7 @@ class PrometheusFigures:
     async def slos(self) -> list[dict[str, Any]]:
         """Count the events of each objective there, and judge them here."""
         known = list(self._manager.slos.values())
-        for slo in _progress([slo for slo in known if counted_events(slo) is not None], "budgets"):
+        for slo in progress([slo for slo in known if counted_events(slo) is not None], "budgets"):
             self._manager.observe(slo.id, await self._prometheus.figures(slo))
         return [plain_slo(self._manager, slo) for slo in known]
 
@@ -300,8 +300,13 @@ def _fired(series: Series, step: float, end: float) -> Iterator[dict[str, Any]]:
         yield {**event, "at": last + step, "kind": "resolved"}
 
 
-def _progress(items: Sequence[T], label: str) -> Iterator[T]:
-    """Go through items; on a terminal, with a bar."""
+def progress(items: Sequence[T], label: str) -> Iterator[T]:
+    """Go through items; on a terminal, with a bar.
+
+    Args:
+        items: what takes long, one by one.
+        label: what is done.
+    """
     if not sys.stderr.isatty():
         yield from items
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from resilience.cli.figures import Figures, figures_options, run
+from resilience.cli.figures import Figures, figures_options, progress, run
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.errors import ConfigError
 from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step, build, post_mortem, render
@@ -77,14 +77,16 @@ async def _collect(source: Figures, start: float, end: float, wanted: set[str] |
     if missing:
         raise ConfigError(f"--services: there is no objective of {', '.join(sorted(missing))}")
     kept = [slo for slo in slos if wanted is None or slo["service"] in wanted]
-    objectives = [_objective(slo, await source.history(slo["id"], start, end), start, end) for slo in kept]
-    ids = {slo["id"] for slo in kept}
+    objectives = [
+        _objective(slo, await source.history(slo["id"], start, end), start, end)
+        for slo in progress(kept, "history")
+    ]
+    ids, services = {slo["id"] for slo in kept}, sorted({slo["service"] for slo in kept})
     about = [
         each
         for each in _incidents(await source.events(start))
         if wanted is None or each.slo in ids or each.service in wanted
     ]
-    services = sorted({slo["service"] for slo in kept})
     heats = {name: _heat(await source.latency(name, start, end)) for name in services}
     latency = {name: heat for name, heat in heats.items() if heat.times}
     return build(objectives, start=start, end=end, incidents=about, latency=latency)

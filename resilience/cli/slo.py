@@ -158,7 +158,7 @@ def _promise(chosen: SLO) -> dict[str, Any]:
 def _told(chosen: SLO) -> Iterator[str]:
     period = f"a {chosen.calendar.unit}" if chosen.calendar is not None else format_duration(chosen.window)
     target = Decimal(chosen.target)
-    what = "of time" if chosen.sliced else f"of what {chosen.sli.kind} counts"
+    what = "of time" if chosen.sliced else f"of what its {chosen.sli.kind} indicator counts"
     yield f"{chosen.name} of {chosen.service}: {percent(target)} {what} is good in {period}."
     allowed = float(chosen.budget) * chosen.window
     yield f"The error budget is {percent(chosen.budget)}: {length(allowed)} of full outage, or 1 in {1 / chosen.budget:.0f}."

@@ -159,7 +159,7 @@ async def test_rules_are_loaded_and_a_file_that_is_not_is_taken_back(prometheus:
         assert file.read_text() == text
 
 
-async def test_its_death_is_an_error_and_its_return_is_noticed(prometheus: Started) -> None:
+async def test_its_death_is_an_error_and_leaves_no_rules_behind(prometheus: Started) -> None:
     async with PrometheusIntegration(prometheus.url, attempts=2, timeout=2) as client:
         assert await client.query("1") == Scalar(1.0)
         prometheus.process.kill()
