@@ -7,8 +7,7 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -20,12 +19,13 @@ from resilience.alerting.config import AlertingConfig
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
-from resilience.core.ports import Clock, Guard, Notifier, Policy, Put, Recorder, Store
+from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Store
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
 from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
+from resilience.persistence import KeptState
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.retry_settings import BeforeSleep
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Reliability", "RuleSource", "default"]
 
-_STATE_TABLE = "rules"
-BUDGET_TABLE = "budgets"
-_BUDGETS_EVERY = 60.0
 _RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
 
 
@@ -196,8 +193,7 @@ class Reliability:
         self._tick_failures = self.signals.counter(
             "resilience_tick_failures_total", "Ticks that failed."
         ).bind()
-        self._stored_rules = b""
-        self._budgets_due = 0.0
+        self._kept = KeptState(service, self.rules, self.slos, self._store)
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
 
@@ -256,7 +252,7 @@ class Reliability:
         if running is None:
             return
         await self._drain()
-        self._budgets_due = 0.0  # what counted since they were stored last must not be lost
+        self._kept.renew()  # what counted since they were stored last must not be lost
         try:
             await self.tick()
             if not await self.alerts.flush(self._shutdown_timeout):
@@ -290,7 +286,8 @@ class Reliability:
         import anyio  # noqa: PLC0415  20 ms that `import resilience` need not take
 
         try:
-            await self._restore()
+            await self._kept.restore(Instant(self.clock.monotonic(), self.clock.time()))
+            await self.alerts.restore()
             self._process = self._process or ProcessFigures(self.signals, memory_limit=self._memory_limit)
             await self.tick()
         except BaseException as error:
@@ -332,34 +329,9 @@ class Reliability:
         self.slos.tick(at)
         self.budget_actions.tick(self._budgets_left, at)
         self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
-        await self.alerts.commit([*self._rule_state(at), *self._budget_state(at)])
+        await self.alerts.commit(list(self._kept.puts(at)))
         for transition in transitions:
             self.transitions.emit(transition)
-
-    def _rule_state(self, at: Instant) -> Sequence[Put]:
-        """The rules' state, when it is another than what was stored last."""
-        state = json.dumps(self.rules.snapshot(at), separators=(",", ":")).encode()
-        if state == self._stored_rules:
-            return ()
-        self._stored_rules = state
-        return (Put(_STATE_TABLE, self.service, state),)
-
-    def _budget_state(self, at: Instant) -> Sequence[Put]:
-        """What objectives have counted, once a minute."""
-        if not self.slos.slos or at.monotonic < self._budgets_due:
-            return ()
-        self._budgets_due = at.monotonic + _BUDGETS_EVERY
-        state = json.dumps(self.slos.snapshot(), separators=(",", ":")).encode()
-        return (Put(BUDGET_TABLE, self.service, state),)
-
-    async def _restore(self) -> None:
-        budgets = (await self._store.load(BUDGET_TABLE)).get(self.service)
-        if budgets is not None:
-            self.slos.restore(json.loads(budgets), Instant(self.clock.monotonic(), self.clock.time()))
-        saved = (await self._store.load(_STATE_TABLE)).get(self.service)
-        if saved is not None:
-            self.rules.restore(json.loads(saved), Instant(self.clock.monotonic(), self.clock.time()))
-        await self.alerts.restore()
 
     # -- what users add -----------------------------------------------------------------------------------------
 
