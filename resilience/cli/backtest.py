@@ -117,7 +117,8 @@ def _size(log: str) -> int:
 def _print(result: BacktestResult) -> None:
     click.echo(
         f"{result.service}: {result.requests} requests, {_at(result.start)} to {_at(result.end)};"
-        f" {result.malformed.count} malformed lines, {result.late} requests too late to be counted"
+        f" {result.malformed.count} malformed lines, {result.misdated} with a wrong time,"
+        f" {result.late} requests too late to be counted"
     )
     _print_examples(result.malformed)
     for group, rule, error in result.failures:

@@ -86,13 +86,13 @@ class Backtest:
                 virtual.play(iter((first,)))
             virtual.play(entries)
         if virtual is None or start is None:
-            return BacktestResult(self.service, 0, malformed, 0, None, None)
+            return BacktestResult(self.service, 0, malformed, 0, 0, None, None)
         end = virtual.finish()
-        malformed.count += virtual.strange
         return BacktestResult(
             self.service,
             virtual.requests,
             malformed,
+            virtual.misdated,
             virtual.late,
             start,
             end,

@@ -36,7 +36,8 @@ class BacktestResult:
     Args:
         service: whose requests they are.
         requests: how many were counted.
-        malformed: lines that are no requests of the format, and those whose time cannot be.
+        malformed: lines that are no requests of the format.
+        misdated: requests whose time is so far ahead of the others that it cannot be right; not counted.
         late: requests that came so long after later ones that their window had been judged; not counted.
         start: Unix seconds of the first request, None without any.
         end: Unix seconds at which the last window was judged.
@@ -49,6 +50,7 @@ class BacktestResult:
     service: str
     requests: int
     malformed: Refused
+    misdated: int
     late: int
     start: float | None
     end: float | None

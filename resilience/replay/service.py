@@ -54,7 +54,7 @@ class VirtualService:
     ) -> None:
         self.requests: int = 0
         self.late: int = 0
-        self.strange: int = 0
+        self.misdated: int = 0
         begin = start // interval * interval
         self.signals: Signals = Signals(ManualClock(begin, begin))
         self.slos: SLOManager = SLOManager(self.signals, interval=interval)
@@ -113,7 +113,7 @@ class VirtualService:
                 return False
             return True
         if at - self._due > _PAUSE and not self._confirmed(at):
-            self.strange += 1
+            self.misdated += 1
             return False
         silent = self._due + _PAUSE
         while self._due <= min(at, silent):
