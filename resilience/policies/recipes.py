@@ -11,10 +11,11 @@ from typing import Any
 from resilience.core.duration import parse_duration
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError
-from resilience.policies import backoff, budget
+from resilience.policies import backoff, budget, limit_algorithms
 from resilience.policies.base import WrappingPolicy
 from resilience.policies.order import check_order
 from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Layer, Preset
+from resilience.policies.quantile import Quantile
 
 __all__ = ["PRESETS", "recipe"]
 
@@ -29,8 +30,14 @@ _BACKOFFS = {
     kind.__name__.lower(): kind
     for kind in (backoff.Constant, backoff.Linear, backoff.Exponential, backoff.Fibonacci)
 }
+_PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "Backoff": _BACKOFFS,
+    "LimitAlgorithm": limit_algorithms.ALGORITHMS,
+    "Quantile": {"quantile": Quantile},
+    "Window": {"count": CountWindow, "time": TimeWindow},
+}
+"""What an option is made of that is no plain value, by its type: a name, or a mapping of the name to its options."""
 _BUDGETS = {"token": budget.TokenBudget, "ratio": budget.RatioBudget}
-_WINDOWS = {"count": CountWindow, "time": TimeWindow}
 # Options that only Python can give, or that the pipeline gives itself.
 _NOT_IN_FILES = {"clock", "random"}
 
@@ -38,8 +45,9 @@ _NOT_IN_FILES = {"clock", "random"}
 def recipe(config: object, *, option: str = "pipeline") -> Preset:
     """Read a pipeline as `reliability.yaml` writes it.
 
-    Names may be written `in_snake_case` or `inCamelCase`, durations as `30s` or as seconds, shares as 0.5 or `50%`. A
-    breaker's `window` is a duration, `{count: 100}` for so many calls, or `{time: {seconds: 60, buckets: 10}}`.
+    Names may be written `in_snake_case` or `inCamelCase`, durations as `30s` or as seconds, shares as 0.5 or `50%`. What
+    is neither is named, with its options where they are not the usual: `backoff: {exponential: {cap: 5s}}`,
+    `algorithm: vegas`, `delay: {quantile: 95%}`; a `window` that is no duration, `{count: 100}`.
     Of a circuit breaker, `failureThreshold` is the share of calls that fail (or, as a whole number of at least 2, how
     many in a row), `recoveryTimeout` how long it stays open, `monitoringPeriod` the window that is looked at, and
     `minimumRequests` how many calls there must be in it.
@@ -148,10 +156,9 @@ def _options(place: str, policy: Callable[..., Any], value: object) -> dict[str,
 def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
     """Read one value by the type that the policy's constructor declares for it."""
     declared = str(parameter.annotation)
-    if "Window" in declared:
-        return _window(place, given)
-    if "Backoff" in declared:
-        return _choice(place, _BACKOFFS, given)
+    for kind, choices in _PARTS.items():
+        if kind in declared and (isinstance(given, Mapping) or "float" not in declared):
+            return _choice(place, choices, given)
     if "Budget" in declared:
         return functools.partial(_choice, place, _BUDGETS, given)
     if "Callable" in declared or "ErrorFilter" in declared:
@@ -163,16 +170,6 @@ def _scalar(place: str, given: object) -> object:
     if isinstance(given, str):
         return _share(place, given) if given.endswith("%") else parse_duration(given, option=place)
     return given
-
-
-def _window(place: str, given: object) -> CountWindow | TimeWindow:
-    """Read a window: a bare number is seconds, as it is in Python."""
-    made: CountWindow | TimeWindow = (
-        _choice(place, _WINDOWS, given)
-        if isinstance(given, Mapping)
-        else _made(place, TimeWindow, {"seconds": _seconds(place, given)})
-    )
-    return made
 
 
 def _seconds(place: str, given: object) -> Any:
@@ -215,10 +212,6 @@ def _only(option: str, read: Callable[[str, object], Any]) -> Callable[[str, obj
     return lambda place, given: {option: read(place, given)}
 
 
-def _period(place: str, given: object) -> CountWindow | TimeWindow:
-    return _window(place, _seconds(place, given))
-
-
 def _as_it_is(_place: str, given: object) -> object:
     return given
 
@@ -226,6 +219,6 @@ def _as_it_is(_place: str, given: object) -> object:
 _BREAKER_WORDS: Mapping[str, Callable[[str, object], dict[str, Any]]] = {
     "failure_threshold": _threshold,
     "recovery_timeout": _only("open_duration", _seconds),
-    "monitoring_period": _only("window", _period),
+    "monitoring_period": _only("window", _seconds),
     "minimum_requests": _only("minimum_calls", _as_it_is),
 }

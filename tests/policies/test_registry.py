@@ -11,7 +11,9 @@ from resilience.core.verdict import Verdict
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError, TimeoutExceeded
 from resilience.policies import API_CALLS, DATABASE, Pipeline, Registry, Timeout
+from resilience.policies.limit_algorithms import Aimd, Vegas
 from resilience.policies.pipeline import Reloaded
+from resilience.policies.quantile import Quantile
 
 
 class Records:
@@ -158,7 +160,7 @@ class TestFromConfig:
         assert stock.names() == ("timeout", "rate_limiter", "retry", "circuit_breaker", "attempt_timeout")
         breaker = stock["circuit_breaker"].settings
         assert (breaker.failure_rate, breaker.open_duration, breaker.minimum_calls) == (0.25, 45, 7)
-        assert breaker.window.seconds == 120
+        assert breaker.window == 120
 
     def test_a_whole_number_of_failures_means_in_a_row(self) -> None:
         registry = Registry.from_config({"pay": {"circuit_breaker": {"failureThreshold": 5}}})
@@ -177,6 +179,22 @@ class TestFromConfig:
     def test_a_window_is_a_duration_or_says_what_it_counts(self, written: object, meant: object) -> None:
         registry = Registry.from_config({"pay": {"circuit_breaker": {"window": written}}})
         assert registry["pay"]["circuit_breaker"].settings.shape == meant
+
+    def test_what_a_policy_is_made_of_is_named(self) -> None:
+        registry = Registry.from_config(
+            {
+                "pay": {
+                    "adaptive_limiter": {"algorithm": {"vegas": {"maximum": 50}}},
+                    "hedge": {"delay": {"quantile": "95%"}},
+                },
+                "stock": {"adaptive_limiter": "aimd", "hedge": "200ms"},
+            }
+        )
+        pay, stock = registry["pay"], registry["stock"]
+        assert pay["adaptive_limiter"].settings.algorithm == Vegas(maximum=50)
+        assert pay["hedge"].settings.delay == Quantile(0.95)
+        assert stock["adaptive_limiter"].settings.algorithm == Aimd()
+        assert stock["hedge"].settings.delay == 0.2
 
     def test_made_of_one_recipe_two_share_nothing(self) -> None:
         one, two = (
@@ -200,7 +218,7 @@ class TestFromConfig:
             ({"pay": {"timeout": {"clock": 1}}}, "unknown option 'clock'"),
             (
                 {"pay": {"circuit_breaker": {"window": True}}},
-                r"pipelines\.pay\.circuit_breaker\.window: seconds",
+                r"pipelines\.pay: window must be a number above 0, got True",
             ),
             ({"pay": {"circuit_breaker": {"window": {"calls": 9}}}}, r"window must be one of count, time"),
             ({"pay": {"circuit_breaker": 3}}, r"circuit_breaker must be a mapping"),
