@@ -10,7 +10,7 @@ from resilience.core.log import log
 from resilience.core.ports import Clock
 from resilience.core.validate import number
 from resilience.errors import IntegrationError, QueryError
-from resilience.slo.manager import Figures
+from resilience.slo.figures import Figures
 from resilience.slo.measure import Weighted
 from resilience.slo.objective import SLO
 

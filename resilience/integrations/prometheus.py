@@ -25,8 +25,8 @@ from resilience.integrations.rule_file import Loaded, RuleServer, publish
 from resilience.promql import Matrix, Scalar, Series, String, Value, Vector
 from resilience.rules import dump
 from resilience.slo.compile import compile_rules, counted_events
+from resilience.slo.figures import Figures
 from resilience.slo.ledger import Bucket
-from resilience.slo.manager import Figures
 from resilience.slo.measure import Events
 from resilience.slo.objective import SLO
 

@@ -5,7 +5,8 @@ from resilience.slo.budget import ErrorBudget, Forecast, SLOStatus
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.compile import compile_rules
 from resilience.slo.exclusions import Exclusion
-from resilience.slo.manager import BurnRateState, Figures, SLOManager
+from resilience.slo.figures import BurnRateState, Figures
+from resilience.slo.manager import SLOManager
 from resilience.slo.objective import SLO
 from resilience.slo.period import Calendar
 from resilience.slo.sli import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -16,51 +15,16 @@ from resilience.rules import Alert, AlertState, RuleGroup
 from resilience.signals import Signals
 from resilience.slo.account import Account
 from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn, exact
-from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.compile import compile_rules
+from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.ledger import Bucket
 from resilience.slo.measure import Weighted
 from resilience.slo.objective import SLO, exact_ratio
 from resilience.slo.sli import Availability, Latency, Throughput
 
-__all__ = ["BurnRateState", "Figures", "SLOManager"]
+__all__ = ["SLOManager"]
 
 _DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class BurnRateState:
-    """One burn-rate alert as it stands: it fires while both windows burn faster than its factor.
-
-    Args:
-        alert: the alert.
-        long: burn rate in its long window, None without events.
-        short: burn rate in its short window, None without events.
-    """
-
-    alert: BurnRateAlert
-    long: Decimal | None
-    short: Decimal | None
-
-    @property
-    def firing(self) -> bool:
-        """Whether both windows are over its factor."""
-        return all(rate is not None and rate > self.alert.factor for rate in (self.long, self.short))
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What another server says of an objective.
-
-    Args:
-        bad: bad events in the period.
-        total: all events in the period.
-        windows: (bad, all) by window in seconds.
-    """
-
-    bad: float
-    total: float
-    windows: Mapping[float, tuple[float, float]]
 
 
 class SLOManager:

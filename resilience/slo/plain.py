@@ -9,8 +9,9 @@ from typing import Any
 from resilience.core.duration import format_duration
 from resilience.slo.budget import Forecast
 from resilience.slo.budget_actions import InForce
+from resilience.slo.figures import BurnRateState
 from resilience.slo.ledger import Bucket
-from resilience.slo.manager import BurnRateState, SLOManager
+from resilience.slo.manager import SLOManager
 from resilience.slo.objective import SLO
 
 __all__ = ["plain_action", "plain_history", "plain_slo"]
