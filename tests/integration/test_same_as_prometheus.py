@@ -53,13 +53,14 @@ class Theirs:
         ):
             return (await answer.json())["data"]
 
-    async def scraped(self) -> None:
-        """Wait for the first scrape: a server finds its targets only after some seconds."""
+    async def scraped(self, requests: int) -> None:
+        """Wait until a scrape has seen so many requests: a server finds its targets only after some seconds."""
         for _ in range(300):
-            if (await self.get("query", query="http_requests_total"))["result"]:
+            found = (await self.get("query", query="sum(http_requests_total)"))["result"]
+            if found and float(found[0]["value"][1]) >= requests:
                 return
             await asyncio.sleep(0.05)
-        pytest.fail("the server scrapes nothing")
+        pytest.fail(f"the server has not seen {requests} requests")
 
     async def figure(self, query: str) -> float:
         (found,) = (await self.get("query", query=query))["result"]
@@ -77,14 +78,15 @@ async def traffic(rel: Reliability, theirs: Theirs) -> None:
     }
     for code, verdict in kinds.items():
         rel.sli.request_series("GET", "/pay", code, verdict)
-    await theirs.scraped()
+    await theirs.scraped(0)
     began = SYSTEM_CLOCK.monotonic()
     for number in range(20 * SECONDS):
         await asyncio.sleep(max(0.0, began + number / 20 - SYSTEM_CLOCK.monotonic()))
         failing = number // 20 in FAILING and number % 5 != 0
         code = "500" if failing else "429" if number % 50 == 7 else "499" if number % 50 == 9 else "200"
         rel.sli.request("GET", "/pay", code, kinds[code], 0.6 if failing else 0.01)
-    await asyncio.sleep(2.5)  # for the last tick, and the last scrape
+    await theirs.scraped(20 * SECONDS)
+    await asyncio.sleep(2.5)  # for the last tick, and the last evaluation
 
 
 async def test_both_judge_the_same(tmp_path: Path) -> None:
