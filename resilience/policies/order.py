@@ -8,7 +8,7 @@ from resilience.core.ports import Guard, Policy
 from resilience.errors import ConfigError
 from resilience.policies.timeout import Timeout
 
-__all__ = ["ORDER", "CompositionWarning", "check_order"]
+__all__ = ["ORDER", "CompositionWarning", "check_order", "rank"]
 
 ORDER: tuple[tuple[str, ...], ...] = (
     ("fallback",),
@@ -25,6 +25,11 @@ ORDER: tuple[tuple[str, ...], ...] = (
 """Kinds of policies, outermost first; those on one line may stand in any order."""
 
 _RANKS = {kind: rank for rank, kinds in enumerate(ORDER) for kind in kinds}
+
+
+def rank(kind: str) -> int:
+    """How far inside a kind of policy belongs, from 0; one that is not in ORDER innermost."""
+    return _RANKS.get(kind, len(ORDER))
 
 
 class CompositionWarning(UserWarning):

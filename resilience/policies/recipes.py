@@ -8,14 +8,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import parse_duration
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError
 from resilience.policies import backoff, budget, limit_algorithms
 from resilience.policies.base import WrappingPolicy
-from resilience.policies.order import check_order
+from resilience.policies.order import check_order, rank
 from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Layer, Preset
 from resilience.policies.quantile import Quantile
+from resilience.policies.timeout import Timeout
 
 __all__ = ["PRESETS", "recipe"]
 
@@ -53,8 +55,8 @@ def recipe(config: object, *, option: str = "pipeline") -> Preset:
     `minimumRequests` how many calls there must be in it.
 
     Args:
-        config: a mapping with `preset` (the name of one) and the layers to change (`false` leaves one out), or
-            without `preset`, the layers alone: outermost first, options by the policy's kind, each also alone
+        config: a mapping with `preset` (the name of one) and the layers to change (`false` leaves one out) or to add,
+            each where it belongs; or without `preset`, the layers alone: outermost first, options by the policy's kind, each also alone
             (`timeout: 2s`, `retry: 3`).
         option: what messages call it.
 
@@ -96,13 +98,29 @@ def recipe(config: object, *, option: str = "pipeline") -> Preset:
             if parameter.default is parameter.empty and needed not in options:
                 raise ConfigError(f"{place}.{needed} must be given")
         base[name] = Layer(policy, options)
-    made = Preset(base)
-    try:
-        # Once, to find what only the policies themselves can tell: ranges, and options that do not go together.
-        check_order(tuple(made.pipeline(option)))
-    except ConfigError as error:
-        raise ConfigError(f"{option}: {error.message}") from error
-    return made
+    if named is not None:
+        base = dict(sorted(base.items(), key=_place))
+    return _checked(option, base)
+
+
+def _checked(option: str, layers: Mapping[str, Layer]) -> Preset:
+    """Make the policies once, to find what only they can tell: ranges, and options that do not go together."""
+    if not layers:
+        raise ConfigError(f"{option} must have at least one policy")
+    policies = [
+        _made(f"{option}.{name}", layer.make, {"name": name, "clock": SYSTEM_CLOCK})
+        for name, layer in layers.items()
+    ]
+    _made(option, check_order, {"policies": policies})
+    return Preset(layers)
+
+
+def _place(layer: tuple[str, Layer]) -> int:
+    """Where a layer belongs that is added to a preset: a timeout of another name is that of an attempt."""
+    name, made = layer
+    if made.policy is Timeout:
+        name = "total timeout" if name == "timeout" else "attempt timeout"
+    return rank(name)
 
 
 def _snake(name: object) -> str:
@@ -160,6 +178,7 @@ def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
         if kind in declared and (isinstance(given, Mapping) or "float" not in declared):
             return _choice(place, choices, given)
     if "Budget" in declared:
+        _choice(place, _BUDGETS, given)  # once now, so that what is wrong is found here
         return functools.partial(_choice, place, _BUDGETS, given)
     if "Callable" in declared or "ErrorFilter" in declared:
         raise ConfigError(f"{place} is a function or a type, which only Python code can give")

@@ -180,6 +180,19 @@ class TestFromConfig:
         registry = Registry.from_config({"pay": {"circuit_breaker": {"window": written}}})
         assert registry["pay"]["circuit_breaker"].settings.shape == meant
 
+    def test_what_is_added_to_a_preset_stands_where_it_belongs(self) -> None:
+        written = {"preset": "api_calls", "hedge": 0.5, "fallback": {"value": None}, "rate_limiter": 10}
+        assert Registry.from_config({"pay": written})["pay"].names() == (
+            "fallback",
+            "timeout",
+            "bulkhead",
+            "rate_limiter",
+            "hedge",
+            "retry",
+            "circuit_breaker",
+            "attempt_timeout",
+        )
+
     def test_what_a_policy_is_made_of_is_named(self) -> None:
         registry = Registry.from_config(
             {
@@ -218,9 +231,16 @@ class TestFromConfig:
             ({"pay": {"timeout": {"clock": 1}}}, "unknown option 'clock'"),
             (
                 {"pay": {"circuit_breaker": {"window": True}}},
-                r"pipelines\.pay: window must be a number above 0, got True",
+                r"pipelines\.pay\.circuit_breaker: window must be a number above 0, got True",
             ),
             ({"pay": {"circuit_breaker": {"window": {"calls": 9}}}}, r"window must be one of count, time"),
+            ({"pay": {}}, r"pipelines\.pay must have at least one policy"),
+            ({"pay": {"bulkhead": "10"}}, r"pipelines\.pay\.bulkhead: limit must be a whole number"),
+            ({"pay": {"retry": {"budget": {"token": 0}}}}, r"pay\.retry\.budget: capacity must be"),
+            (
+                {"pay": {"timeout": 1, "retry": 2, "attempt_timeout": 2}},
+                r"pipelines\.pay: timeout 'timeout' must be at least the 2 s",
+            ),
             ({"pay": {"circuit_breaker": 3}}, r"circuit_breaker must be a mapping"),
             ({"pay": {"circuit_breaker": {"failureThreshold": "x%"}}}, "failureThreshold must be a share"),
             ({"pay": {"circuit_breaker": {"failureThreshold": 1.5}}}, "failure_rate"),
