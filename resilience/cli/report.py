@@ -129,8 +129,8 @@ def _objective(slo: Mapping[str, Any], history: Mapping[str, Any], start: float,
 
 def _steps(history: Mapping[str, Any], start: float, end: float) -> list[Step]:
     """Join buckets into as many steps as a chart can show."""
-    length = max(history["step"], (end - start) / _STEPS)
-    count = max(1, round((end - start) / length))
+    count = max(1, min(_STEPS, int((end - start) // history["step"])))
+    length = (end - start) / count
     sums = [[0.0, 0.0] for _ in range(count)]
     for at, bad, total in history["buckets"]:
         index = int((at - start) // length)
