@@ -20,6 +20,7 @@ from resilience.policies.keyed import Keyed
 __all__ = [
     "Levels",
     "NORMAL",
+    "ROUTE",
     "Passed",
     "Peers",
     "Per",
@@ -29,6 +30,8 @@ __all__ = [
     "enter",
     "leave",
     "per_client",
+    "per_route",
+    "route",
 ]
 
 KeyOf: TypeAlias = Callable[[Scope], Hashable]
@@ -39,6 +42,9 @@ Step: TypeAlias = tuple[Guard[Any], KeyOf | None]
 
 Passed: TypeAlias = tuple[Guard[Any], Any, float]
 """A guard that a request has passed and has to leave, with its token and since when."""
+
+ROUTE: Final = "resilience.route"
+"""Where the scope of a request holds its template while its guards are entered."""
 
 NORMAL: Final = 2
 """The criticality of a request that says nothing of it."""
@@ -80,7 +86,7 @@ class Per(Keyed[Any]):
         name: str | None = None,
     ) -> None:
         super().__init__(callback("factory", factory), max_keys=max_keys, name=name)
-        self.key_of = callback("key", key)
+        self.key_of: KeyOf = callback("key", key)
 
 
 def per_client(factory: Callable[[Any], GuardPolicy[Any]], *, max_keys: int = 10_000) -> Per:
@@ -97,6 +103,22 @@ class Asking(Protocol):
     """How much it matters, where somebody who is believed said so."""
     held: list[Passed]
     """The guards that it has passed and not left."""
+
+
+def route(scope: Scope) -> Hashable:
+    """Tell requests apart by their route's template, as the middleware has found it."""
+    return scope.get(ROUTE)
+
+
+def per_route(factory: Callable[[Any], GuardPolicy[Any]], *, max_keys: int = 1000) -> Per:
+    """Return a guard for each route's template, a breaker mostly: a route that fails takes no other with it.
+
+    Example:
+        >>> from resilience.http import failed
+        >>> from resilience.policies.circuit_breaker import CircuitBreaker
+        >>> breakers = per_route(lambda template: CircuitBreaker(name=template, failed_result=failed))
+    """
+    return Per(route, factory, max_keys=max_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +140,7 @@ class RouteGuards:
     guards: Sequence[Guard[Any]] = ()
     criticality: str | None = None
     steps: Sequence[Step] = field(default=(), init=False, repr=False, compare=False)
+    by_route: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
@@ -138,6 +161,7 @@ class RouteGuards:
 
         steps = tuple((guard, guard.key_of if isinstance(guard, Per) else None) for guard in self.guards)
         object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "by_route", any(key_of is route for _, key_of in steps))
 
     def __bool__(self) -> bool:
         return self.timeout is not None or bool(self.guards)
@@ -209,7 +233,7 @@ class Peers:
         except ValueError as error:
             message = f"trusted must be addresses or networks, got {error}"
             raise ConfigError(message) from error
-        self.anybody = bool(self._networks)
+        self.anybody: bool = bool(self._networks)
         self._longest = number("longest", longest, above=0)
         self._known: dict[str, bool] = {}
 

@@ -22,8 +22,8 @@ class DetailedExchange(Exchange):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.first_byte: float | None = None
-        self.received = 0
-        self.sent = 0
+        self.received: int = 0
+        self.sent: int = 0
 
     async def receive(self) -> Message:
         """Hand the application the next message of the client."""

@@ -28,7 +28,7 @@ class Lifespan:
     def __init__(self, reliability: Reliability) -> None:
         self._reliability = reliability
         self._notice = ShutdownNotice(reliability)
-        self.pending = True  # whether the first request has to start it
+        self.pending: bool = True  # whether the first request has to start it
         self._starting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -146,9 +146,9 @@ class Deadlines:
         call_at: Callable[[float, Callable[[], object]], Cancellable],
         resolution: float = 0.0,
     ) -> None:
-        self.loop = loop
-        self.time = time
-        self.latest = NOWHERE
+        self.loop: asyncio.AbstractEventLoop | None = loop
+        self.time: Callable[[], float] = time
+        self.latest: Bucket = NOWHERE
         """The bucket that was asked for last."""
         self._call_at = call_at
         self._resolution = resolution
@@ -249,12 +249,12 @@ class _Here(threading.local):
     """The deadlines of the loop that was asked for last in this thread."""
 
     # No loop yet: no task can be current on it, so whoever looks here is sent to `deadlines_on`.
-    deadlines = Deadlines(
+    deadlines: Deadlines = Deadlines(
         cast("asyncio.AbstractEventLoop", object()), SYSTEM_CLOCK.monotonic, SYSTEM_CLOCK.call_at
     )
 
 
-here = _Here()
+here: _Here = _Here()
 """A short cut: `current_task(here.deadlines.loop)` costs half of `get_running_loop()` and `current_task()`, and is None
 where another loop runs here now."""
 

@@ -41,8 +41,8 @@ class HttpChannel:
         timeout: float = 10.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.name = text("name", name)
-        self._url = secret_url("url", url)
+        self.name: str = text("name", name)
+        self._url: Secret = secret_url("url", url)
         self._secrets = [self._url]  # what an answer might repeat; subclasses add theirs
         self._clock = clock
         self._client = GuardedClient(timeout=number("timeout", timeout, above=0))

@@ -147,7 +147,7 @@ class Source:
         self.lines: list[str] = []
         self.names: dict[str, object] = {}
         # Whether anything wants to know when a call began and ended: each look at the clock is a few percent.
-        self.measured = not all(isinstance(policy, Unrolled) and policy.unrolls for policy in policies)
+        self.measured: bool = not all(isinstance(policy, Unrolled) and policy.unrolls for policy in policies)
         self._depth = 0
         self._base = 0
         self._call = ""

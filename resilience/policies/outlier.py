@@ -90,10 +90,10 @@ class _Host:
     __slots__ = ("back_at", "ejections", "failures", "name")
 
     def __init__(self, name: object) -> None:
-        self.name = name
-        self.failures = 0
-        self.ejections = 0
-        self.back_at = -math.inf
+        self.name: object = name
+        self.failures: int = 0
+        self.ejections: int = 0
+        self.back_at: float = -math.inf
 
 
 class OutlierEjection(RefusingPolicy[_Host]):

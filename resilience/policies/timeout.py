@@ -19,6 +19,7 @@ from resilience.core.buckets import (
     PREVIOUS,
     START,
     TASK,
+    Bucket,
     Deadlines,
     deadlines_here,
     here,
@@ -88,11 +89,11 @@ class Timeout(WrappingPolicy):
         self, seconds: float, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK, mode: Mode = "normal"
     ) -> None:
         super().__init__(name=name, clock=clock)
-        self.seconds = number("seconds", seconds, above=0)
-        self.observing = is_observing(mode)
-        self.deadlines = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
+        self.seconds: float = number("seconds", seconds, above=0)
+        self.observing: bool = is_observing(mode)
+        self.deadlines: Deadlines | None = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
         """Where its deadlines wait when they are not on the running loop's clock."""
-        self.bucket = NOWHERE
+        self.bucket: Bucket = NOWHERE
         """The one that was good for the latest call."""
         if self.observing:
             self.execute = self._observe  # type: ignore[method-assign]  # of the same signature

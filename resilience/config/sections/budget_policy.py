@@ -11,7 +11,7 @@ __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
 KEYS = ("budget_policy",)
 SECRETS = ()
-SCHEMA = {
+SCHEMA: dict[str, object] = {
     "budget_policy": {
         "type": "array",
         "description": "What is done when how much of an error budget is left: `when budget < 25%: stop hedging`.",

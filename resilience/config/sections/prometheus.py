@@ -11,7 +11,7 @@ __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 KEYS = ("prometheus",)
 SECRETS = (r"prometheus(?:\.url|\.alertmanager_url|\.token)?",)
 _OPTIONS = ("url", "alertmanager_url", "token")
-SCHEMA = {
+SCHEMA: dict[str, object] = {
     "prometheus": {
         "description": "The Prometheus that judges objectives with `monitoringBackend: prometheus`.",
         "oneOf": [
