@@ -19,12 +19,13 @@ from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import OTHER, code_label, known_method, verdict_of_status
 from resilience.reliability import Reliability
 from resilience.signals.sli import RequestSeries
-from resilience_middleware.admission import NORMAL, Levels, Peers, RouteGuards, enter, leave
+from resilience_middleware.admission import NORMAL, ROUTE, Levels, Peers, RouteGuards, enter, leave
 from resilience_middleware.deadline import arm, cut_short, lift
 from resilience_middleware.details import DetailedExchange, RequestDetails
 from resilience_middleware.exchange import CLIENT_CLOSED, Exchange
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
+from resilience_middleware.request_log import RequestLog
 from resilience_middleware.templates import RouteTemplates, path_of
 from resilience_middleware.websocket import WebsocketSessions
 
@@ -53,6 +54,7 @@ class ResilienceMiddleware:
         exclude: paths (below the root path) that are passed on and nothing else; `/alerts/*` is all below one.
         patterns: route templates for applications without routes of their own, tried in order: `/users/{id}`.
         details: whether time to the first byte and sizes are recorded too.
+        request_log: which slow and failed requests are written to the log; None for none.
         problem: makes content type and body of what a refused client is told.
 
     Raises:
@@ -72,6 +74,7 @@ class ResilienceMiddleware:
         exclude: Collection[str] = (),
         patterns: Sequence[str] = (),
         details: bool = False,
+        request_log: RequestLog | None = None,
         problem: ProblemBody = render,
     ) -> None:
         self.app = app
@@ -105,6 +108,7 @@ class ResilienceMiddleware:
         self._templates = RouteTemplates(app, patterns)
         self._details = RequestDetails(reliability) if flag("details", details) else None
         self._exchange = Exchange if self._details is None else DetailedExchange
+        self._log = request_log
         self._settled = False
         self._websockets = WebsocketSessions(reliability)
 
@@ -197,6 +201,8 @@ class ResilienceMiddleware:
             exchange.deadline = arm(seconds, self._deadlines)
         if not chosen.steps:
             return None
+        if chosen.by_route:
+            exchange.scope[ROUTE] = self._templates.match(exchange.scope)
         return enter(iter(chosen.steps), exchange, exchange.started)
 
     def _ended(self, exchange: Exchange, error: BaseException) -> BaseException:
@@ -230,6 +236,9 @@ class ResilienceMiddleware:
         series.finish(now - exchange.started)
         if self._details is not None:
             self._details.record(exchange, self._templates.of(scope))
+        if self._log is not None:
+            failed = not answered and not exchange.left
+            self._log.look(exchange, self._templates.of(scope), now - exchange.started, now, failed=failed)
 
     def _series(self, exchange: Exchange, *, answered: bool) -> RequestSeries:
         """Find where a request is counted; remembered where the route's object and the code say all, as they mostly do."""

@@ -151,7 +151,9 @@ class Exchange:
     async def _look_for_client(self) -> None:
         """Ask whether the client is still there: servers say so only to who receives."""
         ahead = self._ahead = self._ahead or []
-        while not ahead or not ahead[-1].get("more_body", False):
+        whole = 0
+        # What comes after the whole body can only be that the client left; whoever says anything else is asked no more.
+        while whole < 2 and not (ahead and ahead[-1].get("more_body", False)):  # noqa: PLR2004  the body, and what follows
             waiting = asyncio.ensure_future(self._receive())
             try:
                 await asyncio.sleep(0)  # one turn is enough for what has come in already
@@ -161,6 +163,7 @@ class Exchange:
             if waiting.cancelled() or waiting.exception() is not None:
                 return
             ahead.append(waiting.result())
+            whole += 1
             if ahead[-1]["type"] == "http.disconnect":
                 self.left = True
                 return

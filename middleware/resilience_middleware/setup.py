@@ -16,6 +16,7 @@ from resilience.reliability import Reliability
 from resilience_middleware.admission import Peers, RouteGuards
 from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.problem import ProblemBody, render
+from resilience_middleware.request_log import RequestLog
 from resilience_middleware.routes import routes as endpoint_routes
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def install(
     criticality: Callable[[Scope], str | None] | None = None,
     exclude: Collection[str] = (),
     details: bool = False,
+    request_log: RequestLog | None = None,
     console: bool = False,
     problem: ProblemBody = render,
 ) -> None:
@@ -62,6 +64,7 @@ def install(
         criticality: says how much a request matters where no trusted peer does, by name, or None.
         exclude: further paths that are neither recorded nor guarded.
         details: whether time to the first byte and sizes are recorded too.
+        request_log: which slow and failed requests are written to the log; None for none.
         console: whether the live page is served under `/reliability/`.
         problem: makes content type and body of what a refused client is told.
 
@@ -107,6 +110,7 @@ def install(
         criticality=criticality,
         exclude={*exclude, *(_excluded(endpoint.path) for endpoint in endpoints)},
         details=details,
+        request_log=request_log,
         problem=problem,
     )
     app.router.routes[:0] = endpoints

@@ -22,7 +22,7 @@ from resilience.policies.load_shedder import LoadShedder
 from resilience.policies.rate_limiter import RateLimiter
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
-from resilience_middleware.admission import Per, RouteGuards, per_client
+from resilience_middleware.admission import Per, RouteGuards, per_client, per_route
 from resilience_middleware.asgi import ResilienceMiddleware
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -307,3 +307,41 @@ async def test_ten_thousand_clients_cost_no_memory_without_end(serve: Any) -> No
     for number in range(2_000):
         await request(client=(f"10.0.{number // 250}.{number % 250}", 1))
     assert len(guard.statistics()) <= 101
+
+
+async def test_a_route_that_fails_takes_no_other_with_it(rel: Any, client_of: Any) -> None:
+    async def broken(request: Any) -> Any:
+        return PlainTextResponse("no", status_code=500)
+
+    async def fine(request: Any) -> Any:
+        return PlainTextResponse("yes")
+
+    app = Starlette(routes=[Route("/broken/{id}", broken), Route("/fine/{id}", fine)])
+    breakers = per_route(
+        lambda template: CircuitBreaker(failed_result=failed, minimum_calls=2, clock=rel.clock)
+    )
+    middleware = ResilienceMiddleware(app, rel, guards=[breakers])
+    codes = [(await client_of(middleware).request(f"/broken/{number}")).status for number in range(4)]
+    assert codes == [500, 500, 503, 503]
+    assert (await client_of(middleware).request("/fine/1")).status == 200
+    assert set(breakers.statistics()) == {"/broken/{id}", "/fine/{id}"}
+
+
+async def test_a_server_that_never_waits_is_asked_only_twice(rel: Any) -> None:
+    asked = []
+
+    async def receive() -> Any:
+        asked.append(True)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await rel.clock.advance(5)
+        await ok(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await ResilienceMiddleware(late, rel)(scope, receive, send)
+    assert len(asked) == 2
+    assert rel.last[2:] == (200, "success")
