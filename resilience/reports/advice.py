@@ -44,7 +44,10 @@ def _exhausted(objective: Objective) -> Recommendation | None:
     return Recommendation(
         "reliability",
         f"Stop risky changes to {objective.service} until {objective.name} has budget again",
-        ("Release fixes only, and let a deployment gate see to it", "Write the post-mortems of what spent it"),
+        (
+            "Release fixes only, and let a deployment gate see to it",
+            "Write the post-mortems of what spent it",
+        ),
         f"{percent(objective.consumed, 1)} of the error budget is spent",
         objective.id,
     )
