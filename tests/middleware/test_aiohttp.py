@@ -16,7 +16,8 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.window import CountWindow
 from resilience.errors import CircuitOpen, ConfigError
 from resilience.policies.backoff import Exponential
-from resilience.policies.presets import API_CALLS
+from resilience.policies.hedge import Hedge
+from resilience.policies.presets import API_CALLS, Layer, Preset
 from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession
 
 FAST = API_CALLS.changed(
@@ -364,3 +365,37 @@ async def test_the_middleware_releases_8_mib_in_a_pool_of_one(real: Any, upstrea
         session.get(upstream.url()) as response,
     ):
         assert response.status == 200
+
+
+async def test_a_slow_get_is_hedged_and_the_losers_connection_given_back(real: Any, upstream: Any) -> None:
+    first = asyncio.Event()
+
+    async def answer(request: Any) -> Any:
+        upstream.seen.append(request.headers)
+        if len(upstream.seen) == 1:
+            await first.wait()
+        return web.Response(body=b"content")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with (
+        TestServer(app) as server,
+        ResilientSession(real, preset=Preset({"hedge": Layer(Hedge, {"delay": 0.01})})) as session,
+    ):
+        async with session.get(server.make_url("/")) as response:
+            assert await response.read() == b"content"
+        assert len(upstream.seen) == 2
+        assert sorted(seen[3] for seen in real.seen) == ["cancelled", "success"]
+        first.set()
+
+
+async def test_only_the_hosts_that_are_named_are_told_of_the_deadline(
+    real: Any, upstream: Any, other: Any
+) -> None:
+    told = ResilientSession(real, preset=FAST, name="a", deadlines_to=["127.0.0.*"])
+    untold = ResilientSession(real, preset=FAST, name="b", deadlines_to=["*.internal"])
+    async with told, untold:
+        async with told.get(upstream.url()):
+            assert "X-Request-Deadline" in upstream.seen[-1]
+        async with untold.get(other.url()):
+            assert "X-Request-Deadline" not in other.seen[-1]
