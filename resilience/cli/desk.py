@@ -19,10 +19,11 @@ from resilience.errors import ConfigError, ResilienceError
 from resilience.http.client import GuardedClient, Response
 from resilience.stores.sqlite import SQLiteStore
 
-__all__ = ["Desk", "Service", "StateFile", "desk_options"]
+__all__ = ["HERE", "Desk", "Service", "StateFile", "desk_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_HERE = "http://127.0.0.1:8000"
+HERE = "http://127.0.0.1:8000"
+"""Where a service is looked for when nobody says."""
 _UNAUTHORIZED, _SERVER_ERROR = 401, 500
 
 
@@ -127,6 +128,10 @@ class Service:
         """Have a channel send a test."""
         await self._ask("POST", f"/alerts/channels/{quote(name, '')}/test")
 
+    async def state(self) -> dict[str, Any]:
+        """What its console shows."""
+        return await self._ask("GET", "/reliability/state.json")
+
     async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = await self._client.request(method, self._url + path, **options)
@@ -210,7 +215,7 @@ def desk_options(function: F) -> F:
         *, url: str | None, token: str | None, state: Path | None, service: str | None, **options: Any
     ) -> Any:
         if state is None:
-            return function(desk=Service(url or _HERE, token), **options)
+            return function(desk=Service(url or HERE, token), **options)
         if service is None:
             raise click.UsageError("--state needs --service: a file can hold the state of several services")
         return function(desk=StateFile(state, service), **options)
@@ -222,7 +227,7 @@ def desk_options(function: F) -> F:
             "--token", envvar="RESILIENCE_TOKEN", help="Better by the environment: RESILIENCE_TOKEN."
         ),
         click.option(
-            "--url", envvar="RESILIENCE_URL", help=f"Where the service's endpoints are; {_HERE} by default."
+            "--url", envvar="RESILIENCE_URL", help=f"Where the service's endpoints are; {HERE} by default."
         ),
     ):
         option(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -77,6 +78,7 @@ class Demo:
             app = make_shop(rel, session, payments.url, self.evidence.times)
             url = await stack.enter_async_context(_served(app))
             self._show("phase", f"the shop serves at {url}", url=url)
+            self._show("phase", f"its console is {url}/reliability/ (token {rel.token})", token=rel.token)
             load = asyncio.create_task(Load(url).run())
             figures = asyncio.create_task(self._show_figures(rel, receiver))
             try:
@@ -99,6 +101,7 @@ class Demo:
             slos=[_OBJECTIVE],
             notifiers=[WebhookNotifier("pager", url=pager)],
             route=Route(to=("pager",), group_wait=1.0, group_interval=1.0),
+            token=secrets.token_urlsafe(6),
             shutdown_timeout=3.0,
         )
         rel.registry.subscribe(self._on_policy_event)

@@ -44,7 +44,7 @@ def make_shop(rel: Reliability, session: ResilientSession, payments_url: str, ti
         times: where the times of the calls to payments are kept.
     """
     app = FastAPI(title="shop")
-    install(app, rel)
+    install(app, rel, console=True)
 
     @app.get("/orders/{id}")
     @guarded(timeout=2.0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from resilience.alerting.history import AlertEvent
 from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Watch
+from resilience_middleware.console.watch import Happening, Watch
 
 __all__ = ["events"]
 
@@ -15,7 +16,10 @@ _SHOWN: Final = 40
 
 def events(watch: Watch, view: View) -> Mapping[str, Any]:
     """Say what happened to alerts, breakers and checks, the newest first."""
-    happened = [*watch.rel.alerts.history(service=view.service or None, limit=_SHOWN), *watch.happenings]
+    happened: list[AlertEvent | Happening] = [
+        *watch.rel.alerts.history(service=view.service or None, limit=_SHOWN),
+        *watch.happenings,
+    ]
     newest = sorted(happened, key=lambda each: -each.at)[:_SHOWN]
     return {
         "events": [
