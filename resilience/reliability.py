@@ -7,11 +7,11 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from resilience.alerting import AlertManager, Route
@@ -69,6 +69,7 @@ class Reliability:
         prometheus: who has the figures of objectives whose backend it is, a `PrometheusIntegration`; without one they are
             judged by what the process counts.
         budget_policy: what is done in the process when their error budgets run out; nothing when not given.
+        pipelines: what pipelines are made of, by their names; `pipeline(name)` finds them.
         notifiers: channels that alerts go to; the log when there is none.
         route: which alerts go to which channel; all to all when not given.
         alerting: inhibitions, maintenance windows, flapping and heartbeat; its route where `route` is not given.
@@ -108,6 +109,7 @@ class Reliability:
         slos: Iterable[SLO] = (),
         prometheus: FiguresSource | None = None,
         budget_policy: BudgetPolicy | None = None,
+        pipelines: Mapping[str, Preset] = MappingProxyType({}),
         notifiers: Iterable[Notifier] = (),
         route: Route | None = None,
         alerting: AlertingConfig | None = None,
@@ -139,6 +141,8 @@ class Reliability:
         self.sli: SliRecorder = SliRecorder(self.signals, service)
         self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
         self.registry.subscribe(self._on_policy_event)
+        for pipeline, preset in pipelines.items():
+            self.registry.pipeline(pipeline, preset)
         self.health: HealthRegistry = HealthRegistry(signals=self.signals, clock=clock)
         # Told of, but in no group and not critical: an open breaker or a spent budget keeps no request from being served.
         self.health.add_check(
