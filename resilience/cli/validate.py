@@ -26,6 +26,7 @@ class _Verdict:
     objectives: int
     rules: int
     findings: list[str]
+    loaded: bool = True
 
 
 @click.command()
@@ -35,7 +36,7 @@ class _Verdict:
 def validate(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None:
     """Check configuration FILES (reliability.yaml here, by default): objectives, rules, channels, routes.
 
-    Exits with 1 when there is a finding. Environment variables that the files name must be set, or have defaults.
+    Exits with 2 when a file does not load, with 1 when one loads and something in it cannot be meant. Environment variables that the files name must be set, or have defaults.
     """
     if not files and not _DEFAULT.is_file():
         raise click.UsageError(f"there is no {_DEFAULT} here: name the files")
@@ -49,6 +50,8 @@ def validate(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> N
             count = f"{each.objectives} objective(s), {each.rules} rule(s)"
             found = click.style("ok", fg="green") if not each.findings else f"{len(each.findings)} finding(s)"
             click.echo(f"{each.file}: {count}: {found}")
+    if not all(each.loaded for each in verdicts):
+        ctx.exit(2)
     ctx.exit(int(any(each.findings for each in verdicts)))
 
 
@@ -58,6 +61,6 @@ def _look(file: Path) -> _Verdict:
         groups = (*said.get("rules", ()), *compile_rules(said.get("slos", ())))
     except (ConfigError, QueryError) as error:
         shown = str(error) if str(file) in str(error) else f"{file}: {error}"
-        return _Verdict(str(file), 0, 0, [" ".join(shown.split())])
+        return _Verdict(str(file), 0, 0, [" ".join(shown.split())], loaded=False)
     findings = [str(each) for each in check(groups) if each.severity is not Severity.HINT]
     return _Verdict(str(file), len(said.get("slos", ())), sum(len(group.rules) for group in groups), findings)

@@ -177,12 +177,21 @@ def test_a_configuration_is_validated(run: Run, config: Path, tmp_path: Path) ->
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(CONFIG.replace("target: 99,", "target: 101,"))
     code, out, _ = run("validate", str(config), str(wrong))
-    assert code == 1
+    assert code == 2
     assert f"{wrong}:10" in out
     [_, found] = json.loads(run("validate", "--json", str(config), str(wrong))[1])
     assert found["file"] == str(wrong)
     assert len(found["findings"]) == 1
     assert run("validate", str(tmp_path / "none.yaml"))[0] == 2
+
+
+def test_what_loads_and_cannot_be_meant_is_a_finding(run: Run, tmp_path: Path) -> None:
+    rule = 'sum(rate(a_total{code="500"}[5m])) / sum(rate(a_total[5m])) > 1.5'
+    (tmp_path / "rules.yml").write_text(f"groups: [{{name: a, rules: [{{alert: Never, expr: '{rule}'}}]}}]\n")
+    file = tmp_path / "reliability.yaml"
+    file.write_text("service: shop\nrules: [rules.yml]\n")
+    code, out, _ = run("validate", str(file))
+    assert (code, "Never" in out or "never" in out) == (1, True)
 
 
 def test_nothing_to_validate_is_wrong_use(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
