@@ -1,0 +1,170 @@
+"""The hub and its streams: one look for all, none for nobody, and nobody waits for a slow reader."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from resilience.core.verdict import Verdict
+from resilience.reliability import Reliability
+from resilience_middleware.console.charts import Charts, charts_for
+from resilience_middleware.console.hub import Hub
+from resilience_middleware.console.render import Renderer
+from resilience_middleware.console.shutdown import on_signal
+from resilience_middleware.console.stream import EventStream, Stream
+from resilience_middleware.console.view import View
+from resilience_middleware.console.watch import Watch
+
+
+@pytest.fixture
+async def rel(clock: Any) -> AsyncIterator[Reliability]:
+    async with Reliability("shop", clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def hub(rel: Reliability) -> AsyncIterator[Hub]:
+    made = Hub(rel, Watch(rel), Renderer(), most=3)
+    yield made
+    made.end()
+    await asyncio.sleep(0)
+
+
+def events(frames: bytes) -> list[tuple[str, Any]]:
+    found = []
+    for each in frames.decode().split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in each.split("\n"))
+        assert int(fields["id"]) > 0
+        found.append((fields["event"], json.loads(fields["data"])))
+    return found
+
+
+async def news(stream: Stream, clock: Any, seconds: float = 1.0) -> list[tuple[str, Any]]:
+    await clock.advance(seconds)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    return events(await stream.next() or b"")
+
+
+async def test_a_stream_begins_with_everything_and_goes_on_with_what_changed(
+    hub: Hub, rel: Reliability, clock: Any
+) -> None:
+    stream = await hub.open(View())
+    assert stream is not None
+    first = events(await stream.next() or b"")
+    assert [name for name, _ in first] == ["panels", "charts", "now"]
+    assert set(first[0][1]) == {"overall", "alerts", "slos", "policies", "health", "events"}
+    await news(stream, clock)  # the first look at the checks comes in
+    quiet = await news(stream, clock)
+    assert [name for name, _ in quiet] == ["now"]
+    rel.pipeline("pay")
+    changed = await news(stream, clock)
+    assert dict(changed)["panels"].keys() == {"policies"}
+
+
+async def test_nobody_looking_costs_nothing(hub: Hub, clock: Any) -> None:
+    def running() -> list[str]:
+        return [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "console"]
+
+    await hub.show(View())
+    assert running() == []
+    stream = await hub.open(View())
+    assert stream is not None
+    assert running() == ["console"]
+    stream.close()
+    await clock.advance(1)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert running() == []
+
+
+async def test_streams_are_capped(hub: Hub) -> None:
+    assert [await hub.open(View()) is not None for _ in range(4)] == [True, True, True, False]
+
+
+async def test_streams_end_with_the_service(hub: Hub, rel: Reliability, clock: Any) -> None:
+    stream = await hub.open(View())
+    assert stream is not None
+    rel.announce_stop()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert stream.closed
+    assert await hub.open(View()) is None
+
+
+async def test_a_reader_that_falls_behind_is_dropped_and_others_go_on() -> None:
+    slow, quick = Stream(limit=2), Stream(limit=2)
+    for number in range(5):
+        for each in (slow, quick):
+            each.offer(b"%d" % number)
+        assert await quick.next() == b"%d" % number
+    assert slow.closed
+    assert await slow.next() is None
+
+
+async def test_a_silent_stream_has_a_heartbeat() -> None:
+    assert await Stream().next(heartbeat=0.001) == b": still here\n\n"
+
+
+async def test_a_response_ends_when_its_reader_leaves() -> None:
+    sent: list[Any] = []
+    gone = asyncio.Event()
+
+    async def receive() -> dict[str, str]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    stream = Stream()
+    stream.offer(b"data: 1\n\n")
+    serving = asyncio.create_task(EventStream(stream)({"type": "http"}, receive, send))
+    await asyncio.sleep(0.01)
+    gone.set()
+    await serving
+    assert stream.closed
+    assert dict(sent[0]["headers"])[b"content-type"] == b"text/event-stream; charset=utf-8"
+    assert sent[1]["body"] == b"data: 1\n\n"
+
+
+async def test_a_signal_is_heard_before_its_handler_and_the_handler_put_back() -> None:
+    heard: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("server"))
+    try:
+        server = signal.getsignal(signal.SIGTERM)
+        put_back = on_signal(lambda: heard.append("console"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+        assert sorted(heard) == ["console", "server"]
+        put_back()
+        assert signal.getsignal(signal.SIGTERM) is server
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_charts_say_what_was_counted(rel: Reliability, clock: Any) -> None:
+    charts = Charts(rel, View(window="5m"))
+    for _ in range(60):
+        for verdict, code in ((Verdict.SUCCESS, "200"), (Verdict.FAILURE, "500")):
+            rel.sli.request("GET", "/", code, verdict, 0.02)
+        clock.shift(1)
+        await rel.tick()
+    assert await charts.catch_up()
+    assert not await charts.catch_up()
+    points = charts.points()
+    assert len(points["t"]) == 60
+    assert points["charts"]["traffic"]["success"][-1] == pytest.approx(1, rel=0.1)
+    assert points["charts"]["errors"]["errors"][-1] == pytest.approx(0.5)
+    assert sum(charts.now()["charts"]["heat"].values()) == pytest.approx(2, rel=0.1)
+
+
+def test_a_hostile_service_name_stays_a_string_of_promql() -> None:
+    [chart, *_] = charts_for(View(service='a"} or vector(1) #\\\n'))
+    assert chart.queries["slo"].endswith('{service="a\\"} or vector(1) #\\\\\\n"}')
