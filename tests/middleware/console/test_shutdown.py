@@ -1,0 +1,38 @@
+"""A real server with an open page is told to end, and does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+SERVER = """
+import sys, socket, uvicorn
+from fastapi import FastAPI
+from resilience.reliability import Reliability
+from resilience_middleware import install
+app = FastAPI()
+install(app, Reliability("shop"), console=True)
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=60)).run([listening])
+"""
+
+
+def test_sigterm_ends_a_server_with_an_open_stream() -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/reliability/stream", timeout=20) as stream:
+                assert stream.readline().startswith(b"id: ")
+                began = time.monotonic()
+                server.send_signal(signal.SIGTERM)
+                while stream.readline():
+                    pass
+            server.wait(timeout=20)
+            assert time.monotonic() - began < 20
+        finally:
+            server.kill()
