@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import click
+import structlog
 
 from resilience.errors import MissingExtra
 
@@ -27,6 +29,8 @@ def demo(*, serve: bool, as_json: bool) -> int:
         raise MissingExtra(error.name or "fastapi", "demo") from error
     from resilience_middleware.demo.timeline import timeline_for  # noqa: PLC0415  beside the scenario
 
+    # The timeline tells what the log would say of breakers and alerts.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with timeline_for(as_json=as_json) as timeline:
         proved = asyncio.run(Demo(timeline).run(serve=serve))
     return 0 if proved else 1
