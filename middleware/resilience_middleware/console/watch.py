@@ -84,5 +84,7 @@ class Watch:
             self.happenings.append(Happening(now, "breaker", event.name, words))
 
     def _on_health(self, event: HealthTransition) -> None:
-        words = f"{event.previous.value} to {event.status.value}: {event.detail}"
+        words = f"{event.previous.value} to {event.status.value}" + (
+            f": {event.detail}" if event.detail else ""
+        )
         self.happenings.append(Happening(event.at, "check", event.check, words))

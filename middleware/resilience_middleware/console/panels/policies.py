@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
@@ -22,8 +23,14 @@ def policies(watch: Watch, view: View) -> Mapping[str, Any]:
     """Say how every policy of this worker stands; they are the process's own, of whatever service."""
     found = list(breakers(watch))
     now = watch.rel.clock.time()
+    # Changes are told by the breaker's name: where two share one, nobody can say whose they were.
+    named = Counter(each.name for _, each in found)
+    shared = {name for name, count in named.items() if count > 1}
     return {
-        "breakers": [_breaker(watch, path, each, now, view.seconds) for path, each in found[:_MOST]],
+        "breakers": [
+            _breaker(each, path, () if each.name in shared else watch.states(each.name), now, view.seconds)
+            for path, each in found[:_MOST]
+        ],
         "others": list(_others(watch))[:_MOST],
         "left_out": max(0, len(found) - _MOST),
         "worker": watch.worker,
@@ -42,7 +49,9 @@ def breakers(watch: Watch) -> Iterator[tuple[str, CircuitBreaker]]:
                     yield f"{path}/{key}", guard
 
 
-def _breaker(watch: Watch, path: str, breaker: CircuitBreaker, now: float, reach: float) -> dict[str, Any]:
+def _breaker(
+    breaker: CircuitBreaker, path: str, changes: Sequence[tuple[float, str, str]], now: float, reach: float
+) -> dict[str, Any]:
     found = breaker.statistics()
     settings = breaker.settings
     return {
@@ -58,7 +67,7 @@ def _breaker(watch: Watch, path: str, breaker: CircuitBreaker, now: float, reach
         "permits": settings.half_open_permits,
         "rejected": found.rejected,
         "opened": found.opened,
-        "past": _past(watch.states(breaker.name), found.state, now, reach),
+        "past": _past(changes, found.state, now, reach),
     }
 
 
