@@ -27,7 +27,8 @@ def shop() -> Iterator[Shop]:
         yield running
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while playwright runs, no other event loop can, and other modules have tests that need one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as api:
