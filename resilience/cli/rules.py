@@ -55,7 +55,8 @@ def check_files(ctx: click.Context, files: tuple[Path, ...], metrics: Path | Non
         _print_findings(findings)
         for fault in faults:
             click.echo(f"error: {fault}", err=True)
-        click.echo(_summary(count, len(files) - len(faults), findings))
+        if len(faults) < len(files):  # of files that did not load there is nothing to sum up
+            click.echo(_summary(count, len(files) - len(faults), findings))
     ctx.exit(2 if faults else int(any(finding.severity is not Severity.HINT for finding in findings)))
 
 

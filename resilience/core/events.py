@@ -31,14 +31,15 @@ class Listeners(Generic[E]):
         ['opened']
     """
 
-    __slots__ = ("_listeners", "_tasks")
+    __slots__ = ("_tasks", "listeners")
 
     def __init__(self) -> None:
-        self._listeners: tuple[Listener[E], ...] = ()
+        # Public, since a refusal, where tens of nanoseconds count, asks it rather than `__bool__`.
+        self.listeners: tuple[Listener[E], ...] = ()
         self._tasks: set[asyncio.Future[object]] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._listeners)
+        return bool(self.listeners)
 
     def subscribe(self, listener: Listener[E]) -> Callable[[], None]:
         """Add a listener.
@@ -52,19 +53,19 @@ class Listeners(Generic[E]):
         Raises:
             ConfigError: it cannot be called.
         """
-        self._listeners = (*self._listeners, callback("listener", listener))
+        self.listeners = (*self.listeners, callback("listener", listener))
 
         def unsubscribe() -> None:
-            remaining = list(self._listeners)
+            remaining = list(self.listeners)
             if listener in remaining:
                 remaining.remove(listener)
-                self._listeners = tuple(remaining)
+                self.listeners = tuple(remaining)
 
         return unsubscribe
 
     def emit(self, event: E) -> None:
         """Tell everybody, in the order they subscribed; what a listener raises is logged and goes no further."""
-        for listener in self._listeners:
+        for listener in self.listeners:
             try:
                 answer = listener(event)
                 if inspect.isawaitable(answer):

@@ -214,6 +214,6 @@ class RefusingPolicy(GuardPolicy[Token]):
     def _refuses(self, why: str, now: float, retry_after: float | None = None) -> bool:
         """Count and tell of a call that is refused, or would be; False where it goes on because the guard observes."""
         self._rejected += 1
-        if self.events:
+        if self.events.listeners:
             self.events.emit(CallRejected(self.name, self.kind, why, now, retry_after, self._observing))
         return not self._observing

@@ -206,7 +206,7 @@ class CircuitBreaker(GuardPolicy[int]):
         state = self._state
         retry_after = self._until - now if state is OPEN else None
         self._rejected += 1
-        if self.events:
+        if self.events.listeners:
             self.events.emit(CallRejected(self.name, self.kind, state, now, retry_after, self._observing))
         if self._observing:
             return _UNCOUNTED

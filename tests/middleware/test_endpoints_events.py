@@ -112,7 +112,7 @@ async def test_it_ends_when_the_end_of_the_service_is_announced(shop: Reliabilit
 
 async def test_clients_are_bounded_and_places_come_back(shop: Reliability, client_of: Any) -> None:
     streams = EventStreams(streams=2, per_client=1)
-    listeners = len(shop.health.events._listeners)
+    listeners = len(shop.health.events.listeners)
     async with reading(shop, client_of, streams), reading(shop, client_of, streams) as second:
         assert second.client.status == 429
         async with (
@@ -121,7 +121,7 @@ async def test_clients_are_bounded_and_places_come_back(shop: Reliability, clien
         ):
             assert (third.client.status, fourth.client.status) == (200, 503)
     assert not streams._open
-    assert len(shop.health.events._listeners) == listeners
+    assert len(shop.health.events.listeners) == listeners
     async with reading(shop, client_of, streams) as again:
         assert again.client.status == 200
 
