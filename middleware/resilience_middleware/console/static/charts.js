@@ -133,7 +133,24 @@ window.charts = (() => {
     sparks();
   }
 
+  // Series that began after the last full point have no past: they are drawn from this very second on.
+  function begin(data) {
+    if (!all) return;
+    let begun = false;
+    for (const { dataset: { chart: id, unit } } of document.querySelectorAll("[data-chart]")) {
+      if (unit === "heat") continue;
+      all.charts[id] = all.charts[id] || {};
+      for (const name of Object.keys(data.charts[id] || {})) {
+        if (name in all.charts[id]) continue;
+        all.charts[id][name] = all.t.map(() => null);
+        begun = true;
+      }
+    }
+    if (begun) draw();
+  }
+
   function now(data) {
+    begin(data);
     for (const section of document.querySelectorAll("[data-chart]")) {
       const { chart: id, unit } = section.dataset;
       const place = section.querySelector("[data-now]");
