@@ -35,7 +35,7 @@ class Wire:
     def __init__(self):
         self.file = os.open(f"{folder}/arrived", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     async def send(self, notification):
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005 if last else 0.3)
         told = {alert.labels["n"]: alert.status for alert in notification.alerts}
         os.write(self.file, (json.dumps([notification.key, told]) + "\\n").encode())
 
@@ -91,7 +91,7 @@ def start(folder: Path, began: float, *, last: bool) -> subprocess.Popen[bytes]:
 
 def decided(folder: Path) -> dict[str, dict[str, str]]:
     """What the state file says at this moment is still to be sent: key -> alert -> status."""
-    connection = sqlite3.connect(folder / "state.db")
+    connection = sqlite3.connect(folder / "state.db", timeout=30)
     try:
         rows = connection.execute("SELECT value FROM state WHERE \"table\" = 'alerting.outbox'").fetchall()
     finally:
@@ -105,6 +105,16 @@ def decided(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
+def awaited_decision(folder: Path) -> dict[str, dict[str, str]]:
+    """What has been decided and not yet sent, as soon as there is any: a kill before would show nothing."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if found := decided(folder):
+            return found
+        time.sleep(0.01)
+    raise AssertionError("no notification was decided in 30 s")
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_nothing_that_was_decided_is_lost(tmp_path: Path) -> None:
     chance = random.Random(20261122)
@@ -113,6 +123,7 @@ def test_nothing_that_was_decided_is_lost(tmp_path: Path) -> None:
     for _ in range(KILLS):
         process = start(tmp_path, began, last=False)
         time.sleep(chance.uniform(0.05, 0.8))
+        promised |= awaited_decision(tmp_path)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         promised |= decided(tmp_path)
