@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from resilience.core.clock import ManualClock
+
+# The same examples in every run, however slow the machine is; `--hypothesis-profile=search` looks for others.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port of loopback that refuses connections; it is held, so that nobody else comes to listen there."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

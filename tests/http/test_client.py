@@ -109,12 +109,12 @@ async def test_redirects_are_followed_only_when_asked(client: GuardedClient, ser
     assert (followed.status, followed.url) == (200, str(server.make_url("/answer")))
 
 
-async def test_a_host_that_fails_is_left_alone(client: GuardedClient, unused_tcp_port: int) -> None:
+async def test_a_host_that_fails_is_left_alone(client: GuardedClient, refusing_port: int) -> None:
     for _ in range(20):
         with pytest.raises(aiohttp.ClientConnectorError):
-            await client.get(f"http://127.0.0.1:{unused_tcp_port}/", idempotent=False)
+            await client.get(f"http://127.0.0.1:{refusing_port}/", idempotent=False)
     with pytest.raises(CircuitOpen):
-        await client.get(f"http://127.0.0.1:{unused_tcp_port}/")
+        await client.get(f"http://127.0.0.1:{refusing_port}/")
 
 
 async def test_it_can_be_used_again_after_close(client: GuardedClient, server: TestServer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from resilience.errors import ConfigError, IntegrationError, QueryError
 from resilience.integrations import rule_file
@@ -125,8 +125,8 @@ async def test_a_refused_query_is_a_query_error(server: Server, client: Promethe
         await client.query("up +")
 
 
-async def test_no_address_with_its_password_is_shown(server: Server) -> None:
-    url = f"http://ann:s3cret@127.0.0.1:{unused_port()}"
+async def test_no_address_with_its_password_is_shown(refusing_port: int) -> None:
+    url = f"http://ann:s3cret@127.0.0.1:{refusing_port}"
     async with PrometheusIntegration(url, attempts=1) as client:
         with pytest.raises(IntegrationError) as caught:
             await client.query("up")

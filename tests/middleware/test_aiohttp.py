@@ -187,10 +187,10 @@ async def test_a_generator_is_never_sent_again_empty(session: Any, upstream: Any
 
 
 async def test_a_refused_connection_is_tried_again_and_raised(
-    session: Any, real: Any, unused_tcp_port: Any
+    session: Any, real: Any, refusing_port: Any
 ) -> None:
     with pytest.raises(aiohttp.ClientConnectorError):
-        await session.get(f"http://127.0.0.1:{unused_tcp_port}/")
+        await session.get(f"http://127.0.0.1:{refusing_port}/")
     assert real.seen == [("http", "GET", 0, "failure")] * 3
 
 
@@ -299,9 +299,9 @@ async def test_each_hop_of_a_redirect_is_judged_by_its_own_hosts_breaker(
 
 
 async def test_a_hop_that_cannot_be_reached_is_not_the_first_hosts_fault(
-    session: Any, upstream: Any, unused_tcp_port: Any
+    session: Any, upstream: Any, refusing_port: Any
 ) -> None:
-    upstream.headers = {"Location": f"http://127.0.0.1:{unused_tcp_port}/"}
+    upstream.headers = {"Location": f"http://127.0.0.1:{refusing_port}/"}
     upstream.statuses = [302] * 100
     for _ in range(5):
         with pytest.raises((aiohttp.ClientConnectorError, CircuitOpen)):
