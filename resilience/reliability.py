@@ -7,9 +7,8 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -47,7 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reliability", "RuleSource", "default"]
 
-_RELOADED = ("rules", "packs")  # keys of a configuration that `reload` takes up
+_RELOADED = ("rules", "packs", "global", "services", "include", "budget_policy")
+"""Keys of a configuration that `reload` takes up."""
+_BUDGET_INTERVAL = 15.0
 
 
 class _Read(NamedTuple):
@@ -117,7 +118,7 @@ class Reliability:
         token: str | None = None,
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
-        budget_interval: float = 15.0,
+        budget_interval: float = _BUDGET_INTERVAL,
         shutdown_delay: float = 0.0,
         shutdown_timeout: float = 10.0,
         watch: float = 10.0,
@@ -148,12 +149,13 @@ class Reliability:
         self.health.add_check(
             "circuit_breakers", BreakerCheck(self.registry.policies), tags=(), critical=False
         )
-        self.health.add_check("error_budgets", BudgetCheck(self._budgets_left), tags=(), critical=False)
         self.registry.subscribe(EventLog())
         self._given = tuple(rules)
-        self._registered: tuple[RuleGroup, ...] = ()
         self._config: Config | None = None
+        self._overridden: Collection[str] = ()
+        self._from_file: Collection[str] = ()
         groups = gather(self._given)
+        self._groups: dict[str, Sequence[RuleGroup]] = {"given": groups, "registered": (), "objectives": ()}
         self.rules: Evaluator = Evaluator(
             groups,
             self.signals.source,
@@ -176,12 +178,13 @@ class Reliability:
         )
         self.slos: SLOManager = SLOManager(
             self.signals,
-            register_rules=self.register_rules,
+            use_rules=lambda groups: self._evaluate(objectives=groups),
             alerts=self.rules.alerts,
             resolve=self.alerts.resolve,
             interval=budget_interval,
         )
         self.slos.register(*slos)
+        self.health.add_check("error_budgets", BudgetCheck(self.slos.budgets_left), tags=(), critical=False)
         self._backend = (
             None
             if prometheus is None
@@ -216,9 +219,9 @@ class Reliability:
 
         config = read(file)
         reliability = cls(**{**config.arguments, **options})
-        if "rules" not in options:
-            reliability.reloader.follow(config.files)
-            reliability._config = config
+        reliability.reloader.follow(config.files)
+        reliability._config, reliability._overridden = config, options.keys()
+        reliability._from_file = {slo.id for slo in reliability._said(config, "slos")}
         return reliability
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -331,7 +334,7 @@ class Reliability:
         self.signals.tick(at)
         transitions = await self.rules.evaluate(at)
         self.slos.tick(at)
-        self.budget_actions.tick(self._budgets_left, at)
+        self.budget_actions.tick(self.slos.budgets_left, at)
         self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
         await self.alerts.commit(list(self._kept.puts(at)))
         for transition in transitions:
@@ -370,16 +373,24 @@ class Reliability:
         Raises:
             ConfigError: one of them cannot be meant; none is added then.
         """
+        registered = self._groups["registered"]
+        added = gather(rules, taken=len(self._given) + len(registered))
+        self._evaluate(registered=(*registered, *added))
+
+    def _evaluate(self, **groups: Sequence[RuleGroup]) -> None:
+        """Evaluate these instead of what there was of their origin."""
+        wanted = {**self._groups, **groups}
         now = Instant(self.clock.monotonic(), self.clock.time())
-        added = gather(rules, taken=len(self._given) + len(self._registered))
-        self.rules.reload((*self.rules.groups, *added), now)
-        self._registered += tuple(added)
+        transitions = self.rules.reload([group for each in wanted.values() for group in each], now)
+        self._groups = wanted
+        for transition in transitions:
+            self.transitions.emit(transition)
 
     async def reload(self) -> None:
-        """Read the rule files, and the configuration, again; alerts of rules that did not change live on.
+        """Read the rule files, and the configuration, again; alerts and budgets of what did not change live on.
 
-        What else the configuration says takes effect at the next start; the events of `reloader` name it. What was
-        registered later stays as it is.
+        Rules, objectives and the error budget policy change at once. What else the configuration says takes effect at the
+        next start; the events of `reloader` name it. What was registered later stays as it is.
 
         Raises:
             ConfigError: something in the files cannot be meant; nothing has changed then.
@@ -392,18 +403,41 @@ class Reliability:
         from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
 
         config = read(self._config.file)
-        return _Read(gather(config.arguments["rules"]), config)
+        rules = self._given if "rules" in self._overridden else config.arguments["rules"]
+        return _Read(gather(rules), config)
 
     def _apply(self, found: _Read) -> list[str]:
         groups, config = found
-        now = Instant(self.clock.monotonic(), self.clock.time())
-        transitions = self.rules.reload((*groups, *self._registered), now)
-        self.reloader.follow(files_of(groups) if config is None else config.files)
+        if config is None:
+            self._evaluate(given=groups)
+            self.reloader.follow(files_of(groups))
+            return []
+        slos = self._said(config, "slos")
+        later = [slo for name, slo in self.slos.slos.items() if name not in self._from_file]
+        policy = self.budget_actions.policy
+        if "budget_policy" not in self._overridden:
+            policy = config.arguments.get("budget_policy")
+        if policy is not None:
+            policy.check(slo.id for slo in (*slos, *later))
+        self.slos.reload(
+            (*slos, *later),
+            use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
+        )
+        self._from_file = {slo.id for slo in slos}
+        if "budget_interval" not in self._overridden:
+            self.slos.interval = config.arguments.get("budget_interval", _BUDGET_INTERVAL)
+        self.budget_actions.policy = policy
+        self.reloader.follow((*config.files, *files_of(groups)))
         # Compared with what it was made of: what waits for a restart goes on waiting.
-        changed = [] if config is None or self._config is None else config.changes(self._config)
-        for transition in transitions:
-            self.transitions.emit(transition)
-        return [key for key in changed if key not in _RELOADED]
+        changed = [] if self._config is None else config.changes(self._config)
+        taken = set(_RELOADED)
+        if self.budget_actions.asks_to_shed and not self.budget_actions.sheds:
+            taken.remove("budget_policy")  # nothing stands before the requests yet that could shed
+        return [key for key in changed if key not in taken]
+
+    def _said(self, config: Config, argument: str) -> Sequence[Any]:
+        """What a configuration says, unless it was given in Python instead."""
+        return () if argument in self._overridden else config.arguments.get(argument, ())
 
     def metrics(self, accept: str = "", *, beside: Iterable[Collector] = ()) -> tuple[bytes, str]:
         """Write the signals for a Prometheus scrape.
@@ -447,9 +481,6 @@ class Reliability:
             "channels": sorted(self.alerts.notifiers),
             "not": missing,
         }
-
-    def _budgets_left(self) -> dict[str, Decimal | None]:
-        return {slo_id: self.slos.error_budget(slo_id).remaining for slo_id in self.slos.slos}
 
     def _on_policy_event(self, event: object) -> None:
         if isinstance(event, BreakerTransition):

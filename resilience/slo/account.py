@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from resilience import promql
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
+from resilience.core.log import log
 from resilience.errors import ConfigError
 from resilience.signals import Signals
 from resilience.signals.instruments import CounterSeries
@@ -67,21 +69,36 @@ class Account:
 
     def snapshot(self, now: Instant) -> dict[str, Any]:
         """Put it into plain data."""
-        return {"buckets": self.ledger.snapshot(now), "renewed": self._renewed}
+        return {
+            "counts": _fingerprint(self._slo),
+            "buckets": self.ledger.snapshot(now),
+            "renewed": self._renewed,
+        }
 
     def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
-        """Take up what another process left.
+        """Take up what another process left, or another version of the objective, if it counted the same thing.
 
         Raises:
             ConfigError: it is not such data.
         """
         try:
-            buckets, renewed = saved["buckets"], saved["renewed"]
-        except (KeyError, TypeError) as error:
+            counts, buckets, renewed = saved.get("counts"), saved["buckets"], saved["renewed"]
+        except (AttributeError, KeyError, TypeError) as error:
             message = f"the saved budget of {self._slo.id!r} cannot be read: {error!r}"
             raise ConfigError(message) from error
+        if counts not in {None, _fingerprint(self._slo)}:
+            log(__name__).warning(
+                "budget_begins_anew", slo=self._slo.id, reason="it counts something else than before"
+            )
+            return
         if self._slo.calendar is None or renewed == self._slo.calendar.around(now.wall)[0]:
             self.ledger.restore(buckets, now)
+
+
+def _fingerprint(slo: SLO) -> int:
+    """What tells whether two objectives count the same thing."""
+    sliced = (slo.budgeting, slo.slice_length, slo.slice_target) if slo.sliced else ()
+    return zlib.crc32(repr((slo.service, slo.measure, sliced)).encode())
 
 
 def _slices(slo: SLO, signals: Signals) -> tuple[CounterSeries, CounterSeries]:

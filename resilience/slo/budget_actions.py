@@ -70,13 +70,17 @@ class BudgetActions:
     """Does in the process what a policy asks for, for as long as it does.
 
     Args:
-        policy: the policy; None for nothing to do.
+        policy: the policy; None for nothing to do. Another one that is set later is gone by from the next tick on.
         registry: the pipelines whose retries and hedges are meant, those that are made later included.
+
+    Attributes:
+        sheds: whether `shedder` belongs before the other guards of requests: the first policy may ask for it.
     """
 
     def __init__(self, policy: BudgetPolicy | None, registry: Registry) -> None:
         self.policy: BudgetPolicy | None = policy
         self.shedder: BudgetShedder = BudgetShedder()
+        self.sheds: bool = self.asks_to_shed
         self._registry = registry
         self._in_force: dict[str, InForce] = {}
         self._undo: dict[str, dict[int, Callable[[], object]]] = {}
@@ -87,8 +91,8 @@ class BudgetActions:
         return tuple(self._in_force.values())
 
     @property
-    def sheds(self) -> bool:
-        """Whether the policy may ask for sheddable calls to be refused: then `shedder` belongs before the others."""
+    def asks_to_shed(self) -> bool:
+        """Whether the policy may ask for sheddable calls to be refused."""
         return self.policy is not None and SHED in self.policy.actions
 
     @property
@@ -105,8 +109,11 @@ class BudgetActions:
             now: this moment.
         """
         if self.policy is None:
+            self.lift(now)
             return
-        wanted = {each.action: each for each in self.policy.decide(remaining())}
+        wanted = {
+            each.action: each for each in self.policy.decide(remaining(), in_force=self._in_force.keys())
+        }
         for action in [each for each in self._in_force if each not in wanted]:
             self._lift(action, now)
         for action, consequence in wanted.items():

@@ -6,7 +6,7 @@ Source: SRE Workbook, appendix B, "Example Error Budget Policy".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +31,7 @@ _CONDITION: Final = re.compile(
 )
 _EXAMPLE: Final = "`when budget < 25%`, `when budget of checkout < 10%` or `when exhausted`"
 _KEY: Final = "budget_policy"
+_MARGIN: Final = Decimal("0.01")  # of the budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class Step:
     below: Decimal | None = None
     slo: str | None = None
 
-    def holds(self, remaining: Decimal) -> bool:
-        """Whether it holds for what is left of a budget, as a share of it."""
-        return remaining <= 0 if self.below is None else remaining < self.below
+    def holds(self, remaining: Decimal, margin: Decimal = Decimal(0)) -> bool:
+        """Whether it holds for what is left of a budget, or for what is left less a margin; both are shares of it."""
+        return remaining <= margin if self.below is None else remaining < self.below + margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,16 @@ class BudgetPolicy:
         """All that it may ask for."""
         return frozenset(action for step in self.steps for action in step.actions)
 
-    def decide(self, remaining: Mapping[str, Decimal | None]) -> tuple[Consequence, ...]:
+    def decide(
+        self, remaining: Mapping[str, Decimal | None], *, in_force: Collection[str] = ()
+    ) -> tuple[Consequence, ...]:
         """Say what is to be done.
 
         Args:
             remaining: the share of each objective's budget that is left, by its id; None where there is no data, which is
                 no reason to do anything.
+            in_force: actions that are in force: they stay until a point more than their share of the budget is left (26%
+                where they began below 25%), so that nothing flaps at a threshold.
 
         Returns:
             each action once, in the order of the lines.
@@ -131,11 +136,13 @@ class BudgetPolicy:
             left = [
                 (share, name)
                 for name, share in remaining.items()
-                if share is not None and step.slo in {None, name} and step.holds(share)
+                if share is not None and step.slo in {None, name} and step.holds(share, _MARGIN)
             ]
-            if left:
-                share, name = min(left)
-                for action in step.actions:
+            if not left:
+                continue
+            share, name = min(left)
+            for action in step.actions:
+                if action in in_force or step.holds(share):
                     found.setdefault(action, Consequence(action, step.condition, name, share))
         return tuple(found.values())
 

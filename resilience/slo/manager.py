@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
@@ -13,16 +13,18 @@ from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.rules import Alert, AlertState, RuleGroup
 from resilience.signals import Signals
-from resilience.slo.account import Account
-from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn, exact
+from resilience.signals.instruments import GaugeSeries
+from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
+from resilience.slo.counts import Counts
 from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.ledger import Bucket
-from resilience.slo.measure import Weighted
 from resilience.slo.objective import SLO, exact_ratio
 from resilience.slo.sli import Availability, Latency, Throughput
 
 __all__ = ["SLOManager"]
+
+UseRules: TypeAlias = Callable[[Sequence[RuleGroup]], object]
 
 _DAY = 86_400.0
 
@@ -37,7 +39,8 @@ class SLOManager:
         signals: where requests are counted, and where budgets are written as
             `slo_error_budget_remaining_ratio{slo,service}` and burn rates as `slo_burn_rate{slo,service,window}`, beside
             the counts of the period in `slo_period_events` and `slo_period_bad_events`.
-        register_rules: takes the rules of an objective for evaluation; they are dropped when not given.
+        use_rules: takes the rules of all objectives, for evaluation, whenever there are others; they are dropped when not
+            given.
         alerts: what the rules alert on.
         resolve: resolves an alert by its id.
         interval: seconds between writes of budgets and burn rates; 15 by default.
@@ -63,19 +66,19 @@ class SLOManager:
         self,
         signals: Signals,
         *,
-        register_rules: Callable[[Sequence[RuleGroup]], object] | None = None,
+        use_rules: UseRules | None = None,
         alerts: Callable[[], Iterable[Alert]] = tuple,
         resolve: Callable[[str], object] | None = None,
         interval: float = 15.0,
     ) -> None:
         self._signals = signals
-        self._register_rules = register_rules
+        self._use_rules = use_rules or (lambda _groups: None)
         self._alerts = alerts
         self._resolve = resolve
-        self._interval = number("interval", interval, above=0)
-        self._accounts: dict[str, Account] = {}
+        self.interval: float = number("interval", interval, above=0)
         self._slos: dict[str, SLO] = {}
-        self._elsewhere: dict[str, Figures] = {}
+        self._groups: tuple[RuleGroup, ...] = ()
+        self._counts = Counts(signals)
         self._now = signals.last_tick
         self._due: dict[str, float] = {}
         signals.on_tick(self._mark_exclusions)
@@ -91,19 +94,38 @@ class SLOManager:
         Raises:
             ConfigError: an id is taken, or a composite names what there is not; none is added then.
         """
-        known = dict(self._slos)
-        for slo in slos:
-            if slo.id in known:
-                message = f"id must be unique, and {slo.id!r} is taken by an SLO of service {known[slo.id].service!r}"
-                raise ConfigError(message)
-            known[slo.id] = slo
-        groups = compile_rules(slos, known=known)
-        if self._register_rules is not None and groups:
-            self._register_rules(groups)
-        self._slos = known
-        for slo in slos:
-            if not isinstance(slo.measure, Weighted):
-                self._accounts[slo.id] = Account(slo, self._signals)
+        known = _unique(slos, self._slos)
+        groups = (*self._groups, *compile_rules(slos, known=known))
+        self._use_rules(groups)
+        self._use(known, groups)
+
+    def reload(self, slos: Iterable[SLO], *, use_rules: UseRules | None = None) -> None:
+        """Judge these objectives instead of those there are.
+
+        Those whose id is known keep their budget, unless other things are counted now; the alerts of those that are gone
+        resolve.
+
+        Args:
+            slos: all of them.
+            use_rules: takes their rules, where other rules change along with them.
+
+        Raises:
+            ConfigError: two have one id, or a composite names what there is not; nothing has changed then.
+        """
+        known = _unique(slos, {})
+        groups = compile_rules(known.values())
+        (use_rules or self._use_rules)(groups)
+        self._use(known, groups)
+
+    def _use(self, known: dict[str, SLO], groups: tuple[RuleGroup, ...]) -> None:
+        for name, slo in self._slos.items():
+            if name not in known:
+                self._due.pop(name, None)
+                self._signals.write(f"slo/{name}", self._now.monotonic, ())
+            if slo.exclusions:
+                self._excluded(slo).set(0.0)  # the next tick knows better
+        self._slos, self._groups = known, groups
+        self._counts.use(known)
 
     # -- recording ----------------------------------------------------------------------------------------------
 
@@ -178,31 +200,33 @@ class SLOManager:
         Raises:
             ConfigError: there is no such objective.
         """
-        self._elsewhere[self._known(slo_id).id] = figures
+        self._counts.observe(self._known(slo_id).id, figures)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
         """Take in what was counted since the last tick; write what is exported when that is due."""
         self._now = now
-        for account in self._accounts.values():
-            account.tick(now)
+        self._counts.tick(now)
         for position, slo in enumerate(self._slos.values(), 1):
             due = self._due.get(slo.id)
             if due is None or now.monotonic >= due:
                 # After their first, the writes of many objectives spread over the ticks of an interval.
                 share = position / len(self._slos) if due is None else 1.0
-                self._due[slo.id] = now.monotonic + share * self._interval
+                self._due[slo.id] = now.monotonic + share * self.interval
                 self._signals.write(f"slo/{slo.id}", now.monotonic, list(self._series(slo)))
 
     def _mark_exclusions(self, now: Instant) -> None:
         """Show, before any rule is evaluated, which objectives do not count now."""
         for slo in self._slos.values():
             if slo.exclusions:
-                gauge = self._signals.gauge(
-                    "slo_excluded", "1 while events of an objective do not count.", labels=("slo", "service")
-                )
-                gauge[slo.id, slo.service].set(float(slo.excluded(now.wall)))
+                self._excluded(slo).set(float(slo.excluded(now.wall)))
+
+    def _excluded(self, slo: SLO) -> GaugeSeries:
+        gauge = self._signals.gauge(
+            "slo_excluded", "1 while events of an objective do not count.", labels=("slo", "service")
+        )
+        return gauge[slo.id, slo.service]
 
     def _series(self, slo: SLO) -> Iterator[tuple[Labels, float]]:
         budget = self.error_budget(slo.id)
@@ -224,11 +248,11 @@ class SLOManager:
             ConfigError: there is no such objective.
         """
         slo = self._known(slo_id)
-        bad, total = self._counted(slo)
+        bad, total = self._counts.in_period(slo)
         windows = sorted({each for alert in slo.burn_rates for each in (alert.window, alert.short_window)})
-        within = {window: self._within(slo, window) for window in windows}
+        within = {window: self._counts.within(slo, window) for window in windows}
         recent = min(_DAY, slo.window)
-        bad_lately, lately = self._since(slo, recent)
+        bad_lately, lately = self._counts.since(slo, recent)
         return ErrorBudget(
             slo.budget,
             bad=bad,
@@ -237,6 +261,13 @@ class SLOManager:
             burn_rates={window: burn(*figures, slo.budget) for window, figures in within.items()},
             recent=(recent, float(bad_lately), float(lately)),
         )
+
+    def budgets_left(self) -> dict[str, Decimal | None]:
+        """Return the share that is left of every budget, None without events: all that policies ask at every tick."""
+        return {
+            name: ErrorBudget(slo.budget, *self._counts.in_period(slo)).remaining
+            for name, slo in self._slos.items()
+        }
 
     def calculate_error_budget(self, slo_id: str, actual: float | Decimal | str) -> ErrorBudget:
         """Return the budget that a share of good events would leave.
@@ -320,42 +351,13 @@ class SLOManager:
         Raises:
             ConfigError: there is no such objective.
         """
-        account = self._accounts.get(self._known(slo_id).id)
-        return [] if account is None else [Bucket(*each) for each in account.ledger.snapshot(self._now)]
+        return self._counts.history(self._known(slo_id))
 
     def _known(self, slo_id: str) -> SLO:
         if slo_id not in self._slos:
             message = f"slo_id must be one of {', '.join(self._slos) or 'those registered'}, got {slo_id!r}"
             raise ConfigError(message)
         return self._slos[slo_id]
-
-    # -- figures ------------------------------------------------------------------------------------------------
-
-    def _counted(self, slo: SLO) -> tuple[float | Decimal, float | Decimal]:
-        if (figures := self._elsewhere.get(slo.id)) is not None:
-            return figures.bad, figures.total
-        if isinstance(slo.measure, Weighted):
-            return _weigh(
-                slo.measure, {name: self._counted(self._slos[name]) for name in slo.measure.weights}
-            )
-        ledger = self._accounts[slo.id].ledger
-        return ledger.bad, ledger.total
-
-    def _within(self, slo: SLO, window: float) -> tuple[float | Decimal, float | Decimal]:
-        if (figures := self._elsewhere.get(slo.id)) is not None:
-            return figures.windows.get(window, (0.0, 0.0))
-        if isinstance(slo.measure, Weighted):
-            parts = {name: self._within(self._slos[name], window) for name in slo.measure.weights}
-            return _weigh(slo.measure, parts)
-        return self._accounts[slo.id].within(window, self._now.monotonic)
-
-    def _since(self, slo: SLO, window: float) -> tuple[float | Decimal, float | Decimal]:
-        if slo.id in self._elsewhere:
-            return self._within(slo, window)
-        if isinstance(slo.measure, Weighted):
-            parts = {name: self._since(self._slos[name], window) for name in slo.measure.weights}
-            return _weigh(slo.measure, parts)
-        return self._accounts[slo.id].ledger.since(self._now.monotonic - window)
 
     def _period(self, slo: SLO) -> float:
         if slo.calendar is None:
@@ -367,10 +369,7 @@ class SLOManager:
 
     def snapshot(self) -> dict[str, Any]:
         """Put what was counted into plain data (JSON can hold it) that another process can `restore`."""
-        return {
-            "version": 1,
-            "slos": {name: each.snapshot(self._now) for name, each in self._accounts.items()},
-        }
+        return {"version": 1, "slos": self._counts.snapshot()}
 
     def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
         """Take up what another process counted; objectives that are gone are forgotten.
@@ -386,23 +385,20 @@ class SLOManager:
         if saved.get("version") != 1 or not isinstance(slos, Mapping):
             raise ConfigError("the saved budgets cannot be read: unknown version")
         self._now = now
-        for name, each in self._accounts.items():
-            if name in slos:
-                each.restore(slos[name], now)
+        self._counts.restore(slos, now)
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:
     return tuple(sorted({**labels, "__name__": name}.items()))
 
 
-def _weigh(
-    measure: Weighted, parts: Mapping[str, tuple[float | Decimal, float | Decimal]]
-) -> tuple[Decimal, Decimal]:
-    """The weighted mean of shares of bad events, as that many of one event; nothing where no part has events."""
-    if not any(total for _, total in parts.values()):
-        return Decimal(0), Decimal(0)
-    bad = sum(
-        (measure.weights[name] * exact(bad) / exact(total) for name, (bad, total) in parts.items() if total),
-        Decimal(0),
-    )
-    return bad / sum(measure.weights.values()), Decimal(1)
+def _unique(slos: Iterable[SLO], taken: Mapping[str, SLO]) -> dict[str, SLO]:
+    known = dict(taken)
+    for slo in slos:
+        if slo.id in known:
+            message = (
+                f"id must be unique, and {slo.id!r} is taken by an SLO of service {known[slo.id].service!r}"
+            )
+            raise ConfigError(message)
+        known[slo.id] = slo
+    return known

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from resilience import AlertRule, ConfigError, Reliability
+from resilience import SLO, AlertRule, ConfigError, Reliability
 from resilience.core.clock import ManualClock
+from resilience.core.verdict import Verdict
 from resilience.reload import Reload, Reloader
 
 RULE = "{alert: %s, expr: vector(%s) > 0, for: 5s}"
@@ -89,6 +90,97 @@ async def test_a_configuration_is_read_again_and_says_what_waits_for_a_restart(t
     assert told[-1].at_restart == ("channels",)
     await rel.reload()
     assert told[-1].at_restart == ("channels",), "it still waits"
+
+
+OBJECTIVE = "{id: %s, target: %s, alerting: {burnRate: false}}"
+
+
+def promise(config: Path, *slos: str, more: str = "") -> None:
+    config.write_text(f"service: shop\nservices: [{{name: shop, slos: [{', '.join(slos)}]}}]\n{more}\n")
+
+
+async def test_objectives_change_without_a_restart_and_keep_what_they_counted(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    config = tmp_path / "reliability.yaml"
+    promise(config, OBJECTIVE % ("ok", 99), OBJECTIVE % ("gone", 99))
+    rel = Reliability.from_file(config, clock=clock)
+    rel.slos.register(SLO("python", service="shop", target=0.9))
+    for verdict in (Verdict.SUCCESS, Verdict.FAILURE):
+        for _ in range(10):
+            rel.sli.request("GET", "/", "200", verdict, 0.01)
+    await passing(rel, clock, 2)
+    told: list[Reload] = []
+    rel.reloader.events.subscribe(told.append)
+    promise(config, OBJECTIVE % ("ok", 50), OBJECTIVE % ("new", 99))
+    await rel.reload()
+    await passing(rel, clock, 1)
+    assert told[-1].at_restart == ()
+    assert set(rel.slos.slos) == {"ok", "new", "python"}
+    assert rel.slos.error_budget("ok").remaining == 0
+    assert rel.slos.error_budget("python").bad == 10
+    assert rel.slos.error_budget("new").total == 0
+    assert "slo:new:budget" in {group.name for group in rel.rules.groups}
+    assert "slo:gone:budget" not in {group.name for group in rel.rules.groups}
+
+
+async def test_a_change_of_rules_and_objectives_is_whole_or_none(tmp_path: Path, clock: ManualClock) -> None:
+    config, rules = tmp_path / "reliability.yaml", write(tmp_path / "a.yml", RULE % ("A", 1))
+    promise(config, OBJECTIVE % ("ok", 99), more="rules: [a.yml]")
+    rel = Reliability.from_file(config, clock=clock)
+    before = rel.rules.groups
+    # One name for two groups: each file by itself can be meant.
+    rules.write_text("groups: [{name: shop, rules: []}, {name: shop, rules: []}]\n")
+    promise(config, OBJECTIVE % ("new", 99), more="rules: [a.yml]")
+    with pytest.raises(ConfigError):
+        await rel.reload()
+    assert rel.rules.groups == before
+    assert set(rel.slos.slos) == {"ok"}
+    write(rules, RULE % ("A", 1))
+    promise(
+        config,
+        OBJECTIVE % ("new", 99),
+        more="rules: [a.yml]\nbudget_policy: [when ok exhausted: stop hedging]",
+    )
+    with pytest.raises(ConfigError, match="names no objective"):
+        await rel.reload()
+    assert set(rel.slos.slos) == {"ok"}
+
+
+async def test_an_included_file_and_the_budget_policy_are_read_again(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    config, more = tmp_path / "reliability.yaml", tmp_path / "more.yaml"
+    more.write_text("services: [{name: till, slos: [{id: till, target: 99}]}]")
+    promise(config, more="include: [more.yaml]")
+    rel = Reliability.from_file(config, clock=clock)
+    told: list[Reload] = []
+    rel.reloader.events.subscribe(told.append)
+    more.write_text("services: [{name: till, slos: [{id: till, target: 98}, {id: new, target: 99}]}]")
+    await rel.reloader.look()
+    assert set(rel.slos.slos) == {"till", "new"}
+    freeze = "budget_policy: [when exhausted: freeze deploys]"
+    promise(config, more=f"include: [more.yaml]\n{freeze}\nglobal: {{budgetCalculationInterval: 5}}")
+    await rel.reload()
+    assert rel.budget_actions.policy is not None
+    assert rel.slos.interval == 300
+    assert told[-1].at_restart == ()
+    promise(config, more="budget_policy: [when exhausted: shed priority sheddable]")
+    await rel.reload()
+    assert told[-1].at_restart == ("budget_policy",), "nothing stands before the requests yet that could shed"
+    promise(config)
+    await rel.reload()
+    assert rel.budget_actions.policy is None
+    assert rel.slos.interval == 15
+
+
+async def test_what_is_given_in_python_instead_of_the_file_stays(tmp_path: Path, clock: ManualClock) -> None:
+    config = tmp_path / "reliability.yaml"
+    promise(config, OBJECTIVE % ("ok", 99))
+    rel = Reliability.from_file(config, slos=[SLO("mine", service="shop", target=0.9)], clock=clock)
+    promise(config, OBJECTIVE % ("new", 99))
+    await rel.reload()
+    assert set(rel.slos.slos) == {"mine"}
 
 
 async def test_a_look_reads_again_only_what_has_changed(tmp_path: Path, clock: ManualClock) -> None:

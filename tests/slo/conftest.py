@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from resilience.core.clock import ManualClock
 from resilience.rules import Alert, AlertTransition, Evaluator, RuleGroup
 from resilience.signals import Signals
@@ -13,13 +15,10 @@ class Service:
         self.clock = ManualClock()
         self.signals = Signals(self.clock)
         self.tick = tick
-        self.slos = SLOManager(
-            self.signals, register_rules=self._register, alerts=self._alerts, interval=tick
-        )
+        self.slos = SLOManager(self.signals, use_rules=self._use_rules, alerts=self._alerts, interval=tick)
         self.rules = Evaluator(
             [], self.signals.source, self.signals, interval=interval or tick, retain=self.signals.retain
         )
-        self._groups: list[RuleGroup] = []
         self.slos.register(*slos)
         requests = self.signals.counter(
             "http_requests_total", labels=("service", "method", "route", "code", "verdict")
@@ -30,9 +29,8 @@ class Service:
     def _alerts(self) -> list[Alert]:
         return self.rules.alerts()
 
-    def _register(self, groups: tuple[RuleGroup, ...]) -> None:
-        self._groups += groups
-        self.rules.reload(self._groups, self.clock.now())
+    def _use_rules(self, groups: Sequence[RuleGroup]) -> None:
+        self.rules.reload(groups, self.clock.now())
 
     def traffic(
         self, ticks: int, *, errors: float = 0.0, requests: int = 10_000

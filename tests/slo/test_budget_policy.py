@@ -18,7 +18,7 @@ from resilience.policies.budget import RatioBudget, TokenBudget
 from resilience.policies.hedge import Hedge
 from resilience.policies.retry import Retry
 from resilience.slo.budget_actions import BudgetActions
-from resilience.slo.budget_policy import ACTIONS, BudgetPolicy, read_policy
+from resilience.slo.budget_policy import ACTIONS, FREEZE, BudgetPolicy, read_policy
 
 LINES = [
     "when budget < 25%: shed priority sheddable, halve retry budgets, stop hedging",
@@ -148,6 +148,28 @@ def test_actions_are_taken_and_taken_back() -> None:
     assert (world.repeats(), world.hedge.settings.mode, shed(world, 0)) == (10, "normal", False)
 
 
+def test_an_action_does_not_flap_where_the_budget_hovers_at_the_threshold() -> None:
+    world = World()
+    for remaining in ("0.26", "0.251", "0.25"):
+        assert world.tick(remaining) == set()
+    for remaining in ("0.249", "0.251", "0.249", "0.2599", "0.25"):
+        assert world.tick(remaining) == set(ACTIONS[:3])
+    assert world.tick("0.26") == set()
+    assert world.tick("0") == set(ACTIONS)
+    assert world.tick("0.01") == set(ACTIONS)
+    assert world.tick("0.0101") == set(ACTIONS[:3])
+
+
+def test_an_action_goes_with_the_policy_that_asked_for_it() -> None:
+    world = World()
+    world.tick("-1")
+    world.actions.policy = BudgetPolicy.parse(["when exhausted: freeze deploys"])
+    assert world.tick("-1") == {FREEZE}
+    world.actions.policy = None
+    assert world.tick("-1") == set()
+    assert (world.repeats(), world.hedge.settings.mode, shed(world, 0)) == (10, "normal", False)
+
+
 def test_the_reason_is_of_now_and_the_time_of_the_beginning() -> None:
     world = World()
     world.tick("0.2")
@@ -176,7 +198,7 @@ def test_without_a_policy_nothing_is_asked() -> None:
     assert not idle.sheds
 
 
-@given(st.lists(st.sampled_from(["1", "0.5", "0.2", "0.01", "0", "-3"]), max_size=12))
+@given(st.lists(st.sampled_from(["1", "0.5", "0.2", "0.02", "0", "-3"]), max_size=12))
 def test_whatever_happened_a_full_budget_undoes_all_of_it(history: list[str]) -> None:
     world = World()
     for remaining in history:

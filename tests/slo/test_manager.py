@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -283,3 +284,117 @@ def test_budgets_are_exported_as_signals() -> None:
     assert list(found.values) == [0.5]
     [bucket] = service.slos.history("ok")
     assert (bucket.bad, bucket.total) == (50, 100_000)
+
+
+# -- other objectives while it runs -----------------------------------------------------------------------------------
+
+
+def test_objectives_change_and_those_that_count_the_same_keep_their_budget() -> None:
+    stays, stricter = SLO("stays", service="shop", target=0.99), SLO("ok", service="shop", target=0.99)
+    service = Service(stays, stricter, SLO("gone", service="shop", target=0.99))
+    service.traffic(60, errors=0.02)
+    before = service.slos.error_budget("stays")
+    service.slos.reload(
+        [stays, replace(stricter, target=Decimal("0.999")), SLO("new", service="shop", target=0.9)]
+    )
+    assert list(service.slos.slos) == ["stays", "ok", "new"]
+    assert service.slos.error_budget("stays") == before
+    assert service.slos.error_budget("ok").bad == before.bad
+    assert service.slos.error_budget("ok").remaining == -19
+    assert service.slos.error_budget("new").total == 0
+    service.traffic(1, requests=10)
+    assert service.slos.error_budget("new").total == 10
+    assert service.slos.error_budget("stays").total == before.total + 10
+    assert {group.name for group in service.rules.groups} == {
+        f"slo:{name}{part}" for name in ("stays", "ok", "new") for part in ("", ":budget")
+    }
+    shown = promql.evaluate(
+        "count by (slo) (slo_period_events)", service.signals.source, service.clock.monotonic()
+    )
+    assert isinstance(shown, promql.Vector)
+    assert {dict(labels)["slo"] for labels in shown.labels} == {"stays", "ok", "new"}
+
+
+def test_an_alert_lives_on_over_a_change_and_resolves_with_its_objective() -> None:
+    ok, other = SLO("ok", service="shop", target=0.999), SLO("other", service="shop", target=0.999)
+    service = Service(ok, other)
+    service.traffic(120, errors=0.5)
+    fired = {alert.fingerprint: alert.active_at for alert in service.slos.active_alerts()}
+    assert {alert.labels["slo"] for alert in service.slos.active_alerts()} == {"ok", "other"}
+    service.slos.reload([replace(ok, name="Renamed")])
+    service.traffic(1, errors=0.5)
+    left = service.slos.active_alerts()
+    assert {alert.labels["slo"] for alert in left} == {"ok"}
+    assert all(fired[alert.fingerprint] == alert.active_at for alert in left)
+
+
+def test_a_change_that_cannot_be_meant_changes_nothing() -> None:
+    service = Service(SLO("ok", service="shop", target=0.99))
+    service.traffic(10, errors=0.5)
+    before, groups = service.slos.error_budget("ok"), service.rules.groups
+    new = SLO("new", service="shop", target=0.9)
+    for slos in ([new, new], [new, SLO("both", service="shop", target=0.9, sli=Composite({"what": 1}))]):
+        with pytest.raises(ConfigError):
+            service.slos.reload(slos)
+    assert list(service.slos.slos) == ["ok"]
+    assert service.slos.error_budget("ok") == before
+    assert service.rules.groups == groups
+
+
+def test_an_objective_that_counts_something_else_begins_anew() -> None:
+    service = Service(SLO("ok", service="shop", target=0.99))
+    service.traffic(10, errors=0.5)
+    service.slos.reload([SLO("ok", service="shop", target=0.99, sli=Latency(0.25))])
+    assert service.slos.error_budget("ok").total == 0
+    saved = service.slos.snapshot()
+    service.slos.reload([SLO("ok", service="shop", target=0.99)])
+    service.slos.restore(saved, service.clock.now())
+    assert service.slos.error_budget("ok").total == 0
+
+
+def test_a_period_that_gets_shorter_keeps_what_is_still_in_it() -> None:
+    slo = SLO("ok", service="shop", target=0.99, window=7200)
+    service = Service(slo, tick=60)
+    service.traffic(60, errors=1)
+    service.traffic(60)
+    service.slos.reload([replace(slo, window=3600)])
+    assert service.slos.error_budget("ok").total == pytest.approx(61 * 10_000, abs=2 * 10_000)
+    assert service.slos.error_budget("ok").bad == pytest.approx(10_000, abs=2 * 10_000)
+
+
+# -- composites -------------------------------------------------------------------------------------------------------
+
+
+def test_the_history_of_a_composite_sums_up_to_its_budget() -> None:
+    service = Service(
+        SLO("ok", service="shop", target=0.99),
+        SLO("other", service="till", target=0.99),
+        SLO("idle", service="none", target=0.99),
+        SLO("both", service="shop", target=0.99, sli=Composite({"ok": 3, "other": 1, "idle": 1})),
+        tick=1800,
+    )
+    till = service.signals.counter(
+        "http_requests_total", labels=("service", "method", "route", "code", "verdict")
+    )
+    for bad in (0, 40, 10):
+        till["till", "GET", "/", "500", "failure"].inc(bad)
+        till["till", "GET", "/", "200", "success"].inc(100)
+        service.traffic(2, errors=0.01 if bad else 0.0, requests=1000)
+    budget, history = service.slos.error_budget("both"), service.slos.history("both")
+    assert len(history) >= 3
+    assert sum(each.bad for each in history) == pytest.approx(float(budget.bad))
+    assert sum(each.total for each in history) == pytest.approx(1)
+    assert all(0 <= each.bad <= each.total for each in history)
+    assert history[0].bad == 0
+
+
+def test_what_is_left_of_all_budgets_is_that_of_each() -> None:
+    service = Service(
+        SLO("ok", service="shop", target=0.99),
+        SLO("idle", service="none", target=0.99),
+        SLO("both", service="shop", target=0.99, sli=Composite({"ok": 3, "idle": 1})),
+    )
+    service.traffic(10, errors=0.005)
+    left = service.slos.budgets_left()
+    assert left == {name: service.slos.error_budget(name).remaining for name in service.slos.slos}
+    assert left["idle"] is None
