@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from resilience.alerting import AlertManager, RaisedAlert, Route, alertmanager_config
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.ports import Notification
 from resilience.notifiers.alertmanager import AlertmanagerNotifier
 from resilience.stores.memory import MemoryStore
+from tests import servers
+from tests.waiting import until
 
 pytestmark = pytest.mark.server("prometheus-alertmanager")
 
@@ -73,36 +75,8 @@ async def hooks() -> AsyncIterator[Hooks]:
 async def server(hooks: Any, tmp_path: Path) -> AsyncIterator[str]:
     config = tmp_path / "alertmanager.yml"
     config.write_text(CONFIG.replace("URL", hooks.url))
-    port = unused_port()
-    process = subprocess.Popen(  # noqa: ASYNC220  starts at once
-        [
-            "prometheus-alertmanager",
-            f"--config.file={config}",
-            f"--storage.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--cluster.listen-address=",
-            "--log.level=error",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as session:
-            for _ in range(100):
-                try:
-                    async with session.get(f"{url}/-/ready") as answer:
-                        if answer.status == 200:
-                            break
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.05)
-            else:
-                pytest.fail("Alertmanager did not become ready")
+    with servers.alertmanager(config) as (url, _):
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def alerts_of(url: str) -> list[dict[str, Any]]:
@@ -111,17 +85,10 @@ async def alerts_of(url: str) -> list[dict[str, Any]]:
         return found
 
 
-async def until(condition: Any, seconds: float = 8.0) -> None:
-    for _ in range(round(seconds / 0.05)):
-        found = condition()
-        if found if not asyncio.iscoroutine(found) else await found:
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail("it did not happen in time")
-
-
 async def test_a_real_alertmanager_takes_what_fires_and_what_is_resolved(server: str, hooks: Hooks) -> None:
-    channel = AlertmanagerNotifier("am", url=server, repeat_interval=0.5)
+    channel = AlertmanagerNotifier(
+        "am", url=server, repeat_interval=3
+    )  # four times as long until it ends there
     route = Route(to=("am",), group_wait=0, group_interval=0.2)
     alerts = AlertManager({"am": channel}, store=MemoryStore(), route=route)
     running = asyncio.create_task(alerts.run())
@@ -138,11 +105,7 @@ async def test_a_real_alertmanager_takes_what_fires_and_what_is_resolved(server:
         RaisedAlert("Down", labels={"host": "a"}, annotations={"summary": "It is down"})
     )
 
-    async def known() -> bool:
-        return bool(await alerts_of(server))
-
-    await until(known)
-    [found] = await alerts_of(server)
+    [found] = await until(lambda: alerts_of(server))
     assert found["labels"] == {"alertname": "Down", "severity": "warning", "host": "a"}
     assert found["annotations"] == {"summary": "It is down"}
     assert found["fingerprint"] == raised, "our fingerprints are Alertmanager's"
@@ -193,41 +156,55 @@ async def test_the_same_file_and_alerts_tell_the_same_receivers_the_same(
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{server}/api/v2/alerts", json=posted) as answer:
             assert answer.status == 200
-        for round_ in range(90):
-            if round_ == 40:
-                ours.resolve(ids[0])
-                ends = {**posted[0], "endsAt": "2020-01-01T00:00:00Z", "startsAt": "2019-01-01T00:00:00Z"}
-                async with session.post(f"{server}/api/v2/alerts", json=[ends]) as answer:
-                    assert answer.status == 200
-            ours.tick(Instant(SYSTEM_CLOCK.monotonic(), SYSTEM_CLOCK.time()), [])
-            await ours.commit()
-            await asyncio.sleep(0.1)
+        await told_alike(ours, channels, hooks, 4)
+        ours.resolve(ids[0])
+        ends = {**posted[0], "endsAt": "2020-01-01T00:00:00Z", "startsAt": "2019-01-01T00:00:00Z"}
+        async with session.post(f"{server}/api/v2/alerts", json=[ends]) as answer:
+            assert answer.status == 200
+    seen = await told_alike(ours, channels, hooks, 7)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    assert sum(status == "resolved" for _, _, status, _ in seen) == 2
 
-    def order(receiver: str, payload: Any) -> tuple[str, ...]:
-        group, status, alerts = payload
-        shown = sorted((labels["alertname"], labels["host"], state) for labels, state in alerts)
-        return (receiver, json.dumps(group), status, json.dumps(shown))
 
-    theirs = {
-        order(
-            name,
-            (
-                told["groupLabels"],
-                told["status"],
-                [(each["labels"], each["status"]) for each in told["alerts"]],
-            ),
-        )
-        for name, told in hooks.told
-    }
-    here = {
-        order(name, (dict(told.group), told.status, [(each.labels, each.status) for each in told.alerts]))
-        for name, channel in channels.items()
-        for told in channel.notifications
-    }
-    assert here == theirs
-    assert any(status == "resolved" for _, _, status, _ in here)
+async def told_alike(
+    ours: AlertManager, channels: dict[str, Recorder], hooks: Hooks, count: int
+) -> set[tuple[str, ...]]:
+    """Let time pass until so many different notifications were sent here and there: the same."""
+
+    def told_here() -> set[tuple[str, ...]]:
+        return {
+            told(name, each.group, each.status, [(one.labels, one.status) for one in each.alerts])
+            for name, channel in channels.items()
+            for each in channel.notifications
+        }
+
+    def told_there() -> set[tuple[str, ...]]:
+        return {
+            told(
+                name,
+                each["groupLabels"],
+                each["status"],
+                [(one["labels"], one["status"]) for one in each["alerts"]],
+            )
+            for name, each in hooks.told
+        }
+
+    async def enough() -> bool:
+        ours.tick(Instant(SYSTEM_CLOCK.monotonic(), SYSTEM_CLOCK.time()), [])
+        await ours.commit()
+        return len(told_here()) >= count <= len(told_there())
+
+    await until(enough)
+    assert told_here() == told_there()
+    return told_here()
+
+
+def told(
+    receiver: str, group: Mapping[str, str], status: str, alerts: list[tuple[Mapping[str, str], str]]
+) -> tuple[str, ...]:
+    shown = sorted((labels["alertname"], labels["host"], state) for labels, state in alerts)
+    return (receiver, json.dumps(dict(group)), status, json.dumps(shown))
 
 
 def test_what_we_read_amtool_reads_too(tmp_path: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +15,7 @@ import pytest
 from resilience.core.ports import Labels
 from resilience.errors import QueryError
 from resilience.promql import Matrix, MemorySource, Scalar, Value, evaluate, evaluate_range
+from tests import servers
 
 pytestmark = pytest.mark.server("prometheus", "promtool")
 
@@ -151,29 +150,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     (folder / "prometheus.yml").write_text("global: {}\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    process = subprocess.Popen(
-        [
-            "prometheus",
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={address}",
-            "--storage.tsdb.retention.time=100y",
-            "--log.level=error",
-        ]
-    )
-    try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://{address}/-/ready")
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://{address}/api/v1/"
-    finally:
-        process.terminate()
-        process.wait()
+    with servers.prometheus(folder / "prometheus.yml", "--storage.tsdb.retention.time=100y") as (url, _):
+        yield f"{url}/api/v1/"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,96 @@
+"""Real server programs for tests: started on a port of their own, waited for, ended."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.waiting import PATIENCE
+
+# Below the ports that the system hands out by itself: between our look and the server's start no connection takes one.
+# Each process of the test run begins somewhere else.
+_PORTS = itertools.cycle(range(20_000, 32_000))
+for _ in range(os.getpid() * 97 % 12_000):
+    next(_PORTS)
+
+
+class Started(NamedTuple):
+    """A server that is ready."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def prometheus(config: Path, *options: str) -> Iterator[Started]:
+    """Run a Prometheus with its data beside its configuration."""
+    yield from _running(
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={config.parent / 'data'}",
+        "--log.level=error",
+        *options,
+    )
+
+
+@contextmanager
+def alertmanager(config: Path) -> Iterator[Started]:
+    """Run an Alertmanager with its data beside its configuration."""
+    yield from _running(
+        "prometheus-alertmanager",
+        f"--config.file={config}",
+        f"--storage.path={config.parent / 'alertmanager'}",
+        "--cluster.listen-address=",
+        "--log.level=error",
+    )
+
+
+def _running(*command: str) -> Iterator[Started]:
+    for port in itertools.islice(_PORTS, 100):
+        if not _is_free(port):
+            continue
+        address = f"127.0.0.1:{port}"
+        process = subprocess.Popen(
+            [*command, f"--web.listen-address={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            if _is_ready(f"http://{address}/-/ready", process):
+                yield Started(f"http://{address}", process)
+                return
+        finally:
+            process.kill()
+            complaint = process.communicate()[1].decode()
+        if "address already in use" not in complaint:
+            pytest.fail(f"{command[0]} did not become ready: {complaint}")
+    pytest.fail(f"{command[0]} found no port")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.02)
+    return False
