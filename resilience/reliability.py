@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from resilience.config import Config
+    from resilience.http.admission import Admission
 
 __all__ = ["Reliability", "RuleSource", "default"]
 
@@ -71,6 +72,7 @@ class Reliability:
             judged by what the process counts.
         budget_policy: what is done in the process when their error budgets run out; nothing when not given.
         pipelines: what pipelines are made of, by their names; `pipeline(name)` finds them.
+        guards: what requests have to pass; the middleware that serves them goes by it where it is not told otherwise.
         notifiers: channels that alerts go to; the log when there is none.
         route: which alerts go to which channel; all to all when not given.
         alerting: inhibitions, maintenance windows, flapping and heartbeat; its route where `route` is not given.
@@ -111,6 +113,7 @@ class Reliability:
         prometheus: FiguresSource | None = None,
         budget_policy: BudgetPolicy | None = None,
         pipelines: Mapping[str, Preset] = MappingProxyType({}),
+        guards: Admission | None = None,
         notifiers: Iterable[Notifier] = (),
         route: Route | None = None,
         alerting: AlertingConfig | None = None,
@@ -144,6 +147,7 @@ class Reliability:
         self.registry.subscribe(self._on_policy_event)
         for pipeline, preset in pipelines.items():
             self.registry.pipeline(pipeline, preset)
+        self.guards: Admission | None = guards
         self.health: HealthRegistry = HealthRegistry(signals=self.signals, clock=clock)
         # Told of, but in no group and not critical: an open breaker or a spent budget keeps no request from being served.
         self.health.add_check(

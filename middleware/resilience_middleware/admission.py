@@ -11,8 +11,9 @@ from starlette.types import Scope
 
 from resilience.core.log import log
 from resilience.core.ports import CallContext, Guard
-from resilience.core.validate import callback, choice, number, text
+from resilience.core.validate import callback, choice, number
 from resilience.errors import ConfigError, Rejected
+from resilience.http.admission import networks as parse_networks
 from resilience.http.context import CRITICALITIES, read_budget, read_criticality
 from resilience.policies.base import GuardPolicy
 from resilience.policies.keyed import Keyed
@@ -175,6 +176,7 @@ class Levels:
         asked: returns the name of a criticality, or None; what it raises is logged, and says nothing.
         routes: what is set for routes, by template.
         template: finds the template of a request.
+        default: what is set for routes that are not named.
 
     Raises:
         ConfigError: `asked` is no function.
@@ -186,6 +188,7 @@ class Levels:
         asked: Callable[[Scope], str | None] | None,
         routes: Mapping[str, RouteGuards],
         template: Callable[[Scope], str],
+        default: str | None = None,
     ) -> None:
         self._peers = peers
         self._asked = None if asked is None else callback("criticality", asked)
@@ -195,16 +198,19 @@ class Levels:
             if each.criticality is not None
         }
         self._template = template
+        self._default = None if default is None else CRITICALITIES.index(default)
 
     def __bool__(self) -> bool:
-        return self._peers.anybody or self._asked is not None or bool(self._set)
+        return self._peers.anybody or self._asked is not None or bool(self._set) or self._default is not None
 
     def of(self, scope: Scope) -> int | None:
         """Return the criticality of a request, as `CallContext` has it; None where nobody says."""
         level = self._peers.criticality(scope) if self._peers.anybody else None
         if level is None and self._asked is not None:
             level = self._answer(self._asked, scope)
-        return self._set.get(self._template(scope)) if level is None and self._set else level
+        if level is not None:
+            return level
+        return self._set.get(self._template(scope), self._default) if self._set else self._default
 
     @staticmethod
     def _answer(asked: Callable[[Scope], str | None], scope: Scope) -> int | None:
@@ -228,11 +234,7 @@ class Peers:
     """
 
     def __init__(self, networks: Collection[str] = (), *, longest: float = _LONGEST) -> None:
-        try:
-            self._networks = [ipaddress.ip_network(text("trusted", network)) for network in networks]
-        except ValueError as error:
-            message = f"trusted must be addresses or networks, got {error}"
-            raise ConfigError(message) from error
+        self._networks = parse_networks("trusted", networks)
         self.anybody: bool = bool(self._networks)
         self._longest = number("longest", longest, above=0)
         self._known: dict[str, bool] = {}

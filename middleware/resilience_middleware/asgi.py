@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import Token
-from dataclasses import replace
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resilience.core.buckets import Deadlines
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.log import log
 from resilience.core.ports import Guard
 from resilience.core.validate import flag
 from resilience.core.verdict import Verdict
-from resilience.errors import LoadShed, TimeoutExceeded
+from resilience.errors import ConfigError, LoadShed, TimeoutExceeded
 from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import OTHER, code_label, known_method, verdict_of_status
 from resilience.reliability import Reliability
 from resilience.signals.sli import RequestSeries
 from resilience_middleware.admission import NORMAL, ROUTE, Levels, Peers, RouteGuards, enter, leave
+from resilience_middleware.configured import door_of
 from resilience_middleware.deadline import arm, cut_short, lift
 from resilience_middleware.details import DetailedExchange, RequestDetails
 from resilience_middleware.exchange import CLIENT_CLOSED, Exchange
@@ -44,9 +45,11 @@ class ResilienceMiddleware:
     Args:
         app: the application.
         reliability: what records, and starts and stops along with the application.
-        timeout: seconds for a request, to the last byte of its answer; None for no limit.
+        timeout: seconds for a request, to the last byte of its answer; where there is none, the Reliability's configuration
+            says it, as it does for the next three; else there is no limit.
         guards: what each request has to pass, in this order; held until the last byte, and given back exactly once.
-        routes: other guards by route template, instead of `timeout` and `guards`.
+        routes: other guards by route template, instead of `timeout` and `guards`; the application does not start where it
+            has no such route.
         trusted: addresses and networks that may say how long a request has (`X-Request-Deadline`, `grpc-timeout`)
             and how much it matters (`X-Request-Criticality`).
         criticality: says how much a request matters where no trusted peer does: `sheddable`, `degradable`, `normal` or
@@ -89,22 +92,18 @@ class ResilienceMiddleware:
         self._known: dict[tuple[str, str, str, str], RequestSeries] = {}
         self._monotonic = reliability.clock.monotonic
         self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
-        # What an error budget policy sheds is turned away before anything else is asked of it.
-        actions = reliability.budget_actions
-        first = (actions.shedder,) if actions.sheds else ()
-        self._guards = RouteGuards(timeout, (*first, *guards))
-        self._routes = {
-            template: replace(each, guards=(*first, *each.guards))
-            for template, each in (routes or {}).items()
-        }
-        self._peers = Peers(trusted)
-        self._levels = Levels(self._peers, criticality, self._routes, self._template) or None
+        door = self._door = door_of(reliability, timeout, guards, routes or {}, trusted)
+        self._guards, self._routes = door.default, door.routes
+        self._peers = Peers(door.trusted)
+        self._levels = (
+            Levels(self._peers, criticality, self._routes, self._template, door.default.criticality) or None
+        )
         self._guarded = bool(self._guards or self._routes or self._levels)
         self._exclude = frozenset(exclude)
         self._exclude_below = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
         self._patterns = patterns
         self._problem = problem
-        self._lifespan = Lifespan(reliability)
+        self._lifespan = Lifespan(reliability, self._wrong)
         self._templates = RouteTemplates(app, patterns)
         self._details = RequestDetails(reliability) if flag("details", details) else None
         self._exchange = Exchange if self._details is None else DetailedExchange
@@ -160,7 +159,12 @@ class ResilienceMiddleware:
             self._templates = RouteTemplates(scope["app"], self._patterns)
         if self._lifespan.pending:
             await self._lifespan.start()
+            if (wrong := self._wrong(scope)) is not None:  # too late to refuse to start
+                log(__name__).error("guards_without_route", error=str(wrong))
         self._settled = True
+
+    def _wrong(self, scope: Scope) -> ConfigError | None:
+        return self._door.unknown(RouteTemplates(scope.get("app", self.app), self._patterns).known())
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

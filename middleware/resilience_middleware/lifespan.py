@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.core.log import log
+from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware.shutdown import ShutdownNotice
 
@@ -23,10 +25,15 @@ class Lifespan:
 
     Args:
         reliability: what is started and stopped.
+        wrong: asked once the application has started, with the lifespan's scope; what it returns ends the start with its
+            message, the application shut down in order.
     """
 
-    def __init__(self, reliability: Reliability) -> None:
+    def __init__(
+        self, reliability: Reliability, wrong: Callable[[Scope], ConfigError | None] = lambda _: None
+    ) -> None:
         self._reliability = reliability
+        self._wrong = wrong
         self._notice = ShutdownNotice(reliability)
         self.pending: bool = True  # whether the first request has to start it
         self._starting: asyncio.Task[None] | None = None
@@ -50,9 +57,12 @@ class Lifespan:
         """Pass the lifespan of `app` through."""
         reliability = self._reliability
         mine = False
+        refused: ConfigError | None = None
 
         async def received() -> Message:
             nonlocal mine
+            if refused is not None:
+                return {"type": "lifespan.shutdown"}
             message = await receive()
             if message["type"] == "lifespan.startup" and not reliability.running:
                 await reliability.start()
@@ -62,7 +72,11 @@ class Lifespan:
             return message
 
         async def sent(message: Message) -> None:
-            nonlocal mine
+            nonlocal mine, refused
+            if refused is not None:
+                return  # the server was told already
+            if message["type"] == "lifespan.startup.complete" and (refused := self._wrong(scope)) is not None:
+                message = {"type": "lifespan.startup.failed", "message": str(refused)}
             if message["type"] in _ENDED and mine:
                 mine = False
                 await self._stop()
@@ -76,6 +90,8 @@ class Lifespan:
             if mine:
                 await self._stop()
                 self.pending = not served
+        if refused is not None:
+            raise refused
 
     async def _stop(self) -> None:
         self._notice.remove()

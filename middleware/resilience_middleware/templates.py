@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, compile_path
 
 from resilience.core.validate import text
 
-__all__ = ["UNMATCHED", "RouteTemplates", "path_of"]
+__all__ = ["UNMATCHED", "RouteTemplates", "flat", "path_of"]
 
 UNMATCHED: Final = "_UNMATCHED"
 """The one label of all requests that no route took."""
@@ -38,9 +38,14 @@ def _routed(app: object) -> object:
     return app if hasattr(app, "routes") else None
 
 
+def flat(template: str) -> str:
+    """Return a template as labels have it: `/orders/{id}` of `/orders/{id:int}`."""
+    return _FLAT.sub(r"{\1}", template)
+
+
 def _place(prefix: str, path: str, *keys: object, leaf: bool = True) -> _Place:
     full = prefix + path
-    return _Place(keys, _FLAT.sub(r"{\1}", full), compile_path(full)[0], leaf)
+    return _Place(keys, flat(full), compile_path(full)[0], leaf)
 
 
 def _walk(routes: Sequence[BaseRoute], prefix: str) -> Iterator[_Place]:
@@ -146,6 +151,11 @@ class RouteTemplates:
                 self._paths.clear()
             self._paths[path] = template
         return template
+
+    def known(self) -> list[str]:
+        """Return all templates there are now, in the order in which they are tried."""
+        self._learn()
+        return list(dict.fromkeys(place.template for place in self._order or self._patterns))
 
     def _look(self, key: object, scope: Mapping[str, Any]) -> str:
         places = self._several.get(id(key))

@@ -19,7 +19,7 @@ from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, 
 from resilience.policies.quantile import Quantile
 from resilience.policies.timeout import Timeout
 
-__all__ = ["PRESETS", "recipe"]
+__all__ = ["PRESETS", "policy_kinds", "recipe", "snake"]
 
 PRESETS: Mapping[str, Preset] = {
     "api_calls": API_CALLS,
@@ -86,7 +86,7 @@ def recipe(config: object, *, option: str = "pipeline") -> Preset:
         base = dict(PRESETS[named].layers)
     for written, value in layers.items():
         place = f"{option}.{written}"
-        name = _snake(written)
+        name = snake(written)
         if value is False:
             if name not in base:
                 raise ConfigError(f"{place}: there is no such layer to leave out")
@@ -123,12 +123,13 @@ def _place(layer: tuple[str, Layer]) -> int:
     return rank(name)
 
 
-def _snake(name: object) -> str:
+def snake(name: object) -> str:
+    """Return a name of a file, `inCamelCase` or `with-dashes`, as Python writes it."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", str(name)).replace("-", "_").lower()
 
 
-def _kinds() -> dict[str, type[WrappingPolicy]]:
-    """Every policy that can be written by its kind: a file that defines one is all that is needed."""
+def policy_kinds() -> dict[str, type[WrappingPolicy]]:
+    """Return every policy that can be written by its kind: a file that defines one is all that is needed."""
     found: dict[str, type[WrappingPolicy]] = {}
     queue: list[type[WrappingPolicy]] = [WrappingPolicy]
     for kind in queue:
@@ -139,7 +140,7 @@ def _kinds() -> dict[str, type[WrappingPolicy]]:
 
 
 def _kind(place: str, name: str) -> type[WrappingPolicy]:
-    kinds = _kinds()
+    kinds = policy_kinds()
     # A second timeout needs a key of its own.
     kind = kinds.get("timeout" if name.endswith("_timeout") else name)
     if kind is None:
@@ -159,7 +160,7 @@ def _options(place: str, policy: Callable[..., Any], value: object) -> dict[str,
         return {first.name: _value(place, first, value)}
     options: dict[str, Any] = {}
     for written, given in value.items():
-        name = _snake(written)
+        name = snake(written)
         if name in _BREAKER_WORDS and "failure_rate" in parameters:
             options |= _BREAKER_WORDS[name](f"{place}.{written}", given)
             continue

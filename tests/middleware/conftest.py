@@ -54,6 +54,7 @@ class NotedReliability:
         self.sli = NotedSli()
         self.signals = Signals(clock)
         self.health = HealthRegistry(clock=clock)
+        self.guards = None
         self.budget_actions = BudgetActions(None, Registry(clock=clock))
         self.running = self.ready = False
         self.token: str | None = None
