@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from resilience import rules
 from resilience.alerting import AlertManager, alertmanager_config
@@ -22,6 +21,8 @@ from resilience.core.ports import Notification
 from resilience.rules import Evaluator
 from resilience.signals import Signals
 from resilience.stores.memory import MemoryStore
+from tests import servers
+from tests.waiting import until
 
 pytestmark = [pytest.mark.server("prometheus", "prometheus-alertmanager")]
 
@@ -69,17 +70,8 @@ scrape_configs:
     static_configs: [{targets: ["TARGET"]}]
 """
 
-SECONDS = 24
-TOLERANCE = 3.0  # a scrape, an evaluation and a tick of a second each, which start at different moments
-
-
-def depths(age: float) -> dict[tuple[str, str], float]:
-    """The figures at a number of seconds: one queue fills up and is drained, one only grows a little."""
-    return {
-        ("orders", "a"): 80.0 if 4 <= age < 14 else 1.0,
-        ("orders", "b"): 5.0,
-        ("mails", "a"): 20.0 if 6 <= age < 16 else 0.0,
-    }
+SLACK = 3.0  # seconds by which what is seen may be dated back: to when a scrape or an evaluation was due
+Alert = tuple[str, str]  # its name, and the queue
 
 
 class Told(NamedTuple):
@@ -90,33 +82,36 @@ class Told(NamedTuple):
     summary: str
 
 
-def exposition(age: float) -> str:
-    lines = [
-        f'queue_depth{{queue="{queue}",host="{host}"}} {value}'
-        for (queue, host), value in depths(age).items()
-    ]
-    return "# TYPE queue_depth gauge\n" + "\n".join(lines) + "\n"
+@dataclass
+class World:
+    """What both sides look at, and what each has told of it."""
 
+    depths: dict[tuple[str, str], float] = field(
+        default_factory=lambda: {("orders", "a"): 1.0, ("orders", "b"): 5.0, ("mails", "a"): 0.0}
+    )
+    ours: dict[Alert, Told] = field(default_factory=dict)
+    theirs: dict[Alert, Told] = field(default_factory=dict)
 
-@asynccontextmanager
-async def process(ready: str, *command: str) -> AsyncIterator[None]:
-    found = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220  starts at once
-    try:
-        async with aiohttp.ClientSession() as session:
-            for _ in range(200):
-                try:
-                    async with session.get(ready) as answer:
-                        if answer.status == 200:
-                            break
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.05)
-            else:
-                pytest.fail(f"{command[0]} did not become ready")
-        yield
-    finally:
-        found.terminate()
-        found.wait(10)
+    def exposition(self) -> str:
+        lines = [
+            f'queue_depth{{queue="{queue}",host="{host}"}} {value}'
+            for (queue, host), value in self.depths.items()
+        ]
+        return "# TYPE queue_depth gauge\n" + "\n".join(lines) + "\n"
+
+    async def becomes(
+        self, queue: str, depth: float, *, fires: Alert | None = None, ends: Alert | None = None
+    ) -> None:
+        """Change a figure, and wait until both sides have told what follows from it, as a thing of this time."""
+        changed = SYSTEM_CLOCK.time()
+        self.depths[queue, "a"] = depth
+        for side in (self.ours, self.theirs):
+            if fires is not None:
+                await until(lambda side=side: fires in side)
+                assert changed - SLACK < side[fires].started < SYSTEM_CLOCK.time() + SLACK
+            if ends is not None:
+                ended = await until(lambda side=side: side[ends].ended)
+                assert changed - SLACK < ended < SYSTEM_CLOCK.time() + SLACK
 
 
 class Recorder:
@@ -124,8 +119,8 @@ class Recorder:
 
     name = "hook"
 
-    def __init__(self) -> None:
-        self.told: dict[tuple[str, str], Told] = {}
+    def __init__(self, told: dict[Alert, Told]) -> None:
+        self.told = told
 
     async def send(self, notification: Notification) -> None:
         for alert in notification.alerts:
@@ -138,85 +133,70 @@ def seconds(text: str) -> float:
 
 
 async def test_both_tell_the_same(tmp_path: Path) -> None:
-    began = SYSTEM_CLOCK.time() + 1e9
-    theirs: dict[tuple[str, str], Told] = {}
+    world = World()
 
     async def hook(request: web.Request) -> web.Response:
         for alert in (await request.json())["alerts"]:
             name = (alert["labels"]["alertname"], alert["labels"]["queue"])
             ended = seconds(alert["endsAt"]) if alert["status"] == "resolved" else None
-            theirs[name] = Told(seconds(alert["startsAt"]), ended, alert["annotations"]["summary"])
+            world.theirs[name] = Told(seconds(alert["startsAt"]), ended, alert["annotations"]["summary"])
         return web.Response()
 
     async def metrics(request: web.Request) -> web.Response:
-        return web.Response(text=exposition(SYSTEM_CLOCK.time() - began), content_type="text/plain")
+        return web.Response(text=world.exposition(), content_type="text/plain")
 
     app = web.Application()
     app.router.add_post("/hook", hook)
     app.router.add_get("/metrics", metrics)
     server = TestServer(app)
     await server.start_server()
-    manager_port, prometheus_port = unused_port(), unused_port()
     manager_file, rule_file, config_file = (
         tmp_path / name for name in ("am.yml", "rules.yml", "prometheus.yml")
     )
     manager_file.write_text(ALERTMANAGER.replace("HOOK", str(server.make_url("/hook"))))
     rule_file.write_text(RULES)
-    config = PROMETHEUS.replace("ALERTMANAGER", f"127.0.0.1:{manager_port}")
-    config_file.write_text(config.replace("TARGET", f"{server.host}:{server.port}"))
-
-    theirs_up = process(
-        f"http://127.0.0.1:{manager_port}/-/ready",
-        "prometheus-alertmanager",
-        f"--config.file={manager_file}",
-        f"--storage.path={tmp_path / 'am'}",
-        f"--web.listen-address=127.0.0.1:{manager_port}",
-        "--cluster.listen-address=",
-        "--log.level=error",
-    )
-    prometheus_up = process(
-        f"http://127.0.0.1:{prometheus_port}/-/ready",
-        "prometheus",
-        f"--config.file={config_file}",
-        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{prometheus_port}",
-        "--log.level=error",
-    )
-    async with theirs_up, prometheus_up:
-        began = SYSTEM_CLOCK.time()
-        ours = await our_side(rule_file, manager_file, began)
+    config = PROMETHEUS.replace("TARGET", f"{server.host}:{server.port}")
+    with servers.alertmanager(manager_file) as manager:
+        config_file.write_text(config.replace("ALERTMANAGER", manager.url.removeprefix("http://")))
+        with servers.prometheus(config_file):
+            async with our_side(world, rule_file, manager_file):
+                await world.becomes("orders", 20.0, fires=("Growing", "orders"))
+                await world.becomes("orders", 80.0, fires=("Deep", "orders"))
+                await world.becomes("mails", 20.0, fires=("Growing", "mails"))
+                await world.becomes("orders", 20.0, ends=("Deep", "orders"))
+                await world.becomes("orders", 1.0, ends=("Growing", "orders"))
+                await world.becomes("mails", 0.0, ends=("Growing", "mails"))
     await server.close()
-
-    assert set(ours) == set(theirs) == {("Deep", "orders"), ("Growing", "mails"), ("Growing", "orders")}
-    for name, here in ours.items():
-        there = theirs[name]
-        assert here.summary == there.summary
-        assert here.started == pytest.approx(there.started, abs=TOLERANCE)
-        assert here.ended is not None
-        assert there.ended is not None
-        assert here.ended == pytest.approx(there.ended, abs=TOLERANCE)
+    summaries = [{name: told.summary for name, told in side.items()} for side in (world.ours, world.theirs)]
+    assert summaries[0] == summaries[1]
+    assert summaries[0].keys() == {("Deep", "orders"), ("Growing", "mails"), ("Growing", "orders")}
 
 
-async def our_side(rule_file: Path, manager_file: Path, began: float) -> dict[tuple[str, str], Told]:
+@asynccontextmanager
+async def our_side(world: World, rule_file: Path, manager_file: Path) -> AsyncIterator[None]:
     """Record, evaluate and tell, once a second."""
     signals = Signals()
     gauge = signals.gauge("queue_depth", labels=("queue", "host"))
     evaluator = Evaluator(rules.load(rule_file), signals.source, signals, interval=1.0, semantics=2)
-    recorder = Recorder()
     config = alertmanager_config.read(manager_file, ["hook"])
-    alerts = AlertManager(
-        {"hook": recorder}, store=MemoryStore(), route=config.route, inhibitions=config.inhibitions
-    )
-    running = asyncio.create_task(alerts.run())
-    for _ in range(SECONDS):
-        now = Instant(SYSTEM_CLOCK.monotonic(), SYSTEM_CLOCK.time())
-        for place, value in depths(now.wall - began).items():
-            gauge.bind(*place).set(value)
-        signals.tick(now)
-        evaluator.tick(now)
-        alerts.tick(now, [*evaluator.alerts(), *evaluator.resolved()])
-        await alerts.commit()
-        await asyncio.sleep(1)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    return recorder.told
+    channels = {"hook": Recorder(world.ours)}
+    alerts = AlertManager(channels, store=MemoryStore(), route=config.route, inhibitions=config.inhibitions)
+
+    async def tick() -> None:
+        while True:
+            now = Instant(SYSTEM_CLOCK.monotonic(), SYSTEM_CLOCK.time())
+            for place, value in world.depths.items():
+                gauge.bind(*place).set(value)
+            signals.tick(now)
+            evaluator.tick(now)
+            alerts.tick(now, [*evaluator.alerts(), *evaluator.resolved()])
+            await alerts.commit()
+            await asyncio.sleep(1)
+
+    tasks = [asyncio.create_task(alerts.run()), asyncio.create_task(tick())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
