@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import socket
@@ -9,14 +10,14 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 # Below the ports that the system hands out by itself: between our look and the server's start no connection takes one.
 # Each process of the test run begins somewhere else.
@@ -42,6 +43,33 @@ def prometheus(config: Path, *options: str) -> Iterator[Started]:
         "--log.level=error",
         *options,
     )
+
+
+@asynccontextmanager
+async def redis(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run a Redis behind a socket in a folder; the block gets its process and its address."""
+    path = folder / "redis.sock"
+    process = await asyncio.create_subprocess_exec(
+        "redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder),
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+
+    async def listens() -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    try:
+        await until(listens)
+        yield process, f"unix://{path}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 @contextmanager

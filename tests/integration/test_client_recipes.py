@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from resilience import API_CALLS, DATABASE, CircuitOpen, Reliability
 from resilience.policies.retry_switch import retries_without_waiting
 from resilience_middleware.httpx import ResilientTransport
-
-
-@asynccontextmanager
-async def redis_server(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    socket = folder / "redis.sock"
-    process = await asyncio.create_subprocess_exec(
-        "redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder),
-        stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(10):
-            while not socket.exists():  # noqa: ASYNC110  a server tells nobody
-                await asyncio.sleep(0.01)
-        yield process, f"unix://{socket}"
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+from tests import servers
 
 
 @pytest.mark.server("redis-server")
@@ -48,7 +28,7 @@ async def test_redis_commands_are_retried_until_the_breaker_opens(tmp_path: Path
         "cache",
         DATABASE.changed(retry={"on": RedisGone}, circuit_breaker={"on": RedisGone, "minimum_calls": 4}),
     )
-    async with redis_server(tmp_path) as (process, url), Redis.from_url(url) as client:
+    async with servers.redis(tmp_path) as (process, url), Redis.from_url(url) as client:
         assert await cache.call(client.set, "greeting", "hello")
         assert await cache.call(client.get, "greeting") == b"hello"
         process.kill()
