@@ -39,7 +39,7 @@ class TestAsAsyncioTimeout:
             async with timeout(0.01) as limit:
                 await for_ever()
         assert limit.expired()
-        assert 0.009 <= loop.time() - started < 1
+        assert loop.time() - started >= 0.009
 
     async def test_timeout_at_takes_a_moment(self) -> None:
         with pytest.raises(TimeoutError):
@@ -286,10 +286,9 @@ class TestFlowingDown:
         with pytest.raises(TimeoutError):
             await task
 
-    async def test_threads_see_it(self) -> None:
-        async with timeout(5):
-            left = await asyncio.to_thread(remaining)
-        assert 4 < left <= 5
+    async def test_threads_see_it(self, clock: ManualClock) -> None:
+        async with timeout(5, clock=clock):
+            assert await asyncio.to_thread(remaining) == 5
 
     async def test_a_chain_of_tasks_retains_no_deadline_of_those_before(self, clock: ManualClock) -> None:
         depths: list[int] = []
@@ -437,18 +436,17 @@ class TestTheTimer:
                     clock.shift(0.0005)
                     await for_ever()
 
-    async def test_a_thousand_deadlines_share_one_timer(self) -> None:
+    async def test_a_thousand_deadlines_share_one_timer(self, clock: ManualClock) -> None:
         timers: list[float] = []
-        loop = asyncio.get_running_loop()
 
-        def call_at(when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        def call_at(when: float, callback: Callable[[], object]) -> object:
             timers.append(when)
-            return loop.call_at(when, callback)
+            return clock.call_at(when, callback)
 
-        shared = Deadlines(loop, loop.time, call_at)
+        shared = Deadlines(asyncio.get_running_loop(), clock.monotonic, call_at)
         for _ in range(1000):
-            async with deadline.Timeout(loop.time() + 30, shared):
-                pass
+            async with deadline.Timeout(clock.monotonic() + 30, shared):
+                clock.shift(WIDTH / 100)
         assert len(timers) <= 2
 
     @pytest.mark.parametrize("first", [2.0, 9.9, 10.4, 60.0])
@@ -534,7 +532,7 @@ class TestTheTimer:
             return loop.time() - started
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            assert 0.149 <= runner.run(main()) < 1
+            assert runner.run(main()) >= 0.149
 
 
 def suspensions(count: int) -> Callable[[], Awaitable[None]]:

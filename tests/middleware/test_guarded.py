@@ -15,7 +15,9 @@ from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError, RateLimited, TimeoutExceeded
 from resilience.policies.base import GuardPolicy
 from resilience.policies.retry import Retry
+from resilience.policies.timeout import Timeout
 from resilience_middleware import guarded, install
+from tests.waiting import PATIENCE, until
 
 
 class Shut(GuardPolicy[bool]):
@@ -96,39 +98,38 @@ def test_the_signature_stays() -> None:
 async def test_a_plain_function_runs_in_a_thread_and_its_time_can_be_up() -> None:
     finish = threading.Event()
 
-    @guarded(timeout=0.01)
-    def blocking() -> Any:
-        finish.wait(10)
-        return threading.current_thread()
-
     with pytest.raises(TimeoutExceeded):
-        await blocking()
+        await guarded(timeout=0.01)(finish.wait)(PATIENCE)
     finish.set()
-    assert await guarded(timeout=10)(threading.current_thread)() is not threading.current_thread()
+    thread = await guarded(timeout=PATIENCE)(threading.current_thread)()
+    assert thread is not threading.current_thread()
 
 
-async def test_an_abandoned_thread_counts_as_taken_until_it_ends() -> None:
-    finish, threads = threading.Event(), anyio.to_thread.current_default_thread_limiter()
+async def test_an_abandoned_thread_counts_as_taken_until_it_ends(clock: ManualClock) -> None:
+    begun, finish = threading.Event(), threading.Event()
+    threads = anyio.to_thread.current_default_thread_limiter()
 
-    @guarded(timeout=0.01)
+    @guarded(Timeout(1, clock=clock))
     def blocking() -> None:
-        finish.wait(10)
+        begun.set()
+        finish.wait(PATIENCE)
         raise ValueError  # nobody is there to hear it but the log
 
+    call = asyncio.ensure_future(blocking())
+    await until(begun.is_set)
+    await clock.advance(1)
     with pytest.raises(TimeoutExceeded):
-        await blocking()
+        await call
     assert threads.borrowed_tokens == 1
     finish.set()
-    async with asyncio.timeout(10):
-        while threads.borrowed_tokens:  # noqa: ASYNC110  a thread of the system, in real time
-            await asyncio.sleep(0.001)
+    await until(lambda: not threads.borrowed_tokens)
 
 
 async def test_what_has_not_begun_when_its_time_is_up_never_begins() -> None:
     finish, threads, ran = threading.Event(), anyio.to_thread.current_default_thread_limiter(), []
     threads.total_tokens = 1
-    first = asyncio.ensure_future(guarded(timeout=10)(finish.wait)(10))
-    await asyncio.sleep(0.01)
+    first = asyncio.ensure_future(guarded(timeout=PATIENCE)(finish.wait)(PATIENCE))
+    await until(lambda: threads.borrowed_tokens)
 
     with pytest.raises(TimeoutExceeded):
         await guarded(timeout=0.01)(ran.append)(True)

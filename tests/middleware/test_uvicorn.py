@@ -15,29 +15,41 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience_middleware import install
+from tests.waiting import until
+
+LONGER_THAN_ITS_PATIENCE = 0.15  # seconds after which the middleware asks whether the client is still there
+
+
+class Server(uvicorn.Server):
+    @property
+    def port(self) -> int:
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def left_alone(self) -> None:
+        """Wait until the server has seen that its clients are gone."""
+        await until(lambda: not self.server_state.connections)
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[int]:
-    server = uvicorn.Server(
+async def serving(app: Any) -> AsyncIterator[Server]:
+    server = Server(
         uvicorn.Config(
-            app, port=0, log_level="critical", lifespan="on", ws="none", timeout_graceful_shutdown=1
+            app, port=0, log_level="critical", lifespan="on", ws="none", timeout_graceful_shutdown=60
         )
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
     task = asyncio.create_task(server._serve())
-    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
-        await asyncio.sleep(0.005)
+    await until(lambda: server.started)
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server
     finally:
         server.should_exit = True
         await task
 
 
 @asynccontextmanager
-async def connected(port: int, path: str) -> Any:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def connected(server: Server, path: str) -> Any:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
     try:
         yield reader, writer
@@ -81,44 +93,40 @@ def shop(rel: Any) -> Any:
 
 
 async def recorded(rel: Any, count: Any = 1) -> Any:
-    async with asyncio.timeout(10):
-        while len(rel.sli.requests) < count:  # noqa: ASYNC110  the middleware records, and tells nobody
-            await asyncio.sleep(0.005)
+    await until(lambda: len(rel.sli.requests) >= count)
     return rel.last
 
 
 async def test_a_client_that_leaves_a_slow_endpoint_is_499(shop: Any, rel: Any) -> None:
-    async with serving(shop) as port:
-        async with connected(port, "/slow/7"):
+    async with serving(shop) as server:
+        async with connected(server, "/slow/7"):
             await shop.state.entered.wait()
-            await asyncio.sleep(
-                0.15
-            )  # a real server, in real time: longer than the patience of the middleware
-        await asyncio.sleep(0.05)
+            await asyncio.sleep(LONGER_THAN_ITS_PATIENCE)
+        await server.left_alone()
         shop.state.release.set()
         assert await recorded(rel) == ("GET", "/slow/{id}", 499, "cancelled")
     assert rel.sli.in_flight == 0
 
 
 async def test_a_client_that_stays_is_a_success(shop: Any, rel: Any) -> None:
-    async with serving(shop) as port, connected(port, "/slow/7") as (reader, _):
+    async with serving(shop) as server, connected(server, "/slow/7") as (reader, _):
         await shop.state.entered.wait()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(LONGER_THAN_ITS_PATIENCE)
         shop.state.release.set()
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         assert await recorded(rel) == ("GET", "/slow/{id}", 200, "success")
 
 
 async def test_a_client_that_leaves_a_stream_is_499(shop: Any, rel: Any) -> None:
-    async with serving(shop) as port:
-        async with connected(port, "/stream") as (reader, _):
+    async with serving(shop) as server:
+        async with connected(server, "/stream") as (reader, _):
             await reader.readuntil(b"first")
             assert rel.sli.requests == []
         assert await recorded(rel) == ("GET", "/stream", 499, "cancelled")
 
 
 async def test_a_stream_ends_when_its_body_ends(shop: Any, rel: Any) -> None:
-    async with serving(shop) as port, connected(port, "/stream") as (reader, _):
+    async with serving(shop) as server, connected(server, "/stream") as (reader, _):
         await reader.readuntil(b"first")
         assert rel.sli.in_flight == 1
         shop.state.release.set()
@@ -127,7 +135,7 @@ async def test_a_stream_ends_when_its_body_ends(shop: Any, rel: Any) -> None:
 
 
 async def test_a_background_task_is_no_part_of_the_request(shop: Any, rel: Any) -> None:
-    async with serving(shop) as port, connected(port, "/background") as (reader, _):
+    async with serving(shop) as server, connected(server, "/background") as (reader, _):
         await reader.readuntil(b"ok")
         assert await recorded(rel) == ("GET", "/background", 200, "success")
         assert rel.sli.in_flight == 0

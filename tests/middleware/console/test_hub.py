@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,6 +19,7 @@ from resilience_middleware.console.shutdown import on_signal
 from resilience_middleware.console.stream import EventStream, Stream
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def test_a_response_ends_when_its_reader_leaves() -> None:
     stream = Stream()
     stream.offer(b"data: 1\n\n")
     serving = asyncio.create_task(EventStream(stream)({"type": "http"}, receive, send))
-    await asyncio.sleep(0.01)
+    await until(lambda: len(sent) == 2)
     gone.set()
     await serving
     assert stream.closed
@@ -140,9 +140,8 @@ async def test_a_signal_is_heard_before_its_handler_and_the_handler_put_back() -
     try:
         server = signal.getsignal(signal.SIGTERM)
         put_back = on_signal(lambda: heard.append("console"))
-        os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(0.01)
-        assert sorted(heard) == ["console", "server"]
+        signal.raise_signal(signal.SIGTERM)
+        await until(lambda: sorted(heard) == ["console", "server"])
         put_back()
         assert signal.getsignal(signal.SIGTERM) is server
     finally:
