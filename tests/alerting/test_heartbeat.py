@@ -15,6 +15,7 @@ from resilience.alerting import Heartbeat
 from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
 from resilience.http.client import Response
+from tests.waiting import PATIENCE
 
 
 class Pings:
@@ -90,7 +91,7 @@ async def test_it_is_a_get_on_the_wire(server: tuple[TestServer, asyncio.Queue[s
     heartbeat = Heartbeat(str(server[0].make_url("/ping/1")), interval=0.01)
     heartbeat.tick()
     running = asyncio.create_task(heartbeat.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await server[1].get() == "GET /ping/1"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -20,6 +20,7 @@ from resilience.cli.main import main
 from resilience.stores.sqlite import SQLiteStore
 from resilience.testing import RecordingNotifier
 from resilience_middleware import install
+from tests.waiting import blocked_until
 
 Run = Callable[..., tuple[int, str]]
 
@@ -57,14 +58,13 @@ class running:  # noqa: N801  a context manager
         self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
-        while not self.server.started:
-            threading.Event().wait(0.005)
+        blocked_until(lambda: self.server.started)
         port = self.server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}/ops"
 
     def __exit__(self, *exc: object) -> None:
         self.server.should_exit = True
-        self.thread.join(10)
+        self.thread.join()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from resilience.core.verdict import Verdict
 from resilience.reports import FORMATS
 from resilience.rules import load
 from resilience_middleware import install
+from tests.waiting import blocked_until
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -82,17 +83,15 @@ class Running:
 
     def __enter__(self) -> str:
         self.thread.start()
-        while not self.rel.ready:
-            threading.Event().wait(0.005)
+        blocked_until(lambda: self.rel.ready and self.server.started)
         requests(self.rel)
-        while not self.rel.slos.error_budget("ok").total:
-            threading.Event().wait(0.005)
+        blocked_until(lambda: self.rel.slos.error_budget("ok").total == 100)
         port = self.server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
 
     def __exit__(self, *exc: object) -> None:
         self.server.should_exit = True
-        self.thread.join(10)
+        self.thread.join()
 
 
 @pytest.fixture(params=["running", "stopped"])

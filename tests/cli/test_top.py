@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from resilience.policies import CircuitBreaker
 from resilience.reliability import Reliability
 from resilience.slo import SLO
 from resilience_middleware import install
+from tests.waiting import blocked_until
 
 TOKEN = "t0k3n"
 
@@ -29,11 +29,9 @@ def service() -> Iterator[str]:
     rel.pipeline("pay", CircuitBreaker())
     rel.alerts.send_alert(RaisedAlert("[red]Disk\x1b[2JFull", severity="critical"))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
-    thread = threading.Thread(target=lambda: asyncio.run(server._serve()))
+    thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started and thread.is_alive():
-        threading.Event().wait(0.01)
+    blocked_until(lambda: server.started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
@@ -57,6 +55,6 @@ def test_prints_json(service: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["slos"]["slos"][0]["id"] == "ok"
 
 
-def test_says_where_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["top", "--once", "--url", "http://127.0.0.1:9"]) == 1
+def test_says_where_nobody_answers(refusing_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--once", "--url", f"http://127.0.0.1:{refusing_port}"]) == 1
     assert "cannot be reached" in capsys.readouterr().err

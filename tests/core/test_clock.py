@@ -6,6 +6,7 @@ import pytest
 
 from resilience.core.clock import SYSTEM_CLOCK, ManualClock
 from resilience.errors import ConfigError
+from tests.waiting import PATIENCE
 
 
 async def test_a_manual_clock_stands_still_until_it_is_moved(clock: ManualClock) -> None:
@@ -80,6 +81,6 @@ async def test_the_system_clock_calls_back_when_the_time_has_come() -> None:
     called = asyncio.Event()
     when = SYSTEM_CLOCK.monotonic() + 0.01
     SYSTEM_CLOCK.call_at(when, called.set)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await called.wait()
     assert SYSTEM_CLOCK.monotonic() >= when - 0.002  # a loop's timers may round by a millisecond

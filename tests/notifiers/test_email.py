@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
-import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from typing import Any, cast
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from resilience.errors import ConfigError, DeliveryError
@@ -50,21 +49,17 @@ def mailbox() -> Mailbox:
 
 
 @pytest.fixture
-def port(mailbox: Mailbox) -> Iterator[int]:
+async def port(mailbox: Mailbox) -> AsyncIterator[int]:
     def authenticate(
         server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
         return AuthResult(success=data.login == b"me" and data.password == b"T0KEN", handled=False)
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
-    controller = Controller(
-        mailbox, hostname="127.0.0.1", port=free, authenticator=authenticate, auth_require_tls=False
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(mailbox, authenticator=authenticate, auth_require_tls=False), "127.0.0.1", 0
     )
-    controller.start()
-    yield free
-    controller.stop()
+    yield server.sockets[0].getsockname()[1]
+    server.close()
 
 
 def make(number: int, **options: Any) -> EmailNotifier:
@@ -133,9 +128,9 @@ async def test_recipients_that_are_refused_are_no_reason_to_try_again(port: int,
     assert not caught.value.retryable
 
 
-async def test_a_server_that_is_not_there_may_come_back(say: Any) -> None:
+async def test_a_server_that_is_not_there_may_come_back(refusing_port: int, say: Any) -> None:
     with pytest.raises(DeliveryError) as caught:
-        await make(9).send(say.notification())
+        await make(refusing_port).send(say.notification())
     assert caught.value.retryable
 
 

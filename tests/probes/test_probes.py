@@ -30,6 +30,7 @@ from resilience.probes.service import ServiceProbe
 from resilience.probes.sql import AsyncSqlProbe, SqlProbe
 from resilience.probes.tcp import TcpProbe
 from resilience.probes.tls import TlsProbe
+from tests.waiting import PATIENCE, until
 
 H, D, U, X = Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY, Status.UNKNOWN
 
@@ -95,9 +96,7 @@ async def test_a_thread_that_hangs_is_left_behind_and_no_other_is_started() -> N
     with pytest.raises(TimeoutError, match="an earlier look has not ended yet"):
         await thread.run(hang)
     release.set()
-    async with asyncio.timeout(5):
-        while thread._busy:  # noqa: ASYNC110  a thread tells nobody
-            await asyncio.sleep(0.001)
+    await until(lambda: not thread._busy)
     assert await thread.run(lambda: 7) == 7
     assert runs == [1]
 
@@ -114,7 +113,7 @@ def test_a_thread_that_outlives_its_loop_is_no_error() -> None:
     release.set()
     for each in threading.enumerate():
         if each.name == "resilience probe":
-            each.join(5)
+            each.join(PATIENCE)
     assert not thread._busy
 
 
