@@ -14,6 +14,7 @@ from resilience import SLO, AlertRule, ConfigError, Reliability
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
 from resilience.reload import Reload, Reloader
+from tests.waiting import PATIENCE
 
 RULE = "{alert: %s, expr: vector(%s) > 0, for: 5s}"
 
@@ -244,7 +245,7 @@ async def test_a_running_service_watches_its_files(file: Path) -> None:
         reloaded = asyncio.Event()
         rel.reloader.events.subscribe(lambda event: reloaded.set())
         write(file, RULE % ("Old", 1))
-        await asyncio.wait_for(reloaded.wait(), 5)
+        await asyncio.wait_for(reloaded.wait(), PATIENCE)
         assert [rule.name for group in rel.rules.groups for rule in group.rules] == ["Old"]
 
 
@@ -255,7 +256,7 @@ async def test_sighup_reads_again_and_is_given_back_at_the_end(file: Path) -> No
         rel.reloader.events.subscribe(lambda event: reloaded.set())
         await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGHUP)
-        await asyncio.wait_for(reloaded.wait(), 5)
+        await asyncio.wait_for(reloaded.wait(), PATIENCE)
     assert signal.getsignal(signal.SIGHUP) == before
 
 
@@ -265,7 +266,7 @@ def test_where_there_are_no_signals_a_service_runs_without_them(capsys: pytest.C
             assert rel.running
 
     with ThreadPoolExecutor() as elsewhere:  # signals are the main thread's alone
-        elsewhere.submit(asyncio.run, live()).result(10)
+        elsewhere.submit(asyncio.run, live()).result(PATIENCE)
     assert "sighup_not_available" in capsys.readouterr().out
 
 
