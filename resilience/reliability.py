@@ -22,6 +22,7 @@ from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Stor
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
+from resilience.health.from_config import CheckRecipe, Surroundings
 from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
 from resilience.persistence import KeptState
@@ -73,6 +74,7 @@ class Reliability:
         budget_policy: what is done in the process when their error budgets run out; nothing when not given.
         pipelines: what pipelines are made of, by their names; `pipeline(name)` finds them.
         guards: what requests have to pass; the middleware that serves them goes by it where it is not told otherwise.
+        checks: of its health, as a configuration describes them; code adds its own by `health.add_check`.
         notifiers: channels that alerts go to; the log when there is none.
         route: which alerts go to which channel; all to all when not given.
         alerting: inhibitions, maintenance windows, flapping and heartbeat; its route where `route` is not given.
@@ -114,6 +116,7 @@ class Reliability:
         budget_policy: BudgetPolicy | None = None,
         pipelines: Mapping[str, Preset] = MappingProxyType({}),
         guards: Admission | None = None,
+        checks: Iterable[CheckRecipe] = (),
         notifiers: Iterable[Notifier] = (),
         route: Route | None = None,
         alerting: AlertingConfig | None = None,
@@ -205,6 +208,9 @@ class Reliability:
             "resilience_tick_failures_total", "Ticks that failed."
         ).bind()
         self._kept = KeptState(service, self.rules, self.slos, self._store)
+        around = Surroundings(self.registry.policies, self.slos.budgets_left, clock)
+        for check in checks:
+            check.add(self.health, around)
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
 

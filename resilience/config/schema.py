@@ -20,6 +20,7 @@ def schema() -> dict[str, Any]:
     known: dict[str, Any] = {}
     for section in sections.load():
         said = getattr(section, "SCHEMA", {})
+        said = said() if callable(said) else said  # some are made of much that a service need not load
         known |= {key: said.get(key, {}) for key in section.KEYS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

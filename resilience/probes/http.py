@@ -73,7 +73,7 @@ class HttpProbe:
     ) -> None:
         self._url = secret_url("url", url)
         self._method = choice("method", method, METHODS)
-        self._statuses = frozenset(statuses)
+        self._statuses = frozenset(integer("statuses", each, low=100, high=599) for each in statuses)
         self._contains = None if contains is None else text("contains", contains).encode()
         self._headers = dict(headers or {})
         self._data = data

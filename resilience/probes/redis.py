@@ -7,7 +7,9 @@ from typing import Any, Final, Protocol
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CheckResult, Clock, Status
+from resilience.core.secret import Secret
 from resilience.core.validate import number
+from resilience.errors import ConfigError, MissingExtra
 from resilience.probes._levels import slowness
 
 __all__ = ["Pings", "RedisProbe"]
@@ -41,6 +43,23 @@ class RedisProbe:
         self._slow = None if degraded_above is None else number("degraded_above", degraded_above, above=0)
         self._clock = clock
 
+    @classmethod
+    def from_url(
+        cls, url: str, *, degraded_above: float | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> RedisProbe:
+        """Make one that connects anew for each look, where there is no client to look through.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`; it may hold a password and is not shown.
+            degraded_above: seconds above which it is degraded, connecting included; None for no such limit.
+            clock: where time comes from.
+
+        Raises:
+            MissingExtra: redis is not installed.
+            ConfigError: it is no such URL, or an option is out of its range.
+        """
+        return cls(_Anew(url), degraded_above=degraded_above, clock=clock)
+
     async def check(self) -> CheckResult:
         """Ping once.
 
@@ -55,3 +74,23 @@ class RedisProbe:
         if not pong:
             return CheckResult(Status.UNHEALTHY, f"PING was answered {pong!r}", observed)
         return CheckResult(slowness(self._slow, seconds), observed=observed)
+
+
+class _Anew:
+    """A client of one PING."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            from redis.asyncio import Redis  # noqa: PLC0415  an extra
+        except ImportError:
+            raise MissingExtra("redis", "redis") from None
+        self._url = Secret(url, option="url")
+        self._client: Any = Redis
+        try:
+            Redis.from_url(url)
+        except ValueError:
+            raise ConfigError("url must begin with redis://, rediss:// or unix://") from None
+
+    async def ping(self) -> bool:
+        async with self._client.from_url(self._url.reveal()) as client:
+            return bool(await client.ping())

@@ -8,7 +8,9 @@ from typing import Any, Final, Protocol
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CheckResult, Clock
+from resilience.core.secret import Secret
 from resilience.core.validate import callback, number, text
+from resilience.errors import ConfigError, MissingExtra
 from resilience.probes._levels import slowness
 from resilience.probes._thread import InThread
 
@@ -106,6 +108,43 @@ class AsyncSqlProbe(_Query):
     ) -> None:
         super().__init__(query, degraded_above, clock)
         self._engine = engine
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        query: str = "SELECT 1",
+        *,
+        degraded_above: float | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> AsyncSqlProbe:
+        """Make one that connects anew for each look, where there is no engine to look through.
+
+        Args:
+            url: SQLAlchemy's, with an async driver: `postgresql+asyncpg://...`; it may hold a password and is not shown.
+            query: `SELECT 1` by default.
+            degraded_above: seconds above which it is degraded, connecting included; None for no such limit.
+            clock: where time comes from.
+
+        Raises:
+            MissingExtra: SQLAlchemy is not installed.
+            ConfigError: it is no such URL, its driver is not installed, or an option is out of its range.
+        """
+        try:
+            from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  an extra
+            from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  as above
+            from sqlalchemy.pool import NullPool  # noqa: PLC0415  as above
+        except ImportError:
+            raise MissingExtra("sqlalchemy", "sql") from None
+        try:
+            engine = create_async_engine(Secret(url, option="url").reveal(), poolclass=NullPool)
+        except ImportError as error:
+            raise ConfigError(f"url names a driver that is not installed: {error}") from None
+        except (SQLAlchemyError, ValueError):
+            raise ConfigError(
+                "url must be SQLAlchemy's, with an async driver: postgresql+asyncpg://..."
+            ) from None
+        return cls(engine, query, degraded_above=degraded_above, clock=clock)
 
     async def check(self) -> CheckResult:
         """Query once.

@@ -66,6 +66,7 @@ async def test_a_redis_server_is_well_stops_answering_and_goes(tmp_path: Path) -
     health, hasty = HealthRegistry(cache=0), HealthRegistry(cache=0)
     async with servers.redis(tmp_path) as (process, url), Redis.from_url(url) as client:
         health.add_check("redis", RedisProbe(client), timeout=PATIENCE)
+        health.add_check("anew", RedisProbe.from_url(url), timeout=PATIENCE)
         hasty.add_check("redis", RedisProbe(client), timeout=0.3)
         report = await health.check_all()
         assert report.overall is Status.HEALTHY
