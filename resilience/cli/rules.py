@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from resilience.rules import file as rule_file
 from resilience.rules.checks import Finding, Severity, check
 from resilience.rules.model import RuleGroup
 from resilience.rules.test import Outcome, run
+from resilience.signals.names import METRICS
 
 __all__ = ["rules"]
 
@@ -30,24 +32,33 @@ def rules() -> None:
 @click.option(
     "--metrics",
     type=click.Path(path_type=Path),
-    help="A file of metric names, one a line: rules that name others are reported.",
+    help="A file with the names of your own metrics: one a line, or what their /metrics page shows.",
 )
+@click.option("--prefix", default="", help="What your Signals put before the names of the library's metrics.")
 @json_option
 @click.pass_context
-def check_files(ctx: click.Context, files: tuple[Path, ...], metrics: Path | None, *, as_json: bool) -> None:
-    """Check rule FILES: what does not load, what can't be reached, what makes alerts anew.
+def check_files(
+    ctx: click.Context, files: tuple[Path, ...], metrics: Path | None, prefix: str, *, as_json: bool
+) -> None:
+    """Check rule FILES: what does not load, what can't be reached, what nobody records, what makes alerts anew.
+
+    Metrics are known that the library records, and those that the FILES record. Any other may be the application's own,
+    and is a hint, unless it nearly is one of them; with --metrics, which says what the application has, it is a warning.
 
     Exits with 1 when there is a finding (hints do not count), with 2 when a file does not load.
     """
-    known = None if metrics is None else set(_lines(metrics))
+    known = None if metrics is None else _names(metrics)
     groups: list[RuleGroup] = []
     faults: list[ConfigError] = []
+    broken = 0
     for file in files:
-        try:
+        if found := rule_file.faults(file):
+            faults += found
+            broken += 1
+        else:
             groups.extend(rule_file.load(file))
-        except ConfigError as error:
-            faults.append(error)
-    findings = check(groups, metrics=known)
+    names = {prefix + name for name in METRICS} | (known or set())
+    findings = check(groups, metrics=names, complete=known is not None)
     count = sum(len(group.rules) for group in groups)
     if as_json:
         print_json({"rules": count, "faults": [str(fault) for fault in faults], "findings": findings})
@@ -55,8 +66,8 @@ def check_files(ctx: click.Context, files: tuple[Path, ...], metrics: Path | Non
         _print_findings(findings)
         for fault in faults:
             click.echo(f"error: {fault}", err=True)
-        if len(faults) < len(files):  # of files that did not load there is nothing to sum up
-            click.echo(_summary(count, len(files) - len(faults), findings))
+        if broken < len(files):  # of files that did not load there is nothing to sum up
+            click.echo(_summary(count, len(files) - broken, findings))
     ctx.exit(2 if faults else int(any(finding.severity is not Severity.HINT for finding in findings)))
 
 
@@ -93,11 +104,14 @@ def test_files(ctx: click.Context, files: tuple[Path, ...], semantics: str, *, a
     ctx.exit(2 if faults else int(not all(outcome.passed for outcome in outcomes)))
 
 
-def _lines(file: Path) -> list[str]:
+def _names(file: Path) -> set[str]:
+    """Read the names of metrics, of the text format for what Prometheus scrapes too."""
     try:
-        return file.read_text(encoding="utf-8").split()
+        lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"metric names cannot be read: {error}", file=str(file)) from error
+    names = {re.split(r"[\s{]", line.strip(), maxsplit=1)[0] for line in lines if not line.startswith("#")}
+    return names - {""}
 
 
 def _print_findings(findings: list[Finding]) -> None:

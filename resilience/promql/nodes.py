@@ -23,6 +23,7 @@ __all__ = [
     "Subquery",
     "Text",
     "children",
+    "walk",
 ]
 
 Kind: TypeAlias = Literal["scalar", "vector", "matrix", "string"]
@@ -167,3 +168,12 @@ def children(node: Node) -> Iterator[Node]:
             yield node.right
         case _:
             return
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """An expression and all below it, each before what it is made of, in their order in the text."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(tuple(children(node)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import difflib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from resilience.promql import nodes
+from resilience.rules.bounds import NOTHING, Bounds
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
+from resilience.rules.reach import Reach
 from resilience.rules.template import Template
 
 __all__ = ["Finding", "Severity", "check"]
@@ -50,15 +53,20 @@ class Finding:
 Found = Iterator[tuple[Severity, str]]
 
 _BUILT_IN = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
+_ALIKE = 0.9  # as many of the characters of two names, in order, are the same: a slip, not another metric
 _SETTINGS = frozenset({"resilience_no_data", "resilience_no_data_grace"})
 
 
-def check(groups: Iterable[RuleGroup], *, metrics: Collection[str] | None = None) -> list[Finding]:
+def check(
+    groups: Iterable[RuleGroup], *, metrics: Collection[str] | None = None, complete: bool = True
+) -> list[Finding]:
     """Look for what loads and yet is wrong.
 
     Args:
         groups: what to look at; names that their rules record are known.
         metrics: names of the metrics that exist, or None to leave names alone.
+        complete: whether these are all there are. Where they are not, a name that is none of them is a hint, and a
+            warning only when it nearly is one.
 
     Returns:
         findings in the order of the rules.
@@ -69,12 +77,19 @@ def check(groups: Iterable[RuleGroup], *, metrics: Collection[str] | None = None
         ['never true: errors:ratio is a ratio of at most 1, and the threshold is 1.44']
     """
     listed = list(groups)
-    known = None if metrics is None else {*metrics, *_BUILT_IN, *_recorded(listed)}
+    bounds = _bounds_recorded(listed)
+    names = None if metrics is None else _Names({*metrics, *_BUILT_IN, *bounds}, complete=complete)
     findings: list[Finding] = []
     for group in listed:
         seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
         for rule in group.rules:
-            found = [*_names(rule, known), *_kind(rule), *_thresholds(rule), *_alerting(rule)]
+            found = [
+                *(names(rule) if names is not None else ()),
+                *_kind(rule),
+                *_thresholds(rule, bounds),
+                *_quantiles(rule),
+                *_alerting(rule),
+            ]
             identity = (rule.name, tuple(rule.labels.items()))
             if identity in seen:
                 found.append((Severity.WARNING, "another rule of this group has the same name and labels"))
@@ -86,15 +101,29 @@ def check(groups: Iterable[RuleGroup], *, metrics: Collection[str] | None = None
     return findings
 
 
-def _recorded(groups: Iterable[RuleGroup]) -> set[str]:
-    return {rule.name for group in groups for rule in group.rules if isinstance(rule, RecordingRule)}
+class _Names:
+    """Finds metrics that nobody has heard of."""
 
+    def __init__(self, known: Collection[str], *, complete: bool) -> None:
+        self._known = known
+        self._complete = complete
+        self._told: set[str] = set()
 
-def _names(rule: Rule, known: Collection[str] | None) -> Found:
-    if rule.expression is None or known is None:
-        return
-    for name in sorted({use.name for use in rule.expression.selectors if use.name} - set(known)):
-        yield Severity.WARNING, f"unknown metric {name}"
+    def __call__(self, rule: Rule) -> Found:
+        if rule.expression is None:
+            return
+        for name in sorted({use.name for use in rule.expression.selectors if use.name} - set(self._known)):
+            alike = difflib.get_close_matches(name, self._known, n=1, cutoff=_ALIKE)
+            if alike:
+                yield Severity.WARNING, f"unknown metric {name}; did you mean {alike[0]}?"
+            elif self._complete:
+                yield Severity.WARNING, f"unknown metric {name}"
+            elif name not in self._told:  # once is enough for what may well be the application's own
+                self._told.add(name)
+                yield (
+                    Severity.HINT,
+                    f"unknown metric {name}: not the library's, and recorded by none of these rules",
+                )
 
 
 def _kind(rule: Rule) -> Found:
@@ -126,113 +155,48 @@ def _alerting(rule: Rule) -> Found:
 # -- thresholds
 
 
-_FOLDED: Mapping[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
-_MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
-
-
-def _thresholds(rule: Rule) -> Found:
+def _thresholds(rule: Rule, recorded: Mapping[str, Bounds]) -> Found:
     if rule.expression is None:
         return
-    for node in _walk(rule.expression.node):
-        if not isinstance(node, nodes.Binary) or node.operator not in _MIRRORED:
-            continue
-        left, right = _constant(node.left), _constant(node.right)
-        if right is not None and left is None:
-            yield from _comparison(node.left, node.operator, right)
-        elif left is not None and right is None:
-            yield from _comparison(node.right, _MIRRORED[node.operator], left)
-
-
-def _comparison(side: nodes.Node, sign: str, threshold: float) -> Found:
-    what = _ratio(side)
-    if what is None:
-        return
-    low, high = 0.0, 1.0
-    never = {
-        ">": threshold >= high,
-        ">=": threshold > high,
-        "==": not low <= threshold <= high,
-        "<": threshold <= low and not what.signed,
-        "<=": threshold < low and not what.signed,
-    }
-    always = {">=": threshold <= low and not what.signed, "<": threshold > high, "<=": threshold >= high}
-    if never.get(sign):
-        bound = "at most 1" if threshold >= high else "at least 0"
-        yield (
-            Severity.ERROR,
-            f"never true: {what.name} is a ratio of {bound}, and the threshold is {threshold:.6g}",
+    node = rule.expression.node
+    for assuming in (False, True):
+        reach = Reach(recorded, assuming=assuming)
+        # What is known for sure is an error; what a name makes likely, or what leaves the rule a chance, is not.
+        severity = Severity.WARNING if assuming or not reach.bounds(node).empty else Severity.ERROR
+        never = list(reach.never(node))
+        always = [] if never else list(reach.always(node))
+        yield from ((severity, f"never true: {text}") for text in never)
+        yield from (
+            (Severity.WARNING if assuming else Severity.ERROR, f"always true: {text}") for text in always
         )
-    elif always.get(sign):
-        yield Severity.ERROR, f"always true: {what.name} is a ratio, and the threshold is {threshold:.6g}"
+        if never or always:
+            return
 
 
-def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
-    yield node
-    for child in nodes.children(node):
-        yield from _walk(child)
+def _quantiles(rule: Rule) -> Found:
+    """Find quantiles given in percent, the answer to which is infinite."""
+    if rule.expression is None:
+        return
+    for node in nodes.walk(rule.expression.node):
+        share: nodes.Node | None = None
+        if isinstance(node, nodes.Call) and node.function in ("histogram_quantile", "quantile_over_time"):
+            share = node.arguments[0]
+        elif isinstance(node, nodes.Aggregate) and node.operator == "quantile":
+            share = node.parameter
+        if isinstance(share, nodes.Number) and not 0 <= share.value <= 1:
+            yield Severity.ERROR, f"quantile {share.value:.6g} is not from 0 to 1: its value is infinite"
 
 
-def _constant(node: nodes.Node) -> float | None:
-    """Work out an expression of numbers alone."""
-    match node:
-        case nodes.Number():
-            return node.value
-        case nodes.Negation():
-            value = _constant(node.expression)
-            return None if value is None else -value
-        case nodes.Binary():
-            left, right = _constant(node.left), _constant(node.right)
-            fold = _FOLDED.get(node.operator)
-            if left is None or right is None or fold is None or (node.operator == "/" and right == 0):
-                return None
-            return fold(left, right)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ratio:
-    """Something that is at most 1; `signed` says that it may be below 0."""
-
-    name: str
-    signed: bool = False
-
-
-def _ratio(node: nodes.Node) -> _Ratio | None:
-    """Say whether an expression is a ratio, by its form or by what a recorded one is called."""
-    match node:
-        case nodes.Selector():
-            name = next((matcher.value for matcher in node.matchers if matcher.label == "__name__"), "")
-            if "ratio" in name.replace(":", "_").split("_"):
-                return _Ratio(name, signed="budget" in name)
-        case nodes.Binary(operator="/"):
-            if _part_of(node.left, node.right):
-                return _Ratio("the quotient")
-        case nodes.Binary(operator="-"):
-            if _constant(node.left) == 1 and (inner := _ratio(node.right)) is not None and not inner.signed:
-                return _Ratio(f"1 - {inner.name}")
-        case nodes.Aggregate(operator="avg" | "min" | "max"):
-            return _ratio(node.expression)
-    return None
-
-
-def _part_of(part: nodes.Node, whole: nodes.Node) -> bool:
-    """Whether `part` counts some of what `whole` counts: the same expression with more matchers in it."""
-    if isinstance(part, nodes.Selector) and isinstance(whole, nodes.Selector):
-        same = (part.offset, part.anchor) == (whole.offset, whole.anchor)
-        return same and set(whole.matchers) <= set(part.matchers)
-    match part, whole:
-        case nodes.Range(), nodes.Range():
-            return part.window == whole.window and _part_of(part.selector, whole.selector)
-        case nodes.Call(), nodes.Call():
-            counting = part.function in ("rate", "increase", "sum_over_time", "count_over_time")
-            same = part.function == whole.function and len(part.arguments) == len(whole.arguments) == 1
-            return counting and same and _part_of(part.arguments[0], whole.arguments[0])
-        case nodes.Aggregate(), nodes.Aggregate():
-            same = (part.operator, part.by, part.labels) == (whole.operator, whole.by, whole.labels)
-            return part.operator in ("sum", "count") and same and _part_of(part.expression, whole.expression)
-    return False
+def _bounds_recorded(groups: Iterable[RuleGroup]) -> dict[str, Bounds]:
+    """Return what is known of the metrics that rules record, each by all the rules that do."""
+    rules = [rule for group in groups for rule in group.rules if isinstance(rule, RecordingRule)]
+    left = Counter(rule.name for rule in rules)
+    partly: dict[str, Bounds] = {}
+    known: dict[str, Bounds] = {}
+    for rule in rules:
+        found = Reach(known).bounds(rule.expression.node)
+        partly[rule.name] = partly.get(rule.name, NOTHING) | found
+        left[rule.name] -= 1
+        if not left[rule.name]:
+            known[rule.name] = partly[rule.name]
+    return known

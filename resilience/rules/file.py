@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from resilience import promql
 from resilience.core import validate, yaml
 from resilience.core.duration import format_duration, parse_duration
 from resilience.errors import ConfigError
 from resilience.rules.model import AlertRule, NoData, RecordingRule, Rule, RuleGroup, check_texts
 from resilience.rules.reader import Reader
 
-__all__ = ["dump", "load", "loads", "write"]
+__all__ = ["dump", "faults", "load", "loads", "write"]
 
 _GROUP_KEYS = ("name", "interval", "query_offset", "limit", "labels", "rules")
 _RECORD_KEYS = ("record", "expr", "labels")
@@ -34,12 +36,22 @@ def load(*files: str | Path) -> tuple[RuleGroup, ...]:
         their groups, in the order of the files.
 
     Raises:
-        ConfigError: one of them has a fault; names file and line. Nothing is loaded then.
+        ConfigError: one of them has a fault; names file and line of the first. Nothing is loaded then.
     """
     groups: list[RuleGroup] = []
     for file in files:
-        groups.extend(_Reader(yaml.read(file)).groups())
+        groups.extend(_Reader(yaml.read(file)).sound_groups())
     return tuple(groups)
+
+
+def faults(file: str | Path) -> list[ConfigError]:
+    """Return all faults of a rule file, in the order of their lines; `load` raises the first."""
+    try:
+        reader = _Reader(yaml.read(file))
+    except ConfigError as fault:
+        return [fault]
+    reader.groups()
+    return sorted(reader.faults, key=lambda fault: fault.line or 0)
 
 
 def loads(text: str | bytes, *, file: str | None = None) -> tuple[RuleGroup, ...]:
@@ -57,7 +69,7 @@ def loads(text: str | bytes, *, file: str | None = None) -> tuple[RuleGroup, ...
         >>> loads(text)[0].rules[0].for_
         60.0
     """
-    return tuple(_Reader(yaml.load(text, file=file)).groups())
+    return tuple(_Reader(yaml.load(text, file=file)).sound_groups())
 
 
 def dump(groups: Iterable[RuleGroup]) -> str:
@@ -101,29 +113,62 @@ def write(file: str | Path, groups: Iterable[RuleGroup]) -> None:
 
 
 class _Reader(Reader):
-    """Turns one document into groups."""
+    """Turns one document into groups; goes on after a fault, to find the others too."""
 
-    def groups(self) -> list[RuleGroup]:
-        if self.document.data is None:
-            return []
-        self.keys(("groups",))
-        groups: list[RuleGroup] = []
-        for path in self.items("groups"):
-            group = self._group(*path)
-            if group.name in {known.name for known in groups}:
-                message = f"group name {group.name!r} stands twice in this file"
-                raise self.document.error(message, *path)
-            groups.append(group)
+    def __init__(self, document: yaml.Document) -> None:
+        super().__init__(document)
+        self.faults: list[ConfigError] = []
+
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        try:
+            yield
+        except ConfigError as fault:
+            self.faults.append(fault)
+
+    def sound_groups(self) -> list[RuleGroup]:
+        """Return the groups.
+
+        Raises:
+            ConfigError: there is a fault; the first.
+        """
+        groups = self.groups()
+        if self.faults:
+            raise min(self.faults, key=lambda fault: fault.line or 0)
         return groups
 
-    def _group(self, *path: str | int) -> RuleGroup:
+    def groups(self) -> list[RuleGroup]:
+        """Return the groups that are without a fault, and collect the faults of the others."""
+        if self.document.data is None:
+            return []
+        groups: list[RuleGroup] = []
+        names: set[str] = set()
+        with self._collecting():
+            self.keys(("groups",))
+            for path in self.items("groups"):
+                with self._collecting():
+                    name = self.text(*path, "name")
+                    if name in names:
+                        message = f"group name {name!r} stands twice in this file"
+                        raise self.document.error(message, *path)
+                    names.add(name)
+                    groups.extend(self._group(*path))
+        return groups
+
+    def _group(self, *path: str | int) -> Iterator[RuleGroup]:
+        before = len(self.faults)
         self.keys(_GROUP_KEYS, *path)
-        self._check_texts(*path, "labels")
-        shared = self.texts(*path, "labels")
-        rules = tuple(self._rule(shared, *rule) for rule in self.items(*path, "rules"))
+        shared: dict[str, str] = {}
+        with self._collecting():
+            self._check_texts(*path, "labels")
+            shared = self.texts(*path, "labels")
+        rules: list[Rule] = []
+        for rule in self.items(*path, "rules"):
+            with self._collecting():
+                rules.extend(self._rule(shared, *rule))
         limit = self.value(*path, "limit")
         with self.locating(*path):
-            return RuleGroup(
+            group = RuleGroup(
                 self.text(*path, "name"),
                 rules,
                 interval=self.duration(*path, "interval") or None,
@@ -132,39 +177,55 @@ class _Reader(Reader):
                 file=self.document.file,
                 line=self.document.line(*path),
             )
+        if len(self.faults) == before:
+            yield group
 
-    def _rule(self, shared: Mapping[str, str], *path: str | int) -> Rule:
+    def _rule(self, shared: Mapping[str, str], *path: str | int) -> Iterator[Rule]:
+        before = len(self.faults)
         data = self.value(*path)
         if not isinstance(data, dict) or ("record" in data) == ("alert" in data):
             raise self.document.error("a rule needs exactly one of record and alert", *path)
         alerting = "alert" in data
-        self.keys(_ALERT_KEYS if alerting else _RECORD_KEYS, *path)
+        with self._collecting():
+            self.keys(_ALERT_KEYS if alerting else _RECORD_KEYS, *path)
+        for key in ("labels", "annotations"):
+            with self._collecting():
+                self._check_texts(*path, key)
+        for key in ("for", "keep_firing_for"):
+            with self._collecting():
+                self.duration(*path, key)
         expr = self.text(*path, "expr")
         if not expr.strip():
             raise self.document.error("a rule needs an expr", *path)
-        for key in ("labels", "annotations"):
-            self._check_texts(*path, key)
-        labels = dict(sorted({**shared, **self.texts(*path, "labels")}.items()))
-        line = self.document.line(*path)
         with self.locating(*path), self.locating_query(*path, "expr"):
-            if not alerting:
-                return RecordingRule(self.text(*path, "record"), expr, labels, line)
-            annotations = self.texts(*path, "annotations")
-            return AlertRule(
-                self.text(*path, "alert"),
-                expr,
-                for_=self.duration(*path, "for"),
-                keep_firing_for=self.duration(*path, "keep_firing_for"),
-                labels=labels,
-                annotations=annotations,
-                line=line,
-                **_settings(annotations),
-            )
+            if len(self.faults) > before:
+                promql.parse(expr)  # which making the rule would do
+            elif alerting:
+                yield self._alert(expr, shared, *path)
+            else:
+                name, labels = self.text(*path, "record"), self._labels(shared, *path)
+                yield RecordingRule(name, expr, labels, self.document.line(*path))
+
+    def _alert(self, expr: str, shared: Mapping[str, str], *path: str | int) -> AlertRule:
+        annotations = self.texts(*path, "annotations")
+        return AlertRule(
+            self.text(*path, "alert"),
+            expr,
+            for_=self.duration(*path, "for"),
+            keep_firing_for=self.duration(*path, "keep_firing_for"),
+            labels=self._labels(shared, *path),
+            annotations=annotations,
+            line=self.document.line(*path),
+            **_settings(annotations),
+        )
+
+    def _labels(self, shared: Mapping[str, str], *path: str | int) -> dict[str, str]:
+        return dict(sorted({**shared, **self.texts(*path, "labels")}.items()))
 
     def _check_texts(self, *path: str | int) -> None:
         """Check each label or annotation by itself, so that its own line is named."""
         for name, text in self.texts(*path).items():
-            with self.locating(*path, name):
+            with self._collecting(), self.locating(*path, name):
                 check_texts(str(path[-1]), {name: text})
 
 

@@ -12,14 +12,14 @@ groups:
   - name: g
     rules:
       - alert: Down
-        expr: up == 0
+        expr: health_check_status == 0
         labels: {severity: page}
         annotations: {summary: "{{ $labels.job }} is down"}
 """
 TEST = """\
 rule_files: [rules.yml]
 tests:
-  - input_series: [{series: 'up{job="a"}', values: 0x3}]
+  - input_series: [{series: 'health_check_status{job="a"}', values: 0x3}]
     alert_rule_test:
       - eval_time: 1m
         alertname: Down
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "rules.yml").write_text(GOOD)
     (tmp_path / "warned.yml").write_text(GOOD.replace("severity: page", "seen: '{{ $value }}'"))
     (tmp_path / "hinted.yml").write_text(GOOD.replace("severity: page", ""))
-    (tmp_path / "bad.yml").write_text(GOOD.replace("up == 0", "up =="))
+    (tmp_path / "bad.yml").write_text(GOOD.replace("status == 0", "status =="))
     (tmp_path / "test.yml").write_text(TEST)
     (tmp_path / "failing.yml").write_text(TEST.replace("a is down", "b is down"))
     return tmp_path
@@ -70,11 +70,78 @@ def test_check_answers_2_for_a_file_that_does_not_load_and_still_checks_the_othe
     assert "label seen carries a value" in shown.out
 
 
-def test_check_knows_the_metrics_it_is_given(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "names").write_text("requests_total\n")
-    assert main(["rules", "check", "--metrics", str(folder / "names"), str(folder / "rules.yml")]) == 1
-    assert "unknown metric up" in capsys.readouterr().out
-    assert main(["rules", "check", "--metrics", str(folder / "none"), str(folder / "rules.yml")]) == 2
+def test_check_knows_what_the_library_records_and_takes_other_names_for_the_applications_own(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "own.yml"
+    file.write_text(GOOD.replace("health_check_status", "orders_total"))
+    assert main(["rules", "check", str(file)]) == 0
+    assert "own.yml:4: hint: Down: unknown metric orders_total" in capsys.readouterr().out
+    file.write_text(GOOD.replace("health_check_status", "helth_check_status"))
+    assert main(["rules", "check", str(file)]) == 1
+    assert "unknown metric helth_check_status; did you mean health_check_status?" in capsys.readouterr().out
+    file.write_text(GOOD.replace("health_check_status", "shop_health_check_status"))
+    assert main(["rules", "check", "--prefix", "shop_", str(file)]) == 0
+    assert "nothing found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "names", ["orders_total\n", '# TYPE orders_total counter\norders_total{a="b c"} 1\n']
+)
+def test_check_is_told_the_applications_own_metrics(
+    folder: Path, capsys: pytest.CaptureFixture[str], names: str
+) -> None:
+    (folder / "names").write_text(names)
+    file = folder / "own.yml"
+    for name, code in (("orders_total", 0), ("health_check_status", 0), ("queue_depth", 1)):
+        file.write_text(GOOD.replace("health_check_status", name))
+        assert main(["rules", "check", "--metrics", str(folder / "names"), str(file)]) == code
+    assert "warning: Down: unknown metric queue_depth" in capsys.readouterr().out
+    assert main(["rules", "check", "--metrics", str(folder / "none"), str(file)]) == 2
+
+
+def test_check_tells_all_that_is_wrong_in_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "bad.yml"
+    file.write_text("""\
+groups:
+  - name: g
+    interval: soon
+    rules:
+      - {alert: A, expr: up ==, fro: 1m, for: x, labels: {1a: b, c: '{{ nope }}'}}
+      - {record: r, alert: A}
+      - {record: 'no-name', expr: up}
+      - {alert: B}
+  - name: g
+  - rules: 7
+  - nam: h
+""")
+    assert main(["rules", "check", str(file)]) == 2
+    shown = capsys.readouterr().err.replace(f"error: {file}:", "").splitlines()
+    assert [line.split(":")[0] for line in shown] == [
+        "3",
+        "5",
+        "5",
+        "5",
+        "5",
+        "5",
+        "6",
+        "7",
+        "8",
+        "9",
+        "10",
+        "11",
+    ]
+    for part in (
+        "interval",
+        "unknown key 'fro'",
+        "for ",
+        "1a",
+        "nope",
+        "expr: ",
+        "exactly one of",
+        "no-name",
+    ):
+        assert any(part in line for line in shown), part
 
 
 def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

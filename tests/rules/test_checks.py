@@ -26,6 +26,37 @@ RATIO = 'sum(rate(r_total{code=~"5.."}[5m])) / sum(rate(r_total[5m]))'
         f"({RATIO} > 14.4 * 0.1) and ({RATIO} > 0.1)",
         "avg(errors_ratio) > 1",
         "sum(increase(a{x='y'}[1h])) / sum(increase(a[1h])) > 1",
+        f"100 * {RATIO} > 100",
+        f"{RATIO} * 100 > 720",
+        f"{RATIO} > 7.2",
+        f"sum(x) / sum(y) > 3 and {RATIO} > 1.44",
+        "vector(1) > 2",
+        "vector(1) == bool 2 > 0",
+        "up > 5 and up < 3",
+        "(up > 5) < 3",
+        "x > 5 and sum(y) > 0 and x < 3",
+        "x > 5 unless x >= 5 and x < 5",
+        "7 < x and 3 > x",
+        "x >= 5 and x < 5",
+        "sum(rate(a_total[5m])) < 0",
+        "sum(rate(a_total[5m])) / sum(rate(b_total[5m])) < 0",
+        "count(up) == 0",
+        "count by (job) (up == 1) < 1",
+        "absent(up) == 0",
+        "hour() > 23",
+        "day_of_week() == 7",
+        "clamp_max(x, 10) > 10",
+        "clamp(x, 1, 10) < 1",
+        "abs(x) < 0",
+        "-abs(x) > 0",
+        "sum(abs(x)) + 1 < 1",
+        "histogram_quantile(0.99, sum by (le) (rate(a_seconds_bucket[5m]))) < 0",
+        "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 10",
+        "quantile(0.5, up) > 1",
+        "max_over_time(avg_over_time(up[5m])[1h:5m]) > 1",
+        "vector(1) != 1",
+        "x > NaN",
+        "x > Inf",
     ],
 )
 def test_a_threshold_that_cannot_be_reached_is_an_error(expr: str) -> None:
@@ -52,12 +83,74 @@ def test_a_threshold_that_is_always_reached_is_an_error(expr: str) -> None:
         "rate(a[5m]) / rate(b[5m]) > 2",
         "rate(a{x='y'}[1h]) / rate(a[5m]) > 2",
         "sum(rate(a[5m])) / sum(rate(a{x='y'}[5m])) > 2",
-        "sum by (x) (rate(a{x='y'}[5m])) / sum(rate(a[5m])) > 1 / 0",
         "errors_ratio > on() other",
+        "x > 5 or x < 3",
+        "x > 5 and on (job) x < 3",
+        "{job='a'} > 5 and {job='a'} < 3",
+        "x > 5 and x offset 5m < 3",
+        "x > 5 and y < 3",
+        "x >= 5 and x <= 5",
+        "sum(x) < 0",
+        "x - 1 < 0",
+        "count(x) > 0",
+        "absent(x) == 1",
+        "sum(rate(a_total[5m])) >= 0",
+        "sum(count(x) or vector(0)) == 0",
+        "x > bool Inf",
+        "vector(scalar(up == 1)) > 0",
+        "histogram_quantile(0.99, sum by (le) (rate(a_degrees_bucket[5m]))) < 0",
+        "histogram_quantile(0.99, sum by (le) (rate(a_seconds_bucket[5m]))) > 10",
+        "round(up, 5) > 1",
+        "delta(up[5m]) < 0",
+        "predict_linear(up[5m], 3600) > 1",
     ],
 )
 def test_a_threshold_that_can_be_reached_is_none(expr: str) -> None:
     assert findings(expr) == []
+
+
+def test_what_only_a_name_says_or_leaves_the_rule_a_chance_is_a_warning() -> None:
+    def severities(expr: str) -> list[Severity]:
+        group = RuleGroup("g", (RecordingRule("r", expr),))
+        return [finding.severity for finding in check([group])]
+
+    assert severities("job:errors:ratio > 1") == [Severity.ERROR]
+    assert severities("compression_ratio > 1") == [Severity.WARNING]
+    assert severities("count(x) == 0") == [Severity.ERROR]
+    assert severities("count(x) == 0 or absent(x)") == [Severity.WARNING]
+
+
+def test_thresholds_are_held_against_what_rules_record() -> None:
+    def of(*rules: RecordingRule) -> list[str]:
+        alert = AlertRule("A", "limit > 10", severity="page", annotations={"summary": "!"})
+        return [finding.message for finding in check([RuleGroup("g", (*rules, alert))])]
+
+    assert of(RecordingRule("limit", "vector(5)")) == [
+        "never true: limit is always 5, and the threshold is 10"
+    ]
+    assert of(RecordingRule("limit", "vector(5)"), RecordingRule("limit", "vector(11)", {"a": "b"})) == []
+    assert of(RecordingRule("limit", "vector(5) or limit"), RecordingRule("other", "limit + 1")) == []
+    assert of(RecordingRule("half", "vector(5)"), RecordingRule("limit", "half * 2"))
+
+
+@pytest.mark.parametrize(
+    "expr", ["histogram_quantile(95, x)", "quantile(-1, x)", "quantile_over_time(1.5, x[5m])"]
+)
+def test_a_quantile_in_percent_is_an_error(expr: str) -> None:
+    [message] = findings(expr)
+    assert "is not from 0 to 1" in message
+
+
+def test_names_that_may_be_the_applications_own_are_hints_and_slips_are_warnings() -> None:
+    group = RuleGroup(
+        "g", (RecordingRule("a", "mine + upp"), RecordingRule("b", "mine + resilience_calls_totl"))
+    )
+    found = check([group], metrics={"resilience_calls_total"}, complete=False)
+    assert [str(finding) for finding in found] == [
+        "g: hint: a: unknown metric mine: not the library's, and recorded by none of these rules",
+        "g: hint: a: unknown metric upp: not the library's, and recorded by none of these rules",
+        "g: warning: b: unknown metric resilience_calls_totl; did you mean resilience_calls_total?",
+    ]
 
 
 def test_unknown_names_are_found_where_names_are_given() -> None:
