@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import itertools
+import socket
 from types import TracebackType
 from typing import Self
 
@@ -37,7 +38,8 @@ class Payments:
         self.health: Health = Health.HEALTHY
         self.port: int = 0
         self._turn = itertools.count()
-        self._site: web.TCPSite | None = None
+        self._site: web.SockSite | None = None
+        self._held: socket.socket | None = None
         app = web.Application()
         app.router.add_post("/charge", self._charge)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -49,6 +51,9 @@ class Payments:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
+        # Held and never listened at, so that nobody else is given the port while payments is down.
+        self._held = _bound(0)
+        self.port = self._held.getsockname()[1]
         await self._listen()
         return self
 
@@ -56,6 +61,8 @@ class Payments:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
+        if self._held is not None:
+            self._held.close()
 
     async def become(self, health: Health) -> None:
         """Change how it is; going down closes the port, so that calls are refused by the kernel."""
@@ -71,12 +78,18 @@ class Payments:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        self._site = web.SockSite(self._runner, _bound(self.port))
         await self._site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def _charge(self, _request: web.Request) -> web.Response:
         await asyncio.sleep(self.slow_delay if self.health is Health.SLOW else self.delay)
         if self.health is Health.FAILING and next(self._turn) % 2:
             return web.json_response({"error": "ledger unavailable"}, status=500)
         return web.json_response({"charged": True})
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_REUSEPORT", socket.SO_REUSEADDR), 1)
+    made.bind(("127.0.0.1", port))
+    return made
