@@ -7,14 +7,16 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from resilience.alerting import AlertManager, Route
+from resilience.alerting.config import SECTIONS as ALERTING_SECTIONS
 from resilience.alerting.config import AlertingConfig
+from resilience.alerting.leadership import Leadership
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
@@ -48,7 +50,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Reliability", "RuleSource", "default"]
 
-_RELOADED = ("rules", "packs", "global", "services", "include", "budget_policy")
+_RELOADED = (
+    "rules",
+    "packs",
+    "global",
+    "services",
+    "include",
+    "budget_policy",
+    "channels",
+    *ALERTING_SECTIONS,
+)
 """Keys of a configuration that `reload` takes up."""
 _BUDGET_INTERVAL = 15.0
 
@@ -159,6 +170,7 @@ class Reliability:
         self.registry.subscribe(EventLog())
         self._given = tuple(rules)
         self._config: Config | None = None
+        self._in_force: Config | None = None
         self._overridden: Collection[str] = ()
         self._from_file: Collection[str] = ()
         groups = gather(self._given)
@@ -172,16 +184,17 @@ class Reliability:
             retain=self.signals.retain,
         )
         channels = _by_name(notifiers) or {"log": LogNotifier()}
-        self._alerts_only_logged = set(channels) == {"log"}
         self._store = store or MemoryStore()
         settings = alerting or AlertingConfig()
+        self._alerting = settings if route is None else replace(settings, route=route)
         self.alerts: AlertManager = AlertManager(
             channels,
             store=self._store,
             register_rules=self.register_rules,
+            leadership=None if store is None else Leadership(store, f"{service}/alerting", clock=clock),
             service=service,
             clock=clock,
-            **vars(settings if route is None else replace(settings, route=route)),
+            **vars(self._alerting),
         )
         self.slos: SLOManager = SLOManager(
             self.signals,
@@ -230,7 +243,8 @@ class Reliability:
         config = read(file)
         reliability = cls(**{**config.arguments, **options})
         reliability.reloader.follow(config.files)
-        reliability._config, reliability._overridden = config, options.keys()
+        reliability._config = reliability._in_force = config
+        reliability._overridden = options.keys()
         reliability._from_file = {slo.id for slo in reliability._said(config, "slos")}
         return reliability
 
@@ -399,8 +413,8 @@ class Reliability:
     async def reload(self) -> None:
         """Read the rule files, and the configuration, again; alerts and budgets of what did not change live on.
 
-        Rules, objectives and the error budget policy change at once. What else the configuration says takes effect at the
-        next start; the events of `reloader` name it. What was registered later stays as it is.
+        Rules, objectives, the error budget policy, channels and routes change at once. What else the configuration says
+        takes effect at the next start; the events of `reloader` name it. What was registered later stays as it is.
 
         Raises:
             ConfigError: something in the files cannot be meant; nothing has changed then.
@@ -429,6 +443,7 @@ class Reliability:
             policy = config.arguments.get("budget_policy")
         if policy is not None:
             policy.check(slo.id for slo in (*slos, *later))
+        alert = self._alerting_of(config)
         self.slos.reload(
             (*slos, *later),
             use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
@@ -437,6 +452,8 @@ class Reliability:
         if "budget_interval" not in self._overridden:
             self.slos.interval = config.arguments.get("budget_interval", _BUDGET_INTERVAL)
         self.budget_actions.policy = policy
+        alert()
+        self._in_force = config
         self.reloader.follow((*config.files, *files_of(groups)))
         # Compared with what it was made of: what waits for a restart goes on waiting.
         changed = [] if self._config is None else config.changes(self._config)
@@ -444,6 +461,18 @@ class Reliability:
         if self.budget_actions.asks_to_shed and not self.budget_actions.sheds:
             taken.remove("budget_policy")  # nothing stands before the requests yet that could shed
         return [key for key in changed if key not in taken]
+
+    def _alerting_of(self, config: Config) -> Callable[[], None]:
+        """Check the channels and routes of a configuration; what is returned takes them over."""
+        settings = self._alerting
+        if "alerting" not in self._overridden:
+            settings = config.arguments.get("alerting") or AlertingConfig()
+        if "route" in self._overridden:
+            settings = replace(settings, route=self._alerting.route)
+        channels: Mapping[str, Notifier] = self.alerts.notifiers
+        if "notifiers" not in self._overridden and self._in_force is not None:
+            channels = config.channels(self._in_force, channels) or {"log": LogNotifier()}
+        return self.alerts.prepared(channels, **vars(settings))
 
     def _said(self, config: Config, argument: str) -> Sequence[Any]:
         """What a configuration says, unless it was given in Python instead."""
@@ -471,7 +500,7 @@ class Reliability:
         rules = [rule for group in self.rules.groups for rule in group.rules]
         alert_rules = sum(isinstance(rule, AlertRule) for rule in rules)
         missing = []
-        if self._alerts_only_logged:
+        if all(isinstance(each, LogNotifier) for each in self.alerts.notifiers.values()):
             missing.append("no alert channel configured: alerts go to the log")
         if not alert_rules:
             missing.append("no alert rule loaded: nobody is told of anything")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from resilience.core.log import log
 from resilience.core.ports import Notification, NotifiedAlert
+from resilience.errors import ConfigError
 
-__all__ = ["decode", "dump_alert", "dump_notification", "encode", "load_alert", "load_notification"]
+__all__ = [
+    "decode",
+    "dump_alert",
+    "dump_notification",
+    "encode",
+    "load_alert",
+    "load_notification",
+    "read_each",
+]
 
 
 def encode(value: object) -> bytes:
@@ -55,3 +66,12 @@ def dump_notification(notification: Notification) -> dict[str, Any]:
 def load_notification(found: dict[str, Any]) -> Notification:
     """Read back what `dump_notification` made."""
     return Notification(**{**found, "alerts": [load_alert(alert) for alert in found["alerts"]]})
+
+
+def read_each(table: str, rows: Mapping[str, bytes], take: Callable[[str, bytes], object]) -> None:
+    """Hand rows to `take` by key and one by one: one that is damaged is named and left where it is, the others count."""
+    for key in sorted(rows):
+        try:
+            take(key, rows[key])
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            log(__name__).error("stored_row_unreadable", table=table, key=key, error=repr(error))

@@ -23,6 +23,9 @@ __all__ = ["Dispatcher", "Outcomes"]
 _AT_ONCE = 4  # sends of one channel at the same time; Slack and its kin allow about one a second
 
 
+_NO_CHANNEL = "there is no such channel any more"
+
+
 class Outcomes(Protocol):
     """Who wants to know how deliveries end."""
 
@@ -48,13 +51,23 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, ResilienceError) else type(error).__name__
 
 
+class _Gone:
+    """What stands for a channel that the configuration no longer has."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def send(self, notification: Notification) -> None:  # noqa: ARG002  refuses whatever it is
+        raise DeliveryError(_NO_CHANNEL, retryable=False)
+
+
 class _Channel:
     """One notifier with its guards, and what waits for it: a lane for each group, so that order holds within one."""
 
     def __init__(self, notifier: Notifier, outcomes: Outcomes, clock: Clock, timeout: float) -> None:
         self.name = notifier.name
         self.lanes: dict[str, deque[Notification]] = {}
-        self._notifier = notifier
+        self.notifier: Notifier = notifier
         self._outcomes = outcomes
         self._permits = anyio.Semaphore(_AT_ONCE)
         self._timeout = Timeout(timeout, clock=clock)
@@ -69,6 +82,16 @@ class _Channel:
         )
         self.breaker.events.subscribe(self._changed)
 
+    def swap(self, notifier: Notifier) -> None:
+        """Send through another notifier from the next attempt on, with a clean record."""
+        self.notifier = notifier
+        self.last_error = ""
+        self.breaker.reset()
+
+    def end(self) -> None:
+        """Refuse whatever still waits."""
+        self.swap(_Gone(self.name))
+
     async def attempt(self, notification: Notification) -> None:
         """Send once, if the breaker lets it."""
         async with self._permits:
@@ -76,7 +99,7 @@ class _Channel:
 
     async def _send(self, notification: Notification) -> None:
         try:
-            await self._timeout.call(self._notifier.send, notification)
+            await self._timeout.call(self.notifier.send, notification)
         except Exception as error:
             self.last_error = _words(error)
             log(__name__).warning(
@@ -118,10 +141,10 @@ class Dispatcher:
     ) -> None:
         self._outcomes = outcomes
         self._clock = clock
+        self._timeout = timeout
         self._give_up_after = give_up_after
-        self._channels = {
-            name: _Channel(notifier, outcomes, clock, timeout) for name, notifier in notifiers.items()
-        }
+        self._channels: dict[str, _Channel] = {}
+        self.replace(notifiers)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._idle: list[Callable[[], None]] = []
 
@@ -130,11 +153,24 @@ class Dispatcher:
         """Whether nothing waits and nothing is on its way."""
         return not any(channel.lanes for channel in self._channels.values())
 
+    def replace(self, notifiers: Mapping[str, Notifier]) -> None:
+        """Have these channels from now on; what waits for one that is gone is given up, the others go on."""
+        former, self._channels = self._channels, {}
+        for name, notifier in notifiers.items():
+            channel = former.pop(name, None)
+            if channel is None:
+                channel = _Channel(notifier, self._outcomes, self._clock, self._timeout)
+            elif channel.notifier is not notifier:
+                channel.swap(notifier)
+            self._channels[name] = channel
+        for channel in former.values():
+            channel.end()
+
     def offer(self, notification: Notification) -> None:
         """Send a notification after those of its group; before `run` it waits."""
         channel = self._channels.get(notification.receiver)
         if channel is None:
-            self._outcomes.undelivered(notification, "there is no such channel any more")
+            self._outcomes.undelivered(notification, _NO_CHANNEL)
             return
         lane = channel.lanes.get(notification.group_key)
         if lane is not None:
@@ -146,15 +182,24 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            try:
-                for channel in self._channels.values():
-                    for group_key in channel.lanes:
-                        tasks.start_soon(self._drain, channel, group_key)
-                await anyio.sleep_forever()
-            finally:
-                self._tasks = None
+        while True:  # once for each `clear`
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                try:
+                    for channel in self._channels.values():
+                        for group_key in channel.lanes:
+                            tasks.start_soon(self._drain, channel, group_key)
+                    await anyio.sleep_forever()
+                finally:
+                    self._tasks = None
+
+    def clear(self) -> None:
+        """Forget what waits, and stop what is on its way: another process sends it."""
+        for channel in self._channels.values():
+            channel.lanes.clear()
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+        self._wake_if_idle()
 
     async def drained(self) -> None:
         """Wait until nothing waits and nothing is on its way."""
@@ -168,7 +213,11 @@ class Dispatcher:
         while lane:
             await self._deliver(channel, lane[0])
             lane.popleft()
-        del channel.lanes[group_key]
+        if channel.lanes.get(group_key) is lane:
+            del channel.lanes[group_key]
+        self._wake_if_idle()
+
+    def _wake_if_idle(self) -> None:
         if self.idle:
             waiting, self._idle = self._idle, []
             for wake in waiting:

@@ -3,67 +3,61 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 
 from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.active import ActiveAlert
 from resilience.alerting.firing import Changes, Firing, notified
-from resilience.alerting.flapping import FlapDetector
 from resilience.alerting.group import Decision, Group
 from resilience.alerting.grouping import Groups
-from resilience.alerting.inhibition import Inhibition, Inhibitor
+from resilience.alerting.inhibition import Inhibitor
+from resilience.alerting.plan import Plan
 from resilience.alerting.raised import RaisedAlert
-from resilience.alerting.route import Destination, Route, Router
-from resilience.alerting.silence import MaintenanceWindow, Silences
+from resilience.alerting.route import Destination
+from resilience.alerting.silence import Silences
 from resilience.alerting.view import AlertView
 from resilience.core.clock import Instant
-from resilience.core.ports import Notification, NotifiedAlert, Notifier, Put, Repeating
+from resilience.core.ports import Notification, NotifiedAlert, Put
 from resilience.errors import ConfigError
-from resilience.rules.state import Alert
+from resilience.rules.state import Alert, fingerprint
 
-__all__ = ["Engine", "channel_alert", "is_channel_alert"]
+__all__ = ["Engine", "channel_alert", "channel_test", "is_channel_alert"]
 
 _CHANNEL_ALERT = "NotificationChannelFailing"
-
-Load = Callable[[str], Awaitable[Mapping[str, bytes]]]
 
 
 class Engine:
     """Decides, tick for tick; `manager.AlertManager` describes the options."""
 
-    def __init__(
-        self,
-        notifiers: Mapping[str, Notifier],
-        *,
-        route: Route | None,
-        inhibitions: Sequence[Inhibition],
-        maintenance: Sequence[MaintenanceWindow],
-        flapping: FlapDetector | None,
-    ) -> None:
-        self.silences: Silences = Silences(maintenance)
-        self.firing: Firing = Firing(flapping or FlapDetector())
+    def __init__(self, plan: Plan) -> None:
+        self.silences: Silences = Silences(plan.maintenance)
+        self.firing: Firing = Firing(plan.flapping)
         self.groups: Groups = Groups()
-        self.repeat_intervals: dict[str, float] = {
-            name: each.repeat_interval for name, each in notifiers.items() if isinstance(each, Repeating)
-        }
-        self._inhibitor = Inhibitor(inhibitions)
-        self._acknowledgements = Acknowledgements()
-        self._router = Router(route or Route(to=tuple(notifiers)))
-        if missing := self._router.receivers - notifiers.keys():
-            message = f"to must be one of the channels {', '.join(notifiers)}, got {min(missing)!r}"
-            raise ConfigError(message)
-        self._destinations = {**self._router.destinations, **_fallbacks(tuple(notifiers))}
+        self.plan: Plan = plan
+        self._inhibitor = Inhibitor(plan.inhibitions)
+        self.acknowledgements: Acknowledgements = Acknowledgements()
+
+    def follow(self, plan: Plan, now: Instant) -> None:
+        """Take over other settings: what fires is sorted into its groups anew, who was told of it stays known."""
+        self.plan = plan
+        self.silences.replace_windows(plan.maintenance)
+        self.firing.replace_flaps(plan.flapping)
+        self._inhibitor = Inhibitor(plan.inhibitions)
+        self._inhibitor.update(self._labels())
+        self.groups.reroute(plan.destinations)
+        for alert in self.firing.alerts.values():
+            self.groups.join(notified(alert), self._destinations_of(alert.labels), now)
 
     def update(self, now: Instant, alerts: Iterable[Alert], raised: Mapping[str, Alert]) -> Changes:
         """Take in the alerts of a tick; returns what changed, with what is to be stored of it."""
         changes = self.firing.update(now, alerts, raised)
         for alert in changes.joined:
-            self.groups.join(alert, self._destinations_of(alert), now)
+            self.groups.join(alert, self._destinations_of(alert.labels), now)
         for alert in changes.ended:
             self.groups.leave(alert)
         if changes.joined or changes.ended:
-            self._inhibitor.update({key: alert.labels for key, alert in self.firing.alerts.items()})
-            changes.puts += self._acknowledgements.end(alert.fingerprint for alert in changes.ended)
+            self._inhibitor.update(self._labels())
+            changes.puts += self.acknowledgements.end(alert.fingerprint for alert in changes.ended)
             changes.puts += self.silences.prune(now.wall)
         return changes
 
@@ -90,7 +84,7 @@ class Engine:
             ConfigError: no alert of that id fires.
         """
         alert = self.known(alert_id)
-        put = self._acknowledgements.add(alert_id, by, now.monotonic, offset)
+        put = self.acknowledgements.add(alert_id, by, now.monotonic, offset)
         self.groups.wake()
         shown = [notified(alert, acknowledged_by=by)]
         told = [
@@ -112,27 +106,45 @@ class Engine:
             raise ConfigError(message)
         return alert
 
+    def active(self, now: Instant, service: str | None) -> list[ActiveAlert]:
+        """Return what fires, the newest first, of one service or of all."""
+        view = self.view(now)
+        found = [
+            ActiveAlert(
+                view.shown(key),
+                tuple(
+                    dict.fromkeys(name for group in self.groups.of(key) for name in group.receivers_of(key))
+                ),
+                view.silenced_by(key),
+                view.inhibited_by(key),
+                self.firing.flapping(key, now.monotonic),
+            )
+            for key, alert in self.firing.alerts.items()
+            if service is None or alert.labels.get("service") == service
+        ]
+        return sorted(found, key=lambda each: -each.alert.started)
+
     def view(self, now: Instant) -> AlertView:
         """Return what is known of the alerts at a moment."""
         return AlertView(
-            self.firing, self.silences, self._inhibitor, self._acknowledgements, self.repeat_intervals, now
+            self.firing,
+            self.silences,
+            self._inhibitor,
+            self.acknowledgements,
+            self.plan.repeat_intervals,
+            now,
         )
 
-    async def restore(self, load: Load, offset: float) -> None:
-        """Take back what an earlier process stored; `offset` leads from monotonic to Unix time."""
-        self.silences.restore((await load(Silences.table)).values())
-        self._acknowledgements.restore(await load(Acknowledgements.table), offset)
-        self.firing.restore((await load(Firing.table)).values(), await load(Firing.closed_table))
-        self.groups.restore((await load(Groups.table)).values(), self._destinations, offset)
+    def show(self) -> None:
+        """Take what was stored as what fires: for a process that looks on while another decides."""
+        self.firing.show()
+        self._inhibitor.update(self._labels())
 
-    def _destinations_of(self, alert: NotifiedAlert) -> list[Destination]:
-        found = self._router.find(alert.labels)
-        if is_channel_alert(alert.labels):
-            channel = alert.labels.get("channel", "")
-            if all(set(place.to) <= {channel} for place in found):
-                others = self._destinations.get(_fallback_key(channel))
-                return found if others is None else [others]
-        return found
+    def _labels(self) -> dict[str, Mapping[str, str]]:
+        return {key: alert.labels for key, alert in self.firing.alerts.items()}
+
+    def _destinations_of(self, labels: Mapping[str, str]) -> list[Destination]:
+        return self.plan.find(labels, failing=labels.get("channel") if is_channel_alert(labels) else None)
 
     def _avoid(self, fingerprint: str) -> tuple[str, ...]:
         """A channel is not told of its own failing."""
@@ -155,19 +167,12 @@ def channel_alert(channel: str, error: str) -> RaisedAlert:
     )
 
 
-def _fallback_key(channel: str) -> str:
-    return f"(channel {channel})"
-
-
-def _fallbacks(channels: Sequence[str]) -> dict[str, Destination]:
-    """For each channel, where its failing is told when the tree knows only the channel itself."""
-    found = {}
-    for channel in channels:
-        others = tuple(name for name in channels if name != channel)
-        if others:
-            [place] = Router(Route(to=others, group_wait=0.0)).destinations.values()
-            found[_fallback_key(channel)] = replace(place, key=_fallback_key(channel))
-    return found
+def channel_test(channel: str, wall: float) -> Notification:
+    """Make the notification that tests a channel."""
+    labels = {"alertname": "ChannelTest", "severity": "info"}
+    notes = {"summary": f"A test of the channel {channel}: nothing is wrong"}
+    alert = NotifiedAlert(fingerprint(labels), "resolved", labels, notes, wall, wall)
+    return Notification(f"test-{channel}-{wall:.0f}", channel, "resolved", labels, [alert], wall, "test")
 
 
 def _notification(group: Group, decision: Decision, wall: float) -> Notification:

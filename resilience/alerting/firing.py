@@ -97,6 +97,11 @@ class Firing:
         """Say whether an alert flaps at a monotonic time."""
         return self._flaps.flapping(fingerprint, now)
 
+    def replace_flaps(self, flaps: FlapDetector) -> None:
+        """Have another detector say which alerts flap; it begins with what the one before has seen."""
+        flaps.adopt(self._flaps)
+        self._flaps = flaps
+
     def close(self, fingerprint: str) -> Put:
         """Treat an alert as resolved until its rule no longer fires it; one that fires after that is new."""
         self._closed.add(fingerprint)
@@ -108,6 +113,14 @@ class Firing:
             alert = load_alert(decode(row))
             self._known[alert.fingerprint] = alert
         self._closed.update(closed)
+
+    def show(self) -> None:
+        """Take what was restored as what fires, for a process that only looks on."""
+        self.alerts = {alert.fingerprint: alert for alert in self.stored()}
+
+    def stored(self) -> list[Alert]:
+        """Return what fired when it was stored, less what was closed by hand."""
+        return [_shown(alert) for key, alert in self._known.items() if key not in self._closed]
 
     def _join(self, current: Mapping[str, Alert], changes: Changes) -> None:
         for fingerprint in sorted(current.keys() - self.alerts.keys()):
@@ -133,3 +146,12 @@ class Firing:
         at = over.resolved_at if over is not None else None
         changes.ended.append(replace(alert, status="resolved", ended=now.wall if at is None else at.wall))
         changes.puts.append(Put(_TABLE, fingerprint, None))
+
+
+def _shown(known: NotifiedAlert) -> Alert:
+    # Monotonic time does not outlive a process; wall time is what is shown.
+    began = Instant(0.0, known.started)
+    value = math.nan if known.value is None else known.value
+    name = known.labels.get("alertname", "")
+    firing = AlertState.FIRING
+    return Alert(name, "", known.labels, known.annotations, firing, value, began, known.fingerprint, began)

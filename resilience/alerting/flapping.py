@@ -48,6 +48,11 @@ class FlapDetector:
         times = self._changes.get(fingerprint)
         return times is not None and len(times) == self._limit and now - times[0] <= self._window
 
+    def adopt(self, other: FlapDetector) -> None:
+        """Take over what another detector has seen."""
+        if other is not self:
+            self._changes = {name: deque(times, self._limit) for name, times in other._changes.items()}
+
     def forget(self, now: float) -> None:
         """Drop the alerts that have been quiet for the whole window."""
         quiet = [name for name, times in self._changes.items() if now - times[-1] > self._window]

@@ -106,6 +106,13 @@ class Group:
         """Return the receivers that were told that an alert fires and not yet that it is resolved."""
         return [name for name, ledger in self._ledgers.items() if fingerprint in ledger.unresolved]
 
+    def rebase(self, destinations: Mapping[str, Destination]) -> None:
+        """Empty the group, and have it follow what its place in the tree says now."""
+        if self.destination is not None:
+            self.destination = destinations.get(self.destination.key)
+        self.members.clear()
+        self.wake = -math.inf
+
     def end(self, alert: NotifiedAlert) -> bool:
         """Take an alert out that no longer fires; the next look tells whoever was told of it.
 

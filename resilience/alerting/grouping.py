@@ -38,11 +38,27 @@ class Groups:
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = Group(key, labels, destination, first)
+            elif group.destination is None:  # its place was gone, and has come back
+                group.destination, group.next_look, group.wake = destination, first, first
             elif not group.looked:
                 group.next_look = group.wake = min(group.next_look, first)
             group.members.add(alert.fingerprint)
             if group not in homes:
                 homes.append(group)
+
+    def reroute(self, destinations: Mapping[str, Destination]) -> None:
+        """Empty the groups for a tree that has changed; `join` fills them again.
+
+        A group whose place is gone only resolves from now on, and one that nobody was told of is forgotten.
+        """
+        self._of = {}
+        for group in list(self._groups.values()):
+            group.rebase(destinations)
+            if group.done:
+                del self._groups[group.key]
+            for fingerprint in group.told:
+                self._of.setdefault(fingerprint, []).append(group)
+            self._changed[group.key] = group
 
     def leave(self, alert: NotifiedAlert) -> None:
         """Take an alert that no longer fires out of its groups."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Clock
@@ -14,7 +16,7 @@ from resilience.errors import ResilienceError
 if TYPE_CHECKING:
     from resilience.http.client import GuardedClient
 
-__all__ = ["Heartbeat"]
+__all__ = ["Heart", "Heartbeat"]
 
 
 class Heartbeat:
@@ -41,6 +43,16 @@ class Heartbeat:
         self._client: GuardedClient | None = None
         self._clock = clock
         self._alive = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Heartbeat) and other._settings == self._settings
+
+    def __hash__(self) -> int:
+        return hash(self._settings)
+
+    @property
+    def _settings(self) -> tuple[Secret, float, float]:
+        return self._url, self.interval, self._timeout
 
     def __repr__(self) -> str:
         return f"Heartbeat(interval={self.interval:g})"
@@ -80,3 +92,44 @@ class Heartbeat:
             answer, failed = type(error).__name__, True
         if failed:
             log(__name__).warning("heartbeat_failed", answer=answer)
+
+
+class Heart:
+    """Runs the heartbeat that there is, if there is one; another may take its place while it runs.
+
+    Args:
+        heartbeat: the heartbeat.
+    """
+
+    def __init__(self, heartbeat: Heartbeat | None) -> None:
+        self.heartbeat: Heartbeat | None = heartbeat
+        self._replaced = anyio.Event()
+
+    def tick(self) -> None:
+        """Note that evaluation is alive."""
+        if self.heartbeat is not None:
+            self.heartbeat.tick()
+
+    def replace(self, heartbeat: Heartbeat | None) -> Heartbeat | None:
+        """Have another heartbeat from now on, unless it is the same; returns the one to be closed."""
+        former = self.heartbeat
+        if heartbeat == former:
+            return None
+        self.heartbeat = heartbeat
+        self._replaced.set()
+        return former
+
+    async def run(self) -> None:
+        """Call until cancelled."""
+        while True:
+            self._replaced = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                if self.heartbeat is not None:
+                    tasks.start_soon(self.heartbeat.run)
+                await self._replaced.wait()
+                tasks.cancel_scope.cancel()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self.heartbeat is not None:
+            await self.heartbeat.close()

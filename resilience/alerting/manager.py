@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
 
+from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.active import ActiveAlert
+from resilience.alerting.codec import decode, read_each
 from resilience.alerting.delivery import Dispatcher
-from resilience.alerting.engine import Engine, channel_alert, is_channel_alert
+from resilience.alerting.engine import channel_alert, channel_test
 from resilience.alerting.flapping import FlapDetector
-from resilience.alerting.heartbeat import Heartbeat
-from resilience.alerting.history import AlertEvent, History
+from resilience.alerting.heartbeat import Heart, Heartbeat
+from resilience.alerting.history import AlertEvent
 from resilience.alerting.inhibition import Inhibition
+from resilience.alerting.keeper import Keeper
+from resilience.alerting.leadership import Leadership
 from resilience.alerting.matchers import Matchers
-from resilience.alerting.outbox import Outbox
-from resilience.alerting.raised import RaisedAlert, RaisedAlerts
+from resilience.alerting.plan import Plan
+from resilience.alerting.raised import RaisedAlert
 from resilience.alerting.route import Route
-from resilience.alerting.silence import MaintenanceWindow, Silence
+from resilience.alerting.silence import MaintenanceWindow, Silence, Silences
+from resilience.alerting.state import AlertingState
+from resilience.alerting.storage import Storage
+from resilience.alerting.team import Team
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
-from resilience.core.log import log
-from resilience.core.ports import Clock, Closeable, Notification, NotifiedAlert, Notifier, Put, Store
+from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.validate import text
-from resilience.errors import ConfigError, StoreError
+from resilience.errors import ConfigError
 from resilience.rules.state import Alert, fingerprint
 
-__all__ = ["ActiveAlert", "AlertManager"]
-
-
-@dataclass(frozen=True)
-class ActiveAlert:
-    """An alert that fires, and what is being done about it.
-
-    Args:
-        alert: the alert; its `fingerprint` is the id that `acknowledge` and `resolve` take.
-        told: channels that were told that it fires.
-        silenced_by: id of the silence or name of the maintenance window that mutes it.
-        inhibited_by: fingerprint of the alert that explains it.
-        flapping: whether it comes and goes.
-    """
-
-    alert: NotifiedAlert
-    told: tuple[str, ...]
-    silenced_by: str | None
-    inhibited_by: str | None
-    flapping: bool
+__all__ = ["AlertManager"]
 
 
 class AlertManager:
@@ -65,6 +53,7 @@ class AlertManager:
         heartbeat: the dead-man's switch; none when None.
         history: how many events are remembered; the newest 5,000 by default.
         register_rules: takes the rules given to `register_rules`; the rule evaluator's.
+        leadership: which of several processes on the store decides and notifies; this one alone when None.
         service: keeps what is stored apart from that of other services in the same store.
         clock: where time comes from between ticks.
 
@@ -105,33 +94,40 @@ class AlertManager:
         heartbeat: Heartbeat | None = None,
         history: int = 5_000,
         register_rules: Callable[[Sequence[Any]], object] | None = None,
+        leadership: Leadership | None = None,
         service: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        if not notifiers:
-            message = "notifiers must hold at least one channel, got none"
-            raise ConfigError(message)
+        plan = Plan.make(
+            notifiers, route=route, inhibitions=inhibitions, maintenance=maintenance, flapping=flapping
+        )
         self.notifiers: dict[str, Notifier] = dict(notifiers)
         self.events: Listeners[AlertEvent] = Listeners()
-        self._store = store
-        self._namespace = f"{service}/" if service else ""
         self._clock = clock
         self._register_rules = register_rules
-        self._heartbeat = heartbeat
-        self._engine = Engine(
-            self.notifiers, route=route, inhibitions=inhibitions, maintenance=maintenance, flapping=flapping
-        )
-        self._raised = RaisedAlerts()
-        self._history = History(limit=history)
-        self._outbox = Outbox()
+        self._heart = Heart(heartbeat)
         self._dispatcher = Dispatcher(self.notifiers, self, clock)
-        self._puts: list[Put] = []
-        self._unwritten: list[Put] = []
+        self._team = None if leadership is None else Team(leadership)
+        self._keeper = Keeper(
+            plan,
+            Storage(store, service),
+            self._team,
+            history=history,
+            begun=self._dispatcher.clear,
+            adopted=self._adopt,
+            clock=clock,
+        )
+        self._replaced: list[Closeable] = []
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process decides and notifies; of several on one store, one does."""
+        return self._keeper.leads
 
     @property
     def silences(self) -> list[Silence]:
         """The silences, expired ones of the last days included, the newest first."""
-        return self._engine.silences.all()
+        return self._state.engine.silences.all()
 
     # -- the tick -----------------------------------------------------------------------------------------------
 
@@ -142,15 +138,22 @@ class AlertManager:
             now: the tick.
             alerts: the alerts of the rules, firing and just resolved ones; others are passed over.
         """
-        if self._heartbeat is not None:
-            self._heartbeat.tick()
-        changes = self._engine.update(now, alerts, self._raised.firing)
-        self._puts += changes.puts
+        state = self._state
+        if self._team is not None:
+            if not self._team.leads:
+                state.puts += self._team.peers.offer(alerts, now)
+                return
+            # What fires here comes last, and counts where both know an alert.
+            own = list(alerts)
+            alerts = [*self._team.peers.firing(own), *own]
+        self._heart.tick()
+        changes = state.engine.update(now, alerts, state.raised.firing)
+        state.puts += changes.puts
         for kind, which in (("fired", changes.fired), ("resolved", changes.ended)):
             for alert in which:
                 self._note(kind, alert.labels["alertname"], alert.fingerprint, alert.labels, at=now.wall)
-        for notification in self._engine.decide(now, self._outbox.waiting):
-            self._outbox.add(notification)
+        for notification in state.engine.decide(now, state.outbox.waiting):
+            state.outbox.add(notification)
 
     async def commit(self, others: Sequence[Put] = ()) -> None:
         """Store what the tick decided and give it to the channels.
@@ -159,30 +162,20 @@ class AlertManager:
         twice; the next commit writes again what this one could not.
 
         Args:
-            others: what else belongs to the tick and is stored in the same transaction: the rules' state.
+            others: what else belongs to the tick and is stored in the same transaction: the rules' state. Of several
+                processes, that of the one that leads.
         """
-        own = [*self._puts, *self._outbox.puts(), *self._engine.groups.puts(self._offset())]
-        if self._namespace:
-            own = [replace(put, table=self._namespace + put.table) for put in own]
-        batch = [*self._unwritten, *own, *others]
-        self._puts, self._unwritten = [], []
-        if batch:
-            try:
-                await self._store.write(batch)
-            except BaseException as error:
-                self._unwritten = batch + self._unwritten
-                if not isinstance(error, StoreError):
-                    raise
-                log(__name__).error("alert_state_not_stored", error=str(error))
-        for notification in self._outbox.release():
+        await self._keeper.commit(others)
+        for notification in self._state.outbox.release():
             self._dispatcher.offer(notification)
+        while self._replaced:
+            await self._replaced.pop().close()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._dispatcher.run)
-            if self._heartbeat is not None:
-                tasks.start_soon(self._heartbeat.run)
+            tasks.start_soon(self._heart.run)
 
     async def flush(self, timeout: float) -> bool:  # noqa: ASYNC109  a bound on the wait, not an error
         """Wait until everything was delivered, at most `timeout` seconds; what was not is sent after the restart.
@@ -202,23 +195,43 @@ class AlertManager:
         Raises:
             StoreError: the store cannot be read.
         """
-        offset = self._offset()
-
-        async def load(table: str) -> Mapping[str, bytes]:
-            return await self._store.load(self._namespace + table)
-
-        await self._engine.restore(load, offset)
-        self._raised.restore((await load(RaisedAlerts.table)).values(), offset)
-        self._history.restore(await load(History.table))
-        self._outbox.restore((await load(Outbox.table)).values())
+        await self._keeper.restore()
 
     async def close(self) -> None:
-        """Close the channels' connections."""
-        if self._heartbeat is not None:
-            await self._heartbeat.close()
+        """Let another process lead, and close the channels' connections."""
+        await self._keeper.leave()
+        await self._heart.close()
         for notifier in self.notifiers.values():
             if isinstance(notifier, Closeable):
                 await notifier.close()
+
+    def prepared(self, notifiers: Mapping[str, Notifier], **settings: Any) -> Callable[[], None]:
+        """Check other channels and settings; what is returned takes them over.
+
+        What fires, who was told and what is silenced stays. Alerts are sorted into the groups of the new tree; whoever
+        was told of one and is no longer meant is still told that it is resolved. What waits for a channel that is gone
+        is given up and recorded.
+
+        Args:
+            notifiers: the channels by name; one that is the same object as before keeps its connections.
+            settings: `route`, `inhibitions`, `maintenance`, `flapping` and `heartbeat`, as given to the constructor.
+
+        Raises:
+            ConfigError: they do not fit together.
+        """
+        heartbeat = settings.pop("heartbeat", None)
+        plan = Plan.make(notifiers, **settings)
+        return functools.partial(self._take_over, dict(notifiers), plan, heartbeat)
+
+    def _take_over(self, notifiers: dict[str, Notifier], plan: Plan, heartbeat: Heartbeat | None) -> None:
+        gone = [each for name, each in self.notifiers.items() if notifiers.get(name) is not each]
+        self._replaced += [each for each in gone if isinstance(each, Closeable)]
+        self.notifiers = notifiers
+        self._dispatcher.replace(notifiers)
+        self._keeper.plan = plan
+        self._state.engine.follow(plan, self._keeper.now)
+        if (stopped := self._heart.replace(heartbeat)) is not None:
+            self._replaced.append(stopped)
 
     # -- what people and code do --------------------------------------------------------------------------------
 
@@ -239,8 +252,8 @@ class AlertManager:
         Returns:
             its id, for `resolve` and `acknowledge`.
         """
-        raised, put = self._raised.add(alert, alert.identity, self._now())
-        self._puts.append(put)
+        raised, put = self._state.raised.add(alert, alert.identity, self._keeper.now)
+        self._state.puts.append(put)
         return raised.fingerprint
 
     def resolve(self, alert_id: str) -> None:
@@ -249,11 +262,11 @@ class AlertManager:
         Raises:
             ConfigError: no alert of that id fires.
         """
-        put = self._raised.remove(alert_id)
+        put = self._state.raised.remove(alert_id)
         if put is None:
-            self._engine.known(alert_id)
-            put = self._engine.firing.close(alert_id)
-        self._puts.append(put)
+            self._state.engine.known(alert_id)
+            put = self._state.engine.firing.close(alert_id)
+        self._state.puts.append(put)
 
     def acknowledge(self, alert_id: str, by: str) -> None:
         """Say that somebody has taken over an alert: its escalation stops, and whoever was told of it hears of it.
@@ -261,11 +274,13 @@ class AlertManager:
         Raises:
             ConfigError: no alert of that id fires.
         """
-        alert, put, told = self._engine.acknowledge(alert_id, text("by", by), self._now(), self._offset())
-        self._puts.append(put)
+        alert, put, told = self._state.engine.acknowledge(
+            alert_id, text("by", by), self._keeper.now, self._keeper.offset
+        )
+        self._state.puts.append(put)
         self._note("acknowledged", alert.labels["alertname"], alert_id, alert.labels, detail=by)
-        for notification in told:
-            self._outbox.add(notification)
+        for notification in told if self.leads else ():
+            self._state.outbox.add(notification)
 
     def silence(
         self,
@@ -290,8 +305,10 @@ class AlertManager:
         """
         meant = matchers if isinstance(matchers, Matchers) else Matchers(matchers)
         begin = self._clock.time() if start is None else start
-        silence, put = self._engine.silences.add(meant, start=begin, end=end, author=author, comment=comment)
-        self._puts.append(put)
+        silence, put = self._state.engine.silences.add(
+            meant, start=begin, end=end, author=author, comment=comment
+        )
+        self._state.puts.append(put)
         self._note("silenced", str(meant), detail=f"{author}: {comment}")
         return silence
 
@@ -301,7 +318,7 @@ class AlertManager:
         Raises:
             ConfigError: there is none of that id.
         """
-        self._puts.append(self._engine.silences.expire(silence_id, self._clock.time()))
+        self._state.puts.append(self._state.engine.silences.expire(silence_id, self._clock.time()))
         self._note("unsilenced", silence_id)
 
     def active_alerts(self, *, service: str | None = None) -> list[ActiveAlert]:
@@ -310,28 +327,13 @@ class AlertManager:
         Args:
             service: only alerts whose label `service` says this.
         """
-        engine, now = self._engine, self._now()
-        view = engine.view(now)
-        found = [
-            ActiveAlert(
-                view.shown(key),
-                tuple(
-                    dict.fromkeys(name for group in engine.groups.of(key) for name in group.receivers_of(key))
-                ),
-                view.silenced_by(key),
-                view.inhibited_by(key),
-                engine.firing.flapping(key, now.monotonic),
-            )
-            for key, alert in engine.firing.alerts.items()
-            if service is None or alert.labels.get("service") == service
-        ]
-        return sorted(found, key=lambda each: -each.alert.started)
+        return self._state.engine.active(self._keeper.now, service)
 
     def history(
         self, *, alert_id: str | None = None, service: str | None = None, since: float = 0.0, limit: int = 100
     ) -> list[AlertEvent]:
         """Return what happened, the newest first; see `History.find`."""
-        return self._history.find(fingerprint=alert_id, service=service, since=since, limit=limit)
+        return self._state.history.find(fingerprint=alert_id, service=service, since=since, limit=limit)
 
     async def test_channel(self, name: str) -> None:
         """Send a channel a notification that says it is a test, past groups, silences and the outbox.
@@ -344,28 +346,26 @@ class AlertManager:
         if notifier is None:
             message = f"channel must be one of {', '.join(self.notifiers)}, got {name!r}"
             raise ConfigError(message)
-        now = self._clock.time()
-        labels = {"alertname": "ChannelTest", "severity": "info"}
-        notes = {"summary": f"A test of the channel {name}: nothing is wrong"}
-        alert = NotifiedAlert(fingerprint(labels), "resolved", labels, notes, now, now)
-        key = f"test-{name}-{now:.0f}"
-        await notifier.send(Notification(key, name, "resolved", labels, [alert], now, "test"))
+        await notifier.send(channel_test(name, self._clock.time()))
 
     # -- how deliveries end (Outcomes) --------------------------------------------------------------------------
 
     def delivered(self, notification: Notification) -> None:
         """Strike a notification out of the outbox."""
-        self._outbox.settle(notification)
-        if notification.receiver in self._engine.repeat_intervals:
+        self._state.outbox.settle(notification)
+        self.channel_recovered(notification.receiver)
+        if notification.receiver in self._keeper.plan.repeat_intervals:
             return  # a machine that is told every minute is no history
         subject = f"{notification.status} {notification.group_key}"
         self._note("notified", subject, labels=notification.group, detail=notification.receiver)
 
     def undelivered(self, notification: Notification, error: str) -> None:
-        """Give a notification up."""
-        self._outbox.settle(notification)
+        """Give a notification up, and tell the other channels of it."""
+        self._state.outbox.settle(notification)
         detail = f"{notification.receiver}: {error}"
         self._note("undelivered", notification.group_key, labels=notification.group, detail=detail)
+        if notification.receiver in self.notifiers:
+            self.channel_failing(notification.receiver, error)
 
     def channel_failing(self, channel: str, error: str) -> None:
         """Tell the other channels that one fails."""
@@ -374,11 +374,24 @@ class AlertManager:
 
     def channel_recovered(self, channel: str) -> None:
         """Resolve the alert of a channel that works again."""
-        for key, alert in list(self._raised.firing.items()):
-            if is_channel_alert(alert.labels, channel):
-                self.resolve(key)
+        key = fingerprint(channel_alert(channel, "").identity)
+        if key in self._state.raised.firing:
+            self.resolve(key)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _state(self) -> AlertingState:
+        return self._keeper.state
+
+    def _adopt(self, table: str, key: str, row: bytes | None) -> None:
+        """Take over what somebody did through another process."""
+        if table != Acknowledgements.table:
+            self._state.adopt(table, key, row, self._keeper.offset)
+            if table == Silences.table and row is not None:
+                self._note("silenced", key)
+        elif row is not None and key in self._state.engine.firing.alerts:
+            read_each(table, {key: row}, lambda key, row: self.acknowledge(key, decode(row)["by"]))
 
     def _note(
         self,
@@ -390,13 +403,9 @@ class AlertManager:
         detail: str = "",
         at: float | None = None,
     ) -> None:
+        if not self.leads:
+            return  # whoever leads notes it, once, when it learns of it
         moment = self._clock.time() if at is None else at
         event = AlertEvent(moment, kind, subject, fingerprint, dict(labels or {}), detail)
-        self._puts += self._history.add(event)
+        self._state.puts += self._state.history.add(event)
         self.events.emit(event)
-
-    def _now(self) -> Instant:
-        return Instant(self._clock.monotonic(), self._clock.time())
-
-    def _offset(self) -> float:
-        return self._clock.time() - self._clock.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from resilience.alerting.codec import decode, dump_notification, encode, load_notification
+from resilience.alerting.codec import dump_notification, encode
 from resilience.core.ports import Notification, Put
 
 __all__ = ["Outbox"]
@@ -56,9 +56,8 @@ class Outbox:
         puts, self._puts = self._puts, []
         return puts
 
-    def restore(self, rows: Iterable[bytes]) -> None:
+    def restore(self, found: Iterable[Notification]) -> None:
         """Take back what was stored; it is to be sent again."""
-        found = [load_notification(decode(row)) for row in rows]
         for notification in sorted(found, key=lambda each: each.at):
             self._note(notification)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from resilience.alerting.active import ActiveAlert
 from resilience.alerting.history import AlertEvent
-from resilience.alerting.manager import ActiveAlert
 from resilience.alerting.silence import Silence
 
 __all__ = ["plain_alert", "plain_event", "plain_silence"]

@@ -90,6 +90,10 @@ class Silences:
         self._windows = tuple(windows)
         self._silences: dict[str, Silence] = {}
 
+    def replace_windows(self, windows: Sequence[MaintenanceWindow]) -> None:
+        """Have other maintenance windows from now on."""
+        self._windows = tuple(windows)
+
     def add(
         self, matchers: Matchers, *, start: float, end: float, author: str, comment: str
     ) -> tuple[Silence, Put]:
@@ -121,6 +125,10 @@ class Silences:
         )
         self._silences[silence_id] = ended
         return _put(ended)
+
+    def forget(self, silence_id: str) -> None:
+        """Drop a silence that somebody else has removed."""
+        self._silences.pop(silence_id, None)
 
     def prune(self, wall: float) -> list[Put]:
         """Forget what ended days ago."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.active import ActiveAlert
 from resilience.alerting.codec import decode, load_alert
 from resilience.alerting.firing import Firing
 from resilience.alerting.history import AlertEvent, History
-from resilience.alerting.manager import ActiveAlert
 from resilience.alerting.matchers import Matchers
 from resilience.alerting.raised import RaisedAlerts
 from resilience.alerting.silence import Silence, Silences

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from resilience.config import sections
+from resilience.config.sections.channels import reads_files
 from resilience.config.source import Setting, Source
+from resilience.core.ports import Notifier
 
 __all__ = ["Config", "read"]
 
@@ -36,6 +38,21 @@ class Config:
         """Name the top-level keys that say something else than in an earlier configuration."""
         keys = self.keys.keys() | earlier.keys.keys()
         return sorted(key for key in keys if self.keys.get(key) != earlier.keys.get(key))
+
+    def channels(self, earlier: Config, former: Mapping[str, Notifier]) -> dict[str, Notifier]:
+        """Return its channels by name.
+
+        Args:
+            earlier: the configuration that was in force.
+            former: the channels that were; one that says the same and reads no file is kept, and its connections with it.
+        """
+        said, before = self.keys.get("channels") or {}, earlier.keys.get("channels") or {}
+
+        def same(name: str) -> bool:
+            return name in former and said.get(name) == before.get(name) and not reads_files(said.get(name))
+
+        made = self.arguments["notifiers"]
+        return {each.name: former[each.name] if same(each.name) else each for each in made}
 
     def __repr__(self) -> str:
         return f"Config({', '.join(self.keys)})"

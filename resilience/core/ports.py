@@ -374,7 +374,7 @@ class Store(Protocol):
         """
 
     async def lease(self, name: str, holder: str, ttl: float) -> int | None:
-        """Take or renew a lease of `ttl` seconds; returns a fencing token that only grows, or None if another has it."""
+        """Take or renew a lease of `ttl` seconds, 0 to give it up; returns a fencing token that only grows, or None if another has it."""
 
     async def close(self) -> None:
         """Let go of files and connections."""

@@ -45,9 +45,9 @@ class MemoryStore:
                 rows[put.key] = put.value
 
     async def lease(self, name: str, holder: str, ttl: float) -> int | None:
-        """Take or renew a lease of `ttl` seconds; see `core.ports.Store`."""
+        """Take or renew a lease of `ttl` seconds, 0 to give it up; see `core.ports.Store`."""
         now = self._clock.monotonic()
-        number("ttl", ttl, above=0)
+        number("ttl", ttl, low=0)
         owner, until, token = self._leases.get(text("name", name), ("", now, 0))
         if owner != holder:
             if now < until:

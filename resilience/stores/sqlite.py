@@ -108,7 +108,7 @@ class SQLiteStore:
             await self._run(transaction)
 
     async def lease(self, name: str, holder: str, ttl: float) -> int | None:
-        """Take or renew a lease of `ttl` seconds; see `core.ports.Store`.
+        """Take or renew a lease of `ttl` seconds, 0 to give it up; see `core.ports.Store`.
 
         Raises:
             StoreError: the file cannot be written.
@@ -117,7 +117,7 @@ class SQLiteStore:
             "name": text("name", name),
             "holder": text("holder", holder),
             "now": self._clock.time(),
-            "ttl": number("ttl", ttl, above=0),
+            "ttl": number("ttl", ttl, low=0),
         }
 
         async def take(connection: aiosqlite.Connection) -> int | None:

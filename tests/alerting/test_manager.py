@@ -355,13 +355,14 @@ async def test_what_does_not_arrive_within_a_day_is_given_up(make: Make) -> None
 
 
 async def test_flush_is_bounded_and_says_so(make: Make) -> None:
-    desk = make(QUICK)
+    store = MemoryStore()
+    desk = make(QUICK, store=store)
     desk.phones["ops"].error = DeliveryError("ops: answered 503")
     async with desk.running():
         desk.fire("Down")
         await desk.pass_(4)
         assert not await desk.manager.flush(0.01)
-    assert len(await desk.manager._store.load("alerting.outbox")) == 1
+    assert len(await store.load("alerting.outbox")) == 1
 
 
 async def test_a_lone_channel_that_fails_has_nobody_to_tell(make: Make) -> None:
@@ -374,7 +375,8 @@ async def test_a_lone_channel_that_fails_has_nobody_to_tell(make: Make) -> None:
 
 
 async def test_history_is_found_by_alert_service_and_time_and_bounded(make: Make) -> None:
-    desk = make(QUICK, history=4)
+    store = MemoryStore()
+    desk = make(QUICK, history=4, store=store)
     async with desk.running():
         for number in range(6):
             desk.fire(f"A{number}", service="shop" if number % 2 else "pay")
@@ -388,16 +390,17 @@ async def test_history_is_found_by_alert_service_and_time_and_bounded(make: Make
     assert {each.labels["service"] for each in history(service="shop")} == {"shop"}
     assert all(each.at >= start for each in history(since=start))
     assert len(history(limit=1)) == 1
-    assert len(await desk.manager._store.load("alerting.history")) == 4
+    assert len(await store.load("alerting.history")) == 4
 
 
 async def test_a_repeat_is_left_out_while_the_last_one_has_not_arrived(make: Make) -> None:
-    desk = make(QUICK)
+    store = MemoryStore()
+    desk = make(QUICK, store=store)
     desk.phones["ops"].error = DeliveryError("ops: answered 503")
     async with desk.running():
         desk.fire("Down")
         await desk.pass_(60)
-        assert len(await desk.manager._store.load("alerting.outbox")) == 1
+        assert len(await store.load("alerting.outbox")) == 1
 
 
 async def test_ticks_keep_the_heartbeat_alive_and_closing_closes_all(make: Make) -> None:

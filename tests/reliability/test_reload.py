@@ -85,12 +85,12 @@ async def test_a_configuration_is_read_again_and_says_what_waits_for_a_restart(t
     with pytest.raises(ConfigError, match="unknown key 'rule'"):
         await rel.reload()
     assert [group.name for group in rel.rules.groups] == ["shop"]
-    config.write_text("service: shop\nrules: ['*.yml']\nchannels: {ops: {log: {}}}\n")
+    config.write_text("service: shop\nrules: ['*.yml']\ninterval: 2s\n")
     await rel.reload()
     assert [group.name for group in rel.rules.groups] == ["shop", "b"]
-    assert told[-1].at_restart == ("channels",)
+    assert told[-1].at_restart == ("interval",)
     await rel.reload()
-    assert told[-1].at_restart == ("channels",), "it still waits"
+    assert told[-1].at_restart == ("interval",), "it still waits"
 
 
 OBJECTIVE = "{id: %s, target: %s, alerting: {burnRate: false}}"

@@ -103,7 +103,7 @@ async def test_a_whole_configuration_is_put_to_the_test_without_telling_anybody(
     file.write_text(CONFIG)
     rel = lab.use(file=file, environ={"PAGER_URL": "https://pager.example/x"})
     assert rel.service == "shop"
-    assert rel.alerts._heartbeat is None
+    assert rel.alerts._heart.heartbeat is None
     await lab.traffic(errors=0.5, minutes=5)
     assert [(sent.receiver, sent.status) for sent in lab.notifications] == [("pager", "firing")]
     await lab.traffic(errors=0.5, minutes=10)

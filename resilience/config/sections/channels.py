@@ -7,9 +7,10 @@ from typing import Any
 from resilience import notifiers
 from resilience.config.source import Source
 
-__all__ = ["KEYS", "SECRETS", "read"]
+__all__ = ["KEYS", "SECRETS", "read", "reads_files"]
 
 KEYS = ("channels",)
+_FILE = "_file"
 SECRETS = (
     r"channels\.[^.]+\.[^.]+",  # the main option alone: `slack: https://...`
     r"channels\..*(?:url|key|secret|password|token)s?(?:\.\d+)?",
@@ -26,5 +27,26 @@ def read(source: Source) -> dict[str, Any]:
     made = []
     for name, setting in channels.items():
         with source.place("channels", name):
-            made.append(notifiers.from_config(name, setting))
+            made.append(notifiers.from_config(name, _with_files(source, setting)))
     return {"notifiers": tuple(made)}
+
+
+def reads_files(setting: object) -> bool:
+    """Say whether an option of a channel stands in a file, whose text may have changed when the setting has not."""
+    return isinstance(setting, dict) and any(
+        str(key).endswith(_FILE) or reads_files(value) for key, value in setting.items()
+    )
+
+
+def _with_files(source: Source, setting: object) -> object:
+    """Have options that stand in files (`url_file`) be relative to the configuration, and watched along with it."""
+    if not isinstance(setting, dict):
+        return setting
+    found: dict[object, object] = {}
+    for key, value in setting.items():
+        if str(key).endswith(_FILE) and isinstance(value, str):
+            source.files.append(source.folder / value)
+            found[key] = str(source.folder / value)
+        else:
+            found[key] = _with_files(source, value)
+    return found

@@ -1,0 +1,132 @@
+"""Keeps what alerting knows in the store, and in step with the other processes on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from resilience.alerting.peers import Peers
+from resilience.alerting.plan import Plan
+from resilience.alerting.shared import SharedRows
+from resilience.alerting.state import AlertingState
+from resilience.alerting.storage import Storage
+from resilience.alerting.team import Team
+from resilience.core.clock import Instant
+from resilience.core.log import log
+from resilience.core.ports import Clock, Put
+from resilience.errors import StoreError
+
+__all__ = ["Keeper"]
+
+
+class Keeper:
+    """The state of this moment, and where it is kept.
+
+    Args:
+        plan: the settings; a state that is made anew follows them.
+        storage: where it is kept.
+        team: this process among others on the same store; None where there are none.
+        history: how many events are remembered.
+        begun: called when the state was made anew, since this process has begun or ceased to lead.
+        adopted: called with table, key and row for what somebody did through another process.
+        clock: where time comes from.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        storage: Storage,
+        team: Team | None,
+        *,
+        history: int,
+        begun: Callable[[], object],
+        adopted: Callable[[str, str, bytes | None], object],
+        clock: Clock,
+    ) -> None:
+        self.plan: Plan = plan
+        self.state: AlertingState = AlertingState(plan, history=history)
+        self._storage = storage
+        self._team = team
+        self._history = history
+        self._begun = begun
+        self._adopted = adopted
+        self._clock = clock
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process decides and notifies."""
+        return self._team is None or self._team.leads
+
+    @property
+    def offset(self) -> float:
+        """What leads from monotonic to Unix time."""
+        return self._clock.time() - self._clock.monotonic()
+
+    @property
+    def now(self) -> Instant:
+        """This moment."""
+        return Instant(self._clock.monotonic(), self._clock.time())
+
+    async def restore(self) -> None:
+        """Take back what an earlier process stored.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._team is None:
+            await self.state.restore(self._storage, self.offset)
+        else:
+            await self._team.renew()
+            await self._begin(self._team)
+
+    async def commit(self, others: Sequence[Put]) -> None:
+        """Store what the state has to say, and learn what other processes have said."""
+        team = self._team
+        if team is not None and await team.renew():
+            try:
+                await self._begin(team)
+            except StoreError as error:
+                log(__name__).error("alert_state_not_read", error=str(error))
+        await self._storage.write(self.state.take_puts(self.offset), others if self.leads else ())
+        if team is not None and team.due(self._clock.monotonic()):
+            try:
+                await self._synchronize(team)
+            except StoreError as error:
+                log(__name__).error("alert_state_not_read", error=str(error))
+
+    async def leave(self) -> None:
+        """Let another process lead at once."""
+        if self._team is not None:
+            await self._team.leave()
+
+    async def _begin(self, team: Team) -> None:
+        """Take everything from the store: this process has begun or ceased to lead."""
+        self._begun()
+        self._storage.forget()
+        # What people did meanwhile goes before; what was decided is the leader's to say.
+        await self._storage.write([put for put in self.state.puts if put.table in SharedRows.TABLES])
+        fresh = AlertingState(self.plan, history=self._history)
+        if team.elected:
+            await fresh.restore(self._storage, self.offset)
+            fresh.puts += team.peers.withdraw()
+            if team.began:
+                held = [
+                    each
+                    for each in fresh.engine.firing.stored()
+                    if each.fingerprint not in fresh.raised.firing
+                ]
+                team.peers.inherit(held, self._clock.time())
+        else:
+            await fresh.look(self._storage, self.offset)
+        self.state = fresh
+        team.begin()
+
+    async def _synchronize(self, team: Team) -> None:
+        if not team.leads:
+            fresh = AlertingState(self.plan, history=self._history)
+            if await fresh.look(self._storage, self.offset, self.state):
+                fresh.puts, self.state = self.state.puts, fresh
+            return
+        self.state.puts += team.peers.take(await self._storage.load(Peers.table), self.now)
+        for table in SharedRows.TABLES:
+            for key, row in await self._storage.changes(table, self.state.puts):
+                self._adopted(table, key, row)

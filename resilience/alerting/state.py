@@ -1,0 +1,117 @@
+"""All that alerting knows at a moment: made anew from the store when a process begins to lead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.codec import decode, load_notification, read_each
+from resilience.alerting.engine import Engine
+from resilience.alerting.firing import Firing
+from resilience.alerting.grouping import Groups
+from resilience.alerting.history import History
+from resilience.alerting.outbox import Outbox
+from resilience.alerting.plan import Plan
+from resilience.alerting.raised import RaisedAlerts
+from resilience.alerting.silence import Silences
+from resilience.alerting.storage import Storage
+from resilience.core.ports import Notification, Put
+
+__all__ = ["AlertingState"]
+
+_SEEN = (
+    Silences.table,
+    Acknowledgements.table,
+    RaisedAlerts.table,
+    Firing.table,
+    Firing.closed_table,
+    Groups.table,
+)
+
+
+class AlertingState:
+    """What fires, who was told, what is on its way, and what is to be stored of it.
+
+    Args:
+        plan: the settings.
+        history: how many events are remembered.
+    """
+
+    def __init__(self, plan: Plan, *, history: int) -> None:
+        self.engine: Engine = Engine(plan)
+        self.raised: RaisedAlerts = RaisedAlerts()
+        self.history: History = History(limit=history)
+        self.outbox: Outbox = Outbox()
+        self.puts: list[Put] = []
+        self.rows: dict[str, dict[str, bytes]] = {}
+
+    def take_puts(self, offset: float) -> list[Put]:
+        """Return what is to be stored since the last call; `offset` leads from monotonic to Unix time."""
+        puts, self.puts = self.puts, []
+        return [*puts, *self.outbox.puts(), *self.engine.groups.puts(offset)]
+
+    async def restore(self, storage: Storage, offset: float) -> None:
+        """Take back what was stored, what waits to be sent included.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        await self._restore(storage, {table: await storage.load(table) for table in _SEEN}, offset)
+        found: list[Notification] = []
+        rows = await storage.load(Outbox.table)
+        read_each(Outbox.table, rows, lambda _, row: found.append(load_notification(decode(row))))
+        self.outbox.restore(found)
+
+    async def look(self, storage: Storage, offset: float, known: AlertingState | None = None) -> bool:
+        """Take what another process has stored, to be shown and to be answered by what people do.
+
+        Args:
+            storage: where it is.
+            offset: leads from monotonic to Unix time.
+            known: what was taken the last time, if anything was.
+
+        Returns:
+            whether there is anything new; without, this object is not to be used.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        rows = {table: await storage.load(table) for table in _SEEN}
+        if known is not None and rows == known.rows:
+            return False
+        await self._restore(storage, rows, offset)
+        self.rows = rows
+        self.engine.show()
+        return True
+
+    async def _restore(
+        self, storage: Storage, rows: Mapping[str, Mapping[str, bytes]], offset: float
+    ) -> None:
+        for table, take in self._readers(offset).items():
+            read_each(table, rows[table], take)
+        events = await storage.load(History.table)
+        # Thousands of rows: not on the loop.
+        await asyncio.to_thread(
+            read_each, History.table, events, lambda key, row: self.history.restore({key: row})
+        )
+
+    def _readers(self, offset: float) -> dict[str, Callable[[str, bytes], object]]:
+        engine = self.engine
+        return {
+            Silences.table: lambda _, row: engine.silences.restore([row]),
+            Acknowledgements.table: lambda key, row: engine.acknowledgements.restore({key: row}, offset),
+            RaisedAlerts.table: lambda _, row: self.raised.restore([row], offset),
+            Firing.table: lambda _, row: engine.firing.restore([row], ()),
+            Firing.closed_table: lambda key, _: engine.firing.restore((), [key]),
+            Groups.table: lambda _, row: engine.groups.restore([row], engine.plan.destinations, offset),
+        }
+
+    def adopt(self, table: str, key: str, row: bytes | None, offset: float) -> None:
+        """Take over what somebody did through another process, acknowledgements apart: those are told."""
+        if row is not None:
+            read_each(table, {key: row}, self._readers(offset)[table])
+        elif table == Silences.table:
+            self.engine.silences.forget(key)
+        elif table == RaisedAlerts.table:
+            self.raised.remove(key)

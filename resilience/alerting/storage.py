@@ -1,0 +1,88 @@
+"""The store as alerting uses it: a service's own tables, and what could not be written, written again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from resilience.alerting.shared import SharedRows
+from resilience.core.log import log
+from resilience.core.ports import Put, Store
+from resilience.errors import StoreError
+
+__all__ = ["Storage"]
+
+_Rows: TypeAlias = dict[tuple[str, str], Put]
+
+
+class Storage:
+    """Tables of one service in a store.
+
+    Args:
+        store: the store.
+        service: the service's name, put before the names of tables; empty for none.
+    """
+
+    def __init__(self, store: Store, service: str) -> None:
+        self._store = store
+        self._namespace = f"{service}/" if service else ""
+        self._shared = SharedRows()
+        # By their place: a store that is away for hours costs no more than one copy of everything.
+        self._own: _Rows = {}
+        self._others: _Rows = {}
+
+    async def load(self, table: str) -> dict[str, bytes]:
+        """Return everything in a table.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        rows = dict(await self._store.load(self._namespace + table))
+        self._shared.read(table, rows)
+        return rows
+
+    async def changes(self, table: str, pending: Collection[Put]) -> Iterator[tuple[str, bytes | None]]:
+        """Return what other processes have written to a table since it was read last, None for what they removed.
+
+        Args:
+            table: one of `SharedRows.TABLES`.
+            pending: what this process has yet to write: its own word counts.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        rows = dict(await self._store.load(self._namespace + table))
+        return self._shared.changes(table, rows, pending={*_by_place(pending), *self._own})
+
+    async def write(self, own: Iterable[Put], others: Iterable[Put] = ()) -> None:
+        """Write a batch in one transaction, with what could not be written before; a failure is logged.
+
+        Args:
+            own: what goes into this service's tables.
+            others: what names its tables itself.
+        """
+        mine, self._own = {**self._own, **_by_place(own)}, {}
+        theirs, self._others = {**self._others, **_by_place(others)}, {}
+        batch = [replace(put, table=self._namespace + put.table) for put in mine.values()]
+        batch += theirs.values()
+        if not batch:
+            return
+        try:
+            await self._store.write(batch)
+        except BaseException as error:
+            self._own, self._others = {**mine, **self._own}, {**theirs, **self._others}
+            if not isinstance(error, StoreError):
+                raise
+            log(__name__).error("alert_state_not_stored", error=str(error))
+        else:
+            self._shared.wrote(mine.values())
+
+    def forget(self) -> None:
+        """Drop what could not be written, but for what people did: another process leads now."""
+        self._own = {place: put for place, put in self._own.items() if put.table in SharedRows.TABLES}
+        self._others = {}
+
+
+def _by_place(puts: Iterable[Put]) -> _Rows:
+    return {(put.table, put.key): put for put in puts}
