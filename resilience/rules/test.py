@@ -5,6 +5,7 @@ Source: Prometheus' documentation, "Unit testing for rules"; checked against pro
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,8 +47,8 @@ class Failure:
     Args:
         line: where it stands in the test file.
         what: the alert or expression, and when.
-        expected: what was expected, sorted.
-        got: what there was, sorted.
+        expected: what was expected, sorted; an alert's annotations follow its labels, one a line.
+        got: what there was, likewise.
         error: what went wrong instead, or None.
     """
 
@@ -60,8 +61,16 @@ class Failure:
     @property
     def diff(self) -> list[str]:
         """Lines: `-` expected and missing, `+` there and not expected, a space for both."""
-        lines = [f"{' ' if item in self.got else '-'} {item}" for item in self.expected]
-        return lines + [f"+ {item}" for item in self.got if item not in self.expected]
+        expected, got = (
+            [line for item in items for line in item.split("\n")] for items in (self.expected, self.got)
+        )
+        lines: list[str] = []
+        for tag, *ends in difflib.SequenceMatcher(None, expected, got, autojunk=False).get_opcodes():
+            begin, end, got_begin, got_end = ends
+            lines += [f"{' ' if tag == 'equal' else '-'} {line}" for line in expected[begin:end]]
+            if tag != "equal":
+                lines += [f"+ {line}" for line in got[got_begin:got_end]]
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,4 +346,7 @@ def _show(alert: Alert) -> str:
 
 
 def _show_alert(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    return f"{show_series(tuple(sorted(labels.items())))} {dict(sorted(annotations.items()))}"
+    lines = [show_series(tuple(sorted(labels.items())))]
+    for name, text in sorted(annotations.items()):
+        lines.append(f"  {name}: " + text.replace("\n", "\n    "))
+    return "\n".join(lines)

@@ -160,11 +160,12 @@ def test_test_answers_0_when_all_pass(folder: Path, capsys: pytest.CaptureFixtur
 
 def test_test_answers_1_and_a_diff_when_one_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "test", str(folder / "failing.yml"), str(folder / "test.yml")]) == 1
-    assert capsys.readouterr().out.splitlines()[:4] == [
+    assert capsys.readouterr().out.splitlines()[:5] == [
         f"{folder / 'failing.yml'}: FAILED (1 test(s))",
         f"  {folder / 'failing.yml'}:5: alert Down at 1m",
-        '    - {alertname="Down", job="a", severity="page"} {\'summary\': \'b is down\'}',
-        '    + {alertname="Down", job="a", severity="page"} {\'summary\': \'a is down\'}',
+        '      {alertname="Down", job="a", severity="page"}',
+        "    -   summary: b is down",
+        "    +   summary: a is down",
     ]
 
 

@@ -62,6 +62,41 @@ tests:
     assert run(file).passed
 
 
+def test_a_failure_of_alerts_shows_the_annotations_that_differ(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text("""\
+groups:
+  - name: g
+    rules:
+      - {alert: A, expr: x > 0, annotations: {summary: "{{ $value }} in {{ $labels.a }}", told: "one\\ntwo"}}
+""")
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+rule_files: [r.yml]
+tests:
+  - input_series: [{series: 'x{a="1"}', values: 1x9}, {series: 'x{a="2"}', values: 2x9}]
+    alert_rule_test:
+      - eval_time: 1m
+        alertname: A
+        exp_alerts:
+          - {exp_labels: {a: 1}, exp_annotations: {summary: 1 in 1, told: "one\\nthree"}}
+          - {exp_labels: {a: 3}, exp_annotations: {summary: 2 in 3}}
+""")
+    [failure] = run(file).failures
+    assert failure.diff == [
+        '  {a="1", alertname="A"}',
+        "    summary: 1 in 1",
+        "    told: one",
+        "-     three",
+        '- {a="3", alertname="A"}',
+        "-   summary: 2 in 3",
+        "+     two",
+        '+ {a="2", alertname="A"}',
+        "+   summary: 2 in 2",
+        "+   told: one",
+        "+     two",
+    ]
+
+
 def test_a_failure_shows_what_differs(tmp_path: Path) -> None:
     file = tmp_path / "t.yml"
     file.write_text("""\
