@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
 
-__all__ = ["Limited", "RatioBudget", "RetryBudget", "TokenBudget"]
+__all__ = ["Limited", "RatioBudget", "RetryBudget", "RetryBudgetStatistics", "TokenBudget"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryBudgetStatistics:
+    """What a budget has left at one moment.
+
+    Args:
+        left: tokens in the bucket, or repeats that would be granted now.
+        capacity: the most that could be left: the bucket's size, or the repeats that the calls of now allow.
+        unit: `tokens` or `repeats`.
+    """
+
+    left: float
+    capacity: float
+    unit: Literal["tokens", "repeats"]
 
 
 class RetryBudget(Protocol):
@@ -116,6 +132,10 @@ class TokenBudget:
         """Tokens left."""
         return self._tokens / _UNIT
 
+    def statistics(self) -> RetryBudgetStatistics:
+        """Return what is left of what it holds at most."""
+        return RetryBudgetStatistics(self.tokens, self._capacity / _UNIT, "tokens")
+
     def begin(self) -> None:
         """Learn that a call begins, which costs nothing here."""
 
@@ -199,6 +219,10 @@ class RatioBudget:
         """Repeats that would be granted now."""
         self._expire()
         return max(0, self._allowed() - self._repeats)
+
+    def statistics(self) -> RetryBudgetStatistics:
+        """Return how many repeats are left of those that the calls of now allow."""
+        return RetryBudgetStatistics(self.balance, self._allowed(), "repeats")
 
     def begin(self) -> None:
         """Count a call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -49,6 +50,7 @@ class Registry:
         self.clock = clock
         self.events: Listeners[object] = Listeners()
         self._forwarding = False
+        self._followers: list[Callable[[str, object], object]] = []
         self._recorder = recorder
         self._pipelines: dict[str, Pipeline] = {}
 
@@ -124,6 +126,8 @@ class Registry:
             raise ConfigError(f"there is a pipeline {pipeline.name!r} already")
         if self._forwarding:
             self._forward(pipeline)
+        for listener in self._followers:
+            self._lead(pipeline, listener)
         return pipeline
 
     async def call(
@@ -163,11 +167,28 @@ class Registry:
                 self._forward(pipeline)
         return self.events.subscribe(listener)
 
+    def follow(self, listener: Callable[[str, object], object]) -> None:
+        """Hear the events of all policies, now and later, each with the path of the policy that it came from.
+
+        Args:
+            listener: function of the path, `pay/circuit_breaker`, and the event. Names may be shared, paths are not.
+        """
+        self._followers.append(listener)
+        for pipeline in self._pipelines.values():
+            self._lead(pipeline, listener)
+
     def _forward(self, pipeline: Pipeline) -> None:
         for source in (pipeline, *pipeline):
             events = getattr(source, "events", None)
             if isinstance(events, Listeners):
                 events.subscribe(self.events.emit)
+
+    @staticmethod
+    def _lead(pipeline: Pipeline, listener: Callable[[str, object], object]) -> None:
+        for name, policy in zip(pipeline.names(), pipeline, strict=True):
+            events = getattr(policy, "events", None)
+            if isinstance(events, Listeners):
+                events.subscribe(functools.partial(listener, f"{pipeline.name}/{name}"))
 
     def apply(self, overrides: Mapping[str, Mapping[str, Any]]) -> Callable[[], None]:
         """Change options of many policies until further notice: fewer retries while an error budget is short, say.

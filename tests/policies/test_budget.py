@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
-from resilience.policies.budget import RatioBudget, TokenBudget
+from resilience.policies.budget import RatioBudget, RetryBudgetStatistics, TokenBudget
 
 thousandths = st.integers(0, 20_000).map(lambda number: number / 1000)
 
@@ -238,3 +238,14 @@ def test_a_budget_shows_what_is_left() -> None:
     tokens.spend(None)
     assert repr(tokens) == "<TokenBudget: 5 of 10 tokens>"
     assert repr(RatioBudget(0, floor=3)) == "<RatioBudget: 100 repeats would be granted>"
+
+
+def test_says_what_is_left_of_how_much() -> None:
+    bucket = TokenBudget(10, cost=4)
+    bucket.spend(OSError())
+    assert bucket.statistics() == RetryBudgetStatistics(6, 10, "tokens")
+    share = RatioBudget(0.5, ttl=None)
+    for _ in range(4):
+        share.begin()
+    share.spend(None)
+    assert share.statistics() == RetryBudgetStatistics(1, 2, "repeats")

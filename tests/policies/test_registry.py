@@ -10,7 +10,7 @@ from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError, TimeoutExceeded
-from resilience.policies import API_CALLS, DATABASE, Pipeline, Registry, Timeout
+from resilience.policies import API_CALLS, DATABASE, CircuitBreaker, Pipeline, Registry, Timeout
 from resilience.policies.limit_algorithms import Aimd, Vegas
 from resilience.policies.pipeline import Reloaded
 from resilience.policies.quantile import Quantile
@@ -97,6 +97,19 @@ async def test_a_listener_hears_all_policies_now_and_later(clock: ManualClock) -
     heard.clear()
     registry["early"].reload({"retry": {"attempts": 2}})
     assert heard == []
+
+
+async def test_a_follower_hears_from_which_of_two_of_one_name_an_event_came() -> None:
+    registry = Registry()
+    heard: list[str] = []
+    registry.add(Pipeline(CircuitBreaker(name="same"), name="early"))
+    registry.follow(lambda path, _event: heard.append(path))
+    registry.add(Pipeline(CircuitBreaker(name="same"), name="late"))
+    for name in ("early", "late"):
+        breaker = registry[name]["same"]
+        assert isinstance(breaker, CircuitBreaker)
+        breaker.isolate()
+    assert heard == ["early/same", "late/same"]
 
 
 class TestApply:

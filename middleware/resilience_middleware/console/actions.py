@@ -57,7 +57,7 @@ def breaker(watch: Watch, body: Mapping[str, Any]) -> str:
     """Hold a breaker open, or close it: `path`, `to` (`forced_open` or `closed`), `by`."""
     path, by = text("path", body.get("path")), text("by", body.get("by"))
     to = choice("to", body.get("to"), ("forced_open", "closed"))
-    found = dict(breakers(watch)).get(path)
+    found = next((each.breaker for each in breakers(watch) if each.path == path), None)
     if found is None:
         message = f"there is no breaker {path!r} in this worker"
         raise ConfigError(message)

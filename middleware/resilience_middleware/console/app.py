@@ -21,8 +21,9 @@ from resilience.rules import AlertRule
 from resilience_middleware.console.actions import ACTIONS
 from resilience_middleware.console.charts import charts_for
 from resilience_middleware.console.hub import Hub
-from resilience_middleware.console.panels import state
+from resilience_middleware.console.panels import PANELS
 from resilience_middleware.console.session import Sessions, same_origin
+from resilience_middleware.console.settings import policies_of
 from resilience_middleware.console.stream import EventStream
 from resilience_middleware.console.view import WINDOWS, View
 from resilience_middleware.console.watch import Watch
@@ -118,8 +119,10 @@ class Console:
         return self._html(
             "page",
             panels=shown.panels,
-            charts=[(chart, _links(chart.id)) for chart in shown.charts.charts if chart.id != "budgets"],
+            charts=shown.charts.drawn,
             points=shown.charts.points(),
+            now=shown.charts.now(),
+            worker=self.watch.worker,
             view=view,
             windows=WINDOWS,
             services=self._services(),
@@ -136,16 +139,18 @@ class Console:
             "rules",
             service=self._rel.service,
             view=view,
-            slos=list(self._rel.slos.slos.values()),
+            slos=[slo for slo in self._rel.slos.slos.values() if view.covers(slo.service)],
             groups=self._rel.rules.groups,
             alert_rule=AlertRule,
             charts=charts_for(view, prefix=self._rel.signals.prefix),
+            policies=list(policies_of(self._rel)) if view.covers(self._rel.service) else [],
         )
 
     async def _state(self, request: Request) -> Response:
         view = _view(request)
-        shown = await self.hub.show(view)
-        return answer({**state(self.watch, view), "now": shown.charts.now(), "service": self._rel.service})
+        look = (await self.hub.show(view)).look
+        panels = {name: panel(look) for name, panel in PANELS.items()}
+        return answer({**panels, "now": look.charts.now(), "service": self._rel.service})
 
     async def _stream(self, request: Request) -> Response:
         stream = await self.hub.open(_view(request))
@@ -155,7 +160,8 @@ class Console:
 
     def _services(self) -> list[str]:
         known = {self._rel.service, *(slo.service for slo in self._rel.slos.slos.values())}
-        return sorted(known)
+        known.update(each.alert.labels.get("service", "") for each in self._rel.alerts.active_alerts())
+        return sorted(known - {""})
 
     def _reading(
         self, handle: Callable[[Request], Awaitable[Response]]
@@ -250,10 +256,6 @@ def _view(request: Request) -> View:
     return View(
         str(query.get("service", ""))[:200], query["window"] if query.get("window") in WINDOWS else "1h"
     )
-
-
-def _links(chart: str) -> str:
-    return f"rules#chart-{chart}"
 
 
 def _cookie_path(request: Request) -> str:

@@ -17,6 +17,8 @@ from resilience_middleware.console.view import View
 __all__ = ["Chart", "Charts", "charts_for"]
 
 _SLICE: Final = 0.005  # seconds that the event loop is kept at a time
+_BUDGETS: Final = "budgets"
+_VERSIONS: Final = "versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Chart:
     Args:
         id: names it on the page and in links.
         title: for people.
-        unit: `rate`, `ratio`, `seconds`, or `heat` for rates by bucket.
+        unit: `rate`, `ratio`, `seconds`, or `heat` for rates by bucket; empty for what is no chart of its own: budgets
+            are drawn beside their objectives, versions as markers in all charts.
         queries: PromQL by what it is called; where `by` is set, by the label's values.
         by: label that tells the series of a query apart; empty where each query is one series.
     """
@@ -46,12 +49,11 @@ def charts_for(view: View, *, prefix: str = "") -> Sequence[Chart]:
         prefix: put before the names of all signals.
 
     Example:
-        >>> charts_for(View(window="15m"))[1].queries["success"]
+        >>> charts_for(View(window="15m"))[0].queries["success"]
         'sum(rate(http_requests_total{verdict="success"}[1m]))'
     """
     service = "" if not view.service else f"service={_quoted(view.service)}"
     requests, durations = f"{prefix}http_requests_total", f"{prefix}http_request_duration_seconds_bucket"
-    budgets = f"{prefix}slo_error_budget_remaining_ratio"
 
     def rate(metric: str, *matchers: str) -> str:
         chosen = ",".join(each for each in (service, *matchers) if each)
@@ -61,7 +63,6 @@ def charts_for(view: View, *, prefix: str = "") -> Sequence[Chart]:
     judged = f"sum({rate(requests, 'verdict=~' + _quoted('success|failure'))})"
     buckets = f"sum by (le) ({rate(durations)})"
     return (
-        Chart("budgets", "Error budget left", "ratio", {"slo": f"{budgets}{{{service}}}"}, by="slo"),
         Chart(
             "traffic",
             "Traffic",
@@ -79,6 +80,20 @@ def charts_for(view: View, *, prefix: str = "") -> Sequence[Chart]:
             {f"p{each * 100:g}": f"histogram_quantile({each}, {buckets})" for each in (0.5, 0.9, 0.99)},
         ),
         Chart("heat", "Requests by latency", "heat", {"le": buckets}, by="le"),
+        Chart(
+            _BUDGETS,
+            "Error budget left",
+            "",
+            {"slo": f"{prefix}slo_error_budget_remaining_ratio{{{service}}}"},
+            by="slo",
+        ),
+        Chart(
+            _VERSIONS,
+            "Deployments",
+            "",
+            {"version": f"sum by (version) ({prefix}deployment_info{{{service}}})"},
+            by="version",
+        ),
     )
 
 
@@ -92,6 +107,7 @@ class Charts:
 
     def __init__(self, rel: Reliability, view: View) -> None:
         self.charts: Sequence[Chart] = charts_for(view, prefix=rel.signals.prefix)
+        self.drawn: Sequence[Chart] = [chart for chart in self.charts if chart.unit]
         self._rel = rel
         self._step = view.step
         self._points = round(view.seconds / view.step)
@@ -133,16 +149,38 @@ class Charts:
         """Return the newest figure of every series: `{"t": ..., "charts": {"traffic": {"success": 40.0}}}`."""
         at = self._now
         self._engine.forget()  # this moment may have been asked for before its samples were all there
-        return {"t": self._unix(at), "charts": _rounded(self._ask(at))}
+        values = self._ask(at)
+        return {"t": self._unix(at), "charts": _rounded({chart.id: values[chart.id] for chart in self.drawn})}
 
     def points(self) -> dict[str, Any]:
-        """Return all points: `{"t": [...], "charts": {"traffic": {"success": [40.0, None]}}}`, in Unix seconds."""
-        found: dict[str, dict[str, list[float | None]]] = {chart.id: {} for chart in self.charts}
-        for chart in self.charts:
+        """Return all points: `{"t": [...], "charts": {"traffic": {"success": [40.0, None]}}, "markers": [...]}`."""
+        found: dict[str, dict[str, list[float | None]]] = {}
+        for chart in self.drawn:
             names = {name: None for values in self._values for name in values[chart.id]}
-            for name in names:
-                found[chart.id][name] = [_digits(values[chart.id].get(name)) for values in self._values]
-        return {"t": [self._unix(at) for at in self._times], "charts": found}
+            found[chart.id] = {name: self._past(chart.id, name) for name in names}
+            if chart.unit == "heat":
+                found[chart.id] = _used(found[chart.id])
+        return {
+            "t": [self._unix(at) for at in self._times],
+            "charts": found,
+            "markers": [{"t": at, "text": version} for at, version in self.deployments()],
+        }
+
+    def budget(self, slo_id: str) -> list[float | None]:
+        """Return what was left of an objective's budget at each point."""
+        return self._past(_BUDGETS, slo_id)
+
+    def deployments(self) -> list[tuple[float, str]]:
+        """Return when which version was there first, in Unix seconds; what was there from the first point on came earlier."""
+        found, seen = [], set(self._values[0][_VERSIONS]) if self._values else set()
+        for at, values in zip(self._times, self._values, strict=True):
+            new = values[_VERSIONS].keys() - seen
+            seen |= new
+            found += [(self._unix(at), version) for version in sorted(new)]
+        return found
+
+    def _past(self, chart: str, name: str) -> list[float | None]:
+        return [_digits(values[chart].get(name)) for values in self._values]
 
     @property
     def _now(self) -> float:
@@ -173,6 +211,13 @@ def _apart(cumulative: Mapping[str, float]) -> dict[str, float]:
         found[bound] = max(0.0, cumulative[bound] - below)
         below = cumulative[bound]
     return found
+
+
+def _used(rows: dict[str, list[float | None]]) -> dict[str, list[float | None]]:
+    """The buckets from the lowest to the highest in which anything was."""
+    bounds = sorted(rows, key=float)
+    used = [at for at, bound in enumerate(bounds) if any(rows[bound])]
+    return {bound: rows[bound] for bound in bounds[used[0] : used[-1] + 1]} if used else {}
 
 
 def _rounded(values: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float | None]]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from resilience.core.log import log
 from resilience.core.ports import Clock
 from resilience.reliability import Reliability
 from resilience_middleware.console.charts import Charts
+from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels import PANELS
 from resilience_middleware.console.render import Renderer
-from resilience_middleware.console.shutdown import on_signal
 from resilience_middleware.console.stream import Stream, event
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
@@ -36,9 +36,9 @@ class Shown:
     def __init__(self, watch: Watch, view: View, renderer: Renderer) -> None:
         self.view: View = view
         self.charts: Charts = Charts(watch.rel, view)
+        self.look: Look = Look(watch, view, self.charts)
         self.panels: dict[str, str] = {}
         self.streams: set[Stream] = set()
-        self._watch = watch
         self._renderer = renderer
         self._data: dict[str, Mapping[str, Any]] = {}
 
@@ -46,7 +46,7 @@ class Shown:
         """Look again; returns the panels whose HTML changed."""
         changed = {}
         for name, panel in PANELS.items():
-            data = panel(self._watch, self.view)
+            data = panel(self.look)
             if data == self._data.get(name):
                 continue
             self._data[name] = data
@@ -85,7 +85,6 @@ class Hub:
         self._serial = 0
         self._running: asyncio.Task[None] | None = None
         self._poked = asyncio.Event()
-        self._unhook: Callable[[], None] = lambda: None
 
     @property
     def streams(self) -> int:
@@ -112,11 +111,10 @@ class Hub:
         shown = await self.show(view)
         stream.offer(self._frame("panels", shown.panels))
         stream.offer(self._frame("charts", shown.charts.points()))
-        stream.offer(self._frame("now", shown.charts.now()))
+        stream.offer(self._frame("now", self._now(shown)))
         shown.streams.add(stream)
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name="console")
-            self._unhook = on_signal(self.end)
         return stream
 
     def poke(self) -> None:
@@ -141,7 +139,6 @@ class Hub:
         finally:
             stopping.cancel()
             self._running = None
-            self._unhook()
 
     async def _pause(self, stopping: asyncio.Task[bool]) -> None:
         """Wait for the next second, for something that was done, or for the end."""
@@ -173,12 +170,16 @@ class Hub:
 
     async def _news(self, shown: Shown) -> list[bytes]:
         frames = []
+        grown = await shown.charts.catch_up()
         if changed := shown.refresh():
             frames.append(self._frame("panels", changed))
-        if await shown.charts.catch_up():
+        if grown:
             frames.append(self._frame("charts", shown.charts.points()))
-        frames.append(self._frame("now", shown.charts.now()))
+        frames.append(self._frame("now", self._now(shown)))
         return frames
+
+    def _now(self, shown: Shown) -> dict[str, Any]:
+        return {**shown.charts.now(), "worker": self._watch.worker}
 
     def _frame(self, name: str, data: Mapping[str, Any]) -> bytes:
         self._serial += 1

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg
 from resilience_middleware.console.view import View
 
 __all__ = ["Renderer"]
 
 _NOTHING: Final = "\N{EN DASH}"
+_MINUS: Final = "\N{MINUS SIGN}"
+_THOUSAND_PERCENT: Final = 10.0
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _WORDS: Final = {
     "good": "●", "warning": "▲", "critical": "■", "unknown": "◇",
@@ -33,7 +36,7 @@ class Renderer:
     """Makes the pages and panels of their templates.
 
     Example:
-        >>> html = Renderer().panel("events", {"events": []}, View())
+        >>> html = Renderer().panel("events", {"events": [], "worker": "worker 1"}, View())
         >>> "Nothing has happened" in html
         True
     """
@@ -55,8 +58,9 @@ class Renderer:
             level=level,
             words=words,
             mark=mark,
+            reading=reading,
         )
-        self._environment.globals["chart_svg"] = chart_svg
+        self._environment.globals.update(heat_svg=heat_svg, lines_svg=lines_svg, spark_svg=spark_svg)
 
     def panel(self, name: str, data: Mapping[str, Any], view: View) -> str:
         """Return what stands inside a panel."""
@@ -71,14 +75,17 @@ def percent(ratio: float | None, digits: int = 2) -> str:
     """Return a ratio as a percentage, with no more digits than it needs; never rounded up to 100.
 
     Example:
-        >>> percent(0.999), percent(0.99999), percent(1)
-        ('99.9%', '99.99%', '100%')
+        >>> percent(0.999), percent(0.99999), percent(1), percent(12.5)
+        ('99.9%', '99.99%', '100%', '1,250%')
     """
     if ratio is None:
         return _NOTHING
+    if abs(ratio) >= _THOUSAND_PERCENT:
+        return f"{ratio * 100:,.0f}%".replace("-", _MINUS)
     scale = 10**digits
     hundred = math.floor(round(ratio * 100 * scale, 6)) / scale if ratio < 1 else ratio * 100
-    return f"{hundred:.{digits}f}".rstrip("0").rstrip(".") + "%"
+    shown = f"{hundred:.{digits}f}"
+    return (shown.rstrip("0").rstrip(".") if digits else shown).replace("-", _MINUS) + "%"
 
 
 def duration(seconds: float | None) -> str:
@@ -134,6 +141,22 @@ def figure(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def reading(value: float | None, unit: str) -> str:
+    """Return a figure of a chart with its unit.
+
+    Example:
+        >>> reading(40.0, "rate"), reading(0.015, "ratio"), reading(0.25, "seconds")
+        ('40/s', '1.5%', '250 ms')
+    """
+    if value is None:
+        return _NOTHING
+    if unit == "ratio":
+        return percent(value)
+    if unit == "seconds":
+        return f"{figure(value * 1000)} ms" if value < 1 else f"{figure(value)} s"
+    return f"{figure(value)}/s"
+
+
 def level(word: str) -> str:
     """Return how bad a status, a state, a severity or a kind of event is: good, warning, critical or unknown."""
     return _LEVELS.get(word, word if word in _WORDS else "unknown")
@@ -153,39 +176,3 @@ def mark(word: str) -> Markup:
     """Return the sign of a status: its shape says what its colour does."""
     found = level(word)
     return Markup('<span class="mark {}" aria-hidden="true">{}</span>').format(found, _WORDS[found])
-
-
-_WIDTH, _HEIGHT = 600, 120
-
-
-def chart_svg(times: Sequence[float], series: Mapping[str, Sequence[float | None]], title: str) -> Markup:
-    """Draw lines without any script.
-
-    Args:
-        times: when the points were.
-        series: their values by name; None where there is none.
-        title: what it is, for who cannot see it.
-
-    Example:
-        >>> str(chart_svg([0, 1], {"all": [0.0, 2.0]}, "Traffic")).count("<polyline")
-        1
-    """
-    top = (
-        max((value for values in series.values() for value in values if value is not None), default=0.0)
-        or 1.0
-    )
-    across = max(1, len(times) - 1)
-    lines = Markup().join(
-        Markup('<polyline class="line s{}" points="{}"/>').format(
-            index,
-            " ".join(
-                f"{place / across * _WIDTH:.0f},{_HEIGHT - 2 - max(0.0, value) / top * (_HEIGHT - 6):.1f}"
-                for place, value in enumerate(values)
-                if value is not None
-            ),
-        )
-        for index, values in enumerate(series.values())
-    )
-    return Markup(
-        '<svg class="plain" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
-    ).format(_WIDTH, _HEIGHT, title, lines)

@@ -49,6 +49,10 @@ class View:
         """
         return cls(query.get("service", "")[:_LONGEST_NAME], query.get("window", "1h"))
 
+    def covers(self, service: str) -> bool:
+        """Whether what is about a service is wanted."""
+        return self.service in {"", service}
+
     @property
     def seconds(self) -> float:
         """How far charts reach back."""

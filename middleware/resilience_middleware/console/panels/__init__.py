@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
+from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels.alerts import alerts
 from resilience_middleware.console.panels.events import events
 from resilience_middleware.console.panels.health import health
 from resilience_middleware.console.panels.overall import overall
 from resilience_middleware.console.panels.policies import policies
+from resilience_middleware.console.panels.probes import probes
 from resilience_middleware.console.panels.slos import slos
-from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Watch
 
-__all__ = ["PANELS", "Panel", "state"]
+__all__ = ["PANELS", "Panel"]
 
-Panel: TypeAlias = Callable[[Watch, View], Mapping[str, Any]]
+Panel: TypeAlias = Callable[[Look], Mapping[str, Any]]
 
 PANELS: Final[Mapping[str, Panel]] = {
     "overall": overall,
@@ -24,11 +24,7 @@ PANELS: Final[Mapping[str, Panel]] = {
     "slos": slos,
     "policies": policies,
     "health": health,
+    "probes": probes,
     "events": events,
 }
 """All panels by name."""
-
-
-def state(watch: Watch, view: View) -> dict[str, Mapping[str, Any]]:
-    """Return what all panels show."""
-    return {name: panel(watch, view) for name, panel in PANELS.items()}

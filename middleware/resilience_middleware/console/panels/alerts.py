@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
 
+from resilience.alerting.matchers import Matchers
 from resilience.alerting.plain import plain_alert, plain_silence
+from resilience.alerting.silence import Silence
 from resilience.rules import AlertState
-from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Watch
+from resilience_middleware.console.look import Look
 
-__all__ = ["alerts"]
+__all__ = ["alerts", "makers"]
+
+_WORST: Final = {"page": 0, "critical": 0, "warning": 1}
 
 
-def alerts(watch: Watch, view: View) -> Mapping[str, Any]:
+def alerts(look: Look) -> Mapping[str, Any]:
     """Say what fires, with what people did about it, what is pending, and which silences hold."""
-    rel = watch.rel
+    rel, view = look.watch.rel, look.view
     now = rel.clock.time()
-    firing = rel.alerts.active_alerts(service=view.service or None)
+    firing = sorted(
+        rel.alerts.active_alerts(service=view.service or None),
+        key=lambda each: (
+            each.silenced_by is not None or each.inhibited_by is not None,
+            _WORST.get(each.alert.labels.get("severity", ""), 2),
+            -each.alert.started,
+        ),
+    )
+    made_by = makers(look)
     return {
-        "firing": [{**plain_alert(each), "value": _value(each.alert.value)} for each in firing],
+        "firing": [
+            {
+                **plain_alert(each),
+                "value": _value(each.alert.value),
+                "made_by": made_by(each.alert.labels),
+            }
+            for each in firing
+        ],
         "pending": [
             {
                 "id": alert.fingerprint,
@@ -27,13 +46,37 @@ def alerts(watch: Watch, view: View) -> Mapping[str, Any]:
                 "annotations": dict(alert.annotations),
                 "since": alert.active_at.wall,
                 "value": _value(alert.value),
+                "made_by": made_by(alert.labels),
             }
             for alert in rel.rules.alerts()
-            if alert.state is AlertState.PENDING and view.service in {"", alert.labels.get("service", "")}
+            if alert.state is AlertState.PENDING and view.covers(alert.labels.get("service", ""))
         ],
-        "silences": [plain_silence(each) for each in rel.alerts.silences if each.end > now],
+        "silences": [
+            plain_silence(each) for each in rel.alerts.silences if each.end > now and _concerns(each, look)
+        ],
         "channels": sorted(rel.alerts.notifiers),
+        "worker": look.watch.worker,
     }
+
+
+def makers(look: Look) -> Callable[[Mapping[str, str]], str]:
+    """Return what says by an alert's labels where the objective or rule that made it is shown; empty where nobody knows."""
+    rel, page = look.watch.rel, f"rules?{look.view.query}"
+    rules = {rule.name for group in rel.rules.groups for rule in group.rules}
+
+    def made_by(labels: Mapping[str, str]) -> str:
+        slo, name = labels.get("slo", ""), labels.get("alertname", "")
+        if slo in rel.slos.slos:
+            return f"{page}#slo-{quote(slo)}"
+        return f"{page}#rule-{quote(name)}" if name in rules else ""
+
+    return made_by
+
+
+def _concerns(silence: Silence, look: Look) -> bool:
+    """Whether it may mute something of the service that is looked at: it is only known not to by its own words."""
+    about = Matchers(each for each in silence.matchers.matchers if each.label == "service")
+    return not look.view.service or about.match({"service": look.view.service})
 
 
 def _value(value: float | None) -> float | None:

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
-from resilience.alerting.history import AlertEvent
-from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Happening, Watch
+from resilience_middleware.console.look import Look
+from resilience_middleware.console.panels.alerts import makers
 
 __all__ = ["events"]
 
 _SHOWN: Final = 40
+_SAID: Final = frozenset({"alertname", "severity", "service"})
 
 
-def events(watch: Watch, view: View) -> Mapping[str, Any]:
-    """Say what happened to alerts, breakers and checks, the newest first."""
-    happened: list[AlertEvent | Happening] = [
-        *watch.rel.alerts.history(service=view.service or None, limit=_SHOWN),
-        *watch.happenings,
-    ]
-    newest = sorted(happened, key=lambda each: -each.at)[:_SHOWN]
-    return {
-        "events": [
-            {"at": each.at, "kind": each.kind, "subject": each.subject, "detail": each.detail}
-            for each in newest
-        ]
-    }
+def events(look: Look) -> Mapping[str, Any]:
+    """Say what happened to alerts, breakers, checks and deployments within the window, the newest first."""
+    watch, view = look.watch, look.view
+    since = watch.rel.clock.time() - view.seconds
+    newest = sorted((each for each in _happened(look) if each["at"] >= since), key=lambda each: -each["at"])
+    return {"events": newest[:_SHOWN], "worker": watch.worker}
+
+
+def _happened(look: Look) -> Iterator[dict[str, Any]]:
+    watch, view = look.watch, look.view
+    made_by = makers(look)
+    for each in watch.rel.alerts.history(service=view.service or None, limit=_SHOWN):
+        yield {
+            "at": each.at,
+            "kind": each.kind,
+            "subject": each.subject,
+            "detail": each.detail or _which(each.labels),
+            "link": made_by({"alertname": each.subject, **each.labels}) if each.fingerprint else "",
+        }
+    for at, version in look.charts.deployments():
+        yield {"at": at, "kind": "deployment", "subject": version, "detail": "is there", "link": ""}
+    if not look.own:
+        return
+    for happening in watch.happenings:
+        yield {
+            "at": happening.at,
+            "kind": happening.kind,
+            "subject": happening.subject,
+            "detail": happening.detail,
+            "link": f"#{quote(happening.place)}",
+        }
+
+
+def _which(labels: Mapping[str, str]) -> str:
+    """What tells an alert from others of its name."""
+    return ", ".join(f"{name} {value}" for name, value in labels.items() if name not in _SAID)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Watch
+from resilience_middleware.console.look import Look
 
 __all__ = ["health"]
 
 
-def health(watch: Watch, view: View) -> Mapping[str, Any]:  # noqa: ARG001  checks are of this worker
+def health(look: Look) -> Mapping[str, Any]:
     """Say how the checks of this worker were when somebody looked last."""
-    report = watch.health
+    report = look.watch.health
     return {
         "overall": None if report is None else report.overall.value,
         "checks": []
-        if report is None
+        if report is None or not look.own
         else [
             {
                 "name": name,
@@ -29,5 +28,6 @@ def health(watch: Watch, view: View) -> Mapping[str, Any]:  # noqa: ARG001  chec
             }
             for name, check in report.checks.items()
         ],
-        "worker": watch.worker,
+        "own": look.own,
+        "worker": look.watch.worker,
     }

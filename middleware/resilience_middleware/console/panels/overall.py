@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Watch
+from resilience.reliability import Reliability
+from resilience_middleware.console.look import Look
 
 __all__ = ["overall"]
 
+_MISSED_TICKS: Final = 5
+_SLACK: Final = 3.0  # seconds: a machine under load is late, and nothing is wrong with the tick
 
-def overall(watch: Watch, view: View) -> Mapping[str, Any]:
+
+def overall(look: Look) -> Mapping[str, Any]:
     """Say how the service is, and who is paged."""
-    rel = watch.rel
+    rel, view = look.watch.rel, look.view
     firing = [
         each for each in rel.alerts.active_alerts(service=view.service or None) if each.silenced_by is None
     ]
@@ -21,11 +24,18 @@ def overall(watch: Watch, view: View) -> Mapping[str, Any]:
     statuses = {
         slo_id: rel.slos.status(slo_id).status
         for slo_id, slo in rel.slos.slos.items()
-        if view.service in {"", slo.service}
+        if view.covers(slo.service)
     }
     missed = [slo_id for slo_id, status in statuses.items() if status in {"breached", "at_risk"}]
     failures = rel.rules.failures()
-    if critical or any(statuses[slo_id] == "breached" for slo_id in missed):
+    stands_since = _stands_since(rel)
+    failed = _failed_ticks(look)
+    if (
+        critical
+        or failed
+        or stands_since is not None
+        or any(statuses[slo_id] == "breached" for slo_id in missed)
+    ):
         level = "critical"
     elif firing or missed or failures or not rel.ready:
         level = "warning"
@@ -34,17 +44,38 @@ def overall(watch: Watch, view: View) -> Mapping[str, Any]:
     return {
         "service": rel.service,
         "level": level,
-        "headline": _headline(len(firing), len(missed), ready=rel.ready),
+        "firing": len(firing),
+        "missed": len(missed),
+        "headline": _headline(
+            len(firing), len(missed), ready=rel.ready, ticks=not failed and stands_since is None
+        ),
         "paged": sorted({channel for each in firing for channel in each.told}),
         "acknowledged": sorted({each.alert.acknowledged_by for each in firing if each.alert.acknowledged_by}),
         "failures": [{"group": group, "rule": rule, "error": error} for group, rule, error in failures],
         "missing": rel.describe()["not"],
-        "worker": watch.worker,
+        "stands_since": stands_since,
+        "failed_ticks": failed,
+        "worker": look.watch.worker,
     }
 
 
-def _headline(firing: int, missed: int, *, ready: bool) -> str:
+def _stands_since(rel: Reliability) -> float | None:
+    """When the figures were last brought up to date, in Unix seconds; None while they are."""
+    last = rel.signals.last_tick
+    late = rel.clock.monotonic() - last.monotonic
+    return last.wall if rel.running and late > _MISSED_TICKS * rel.interval + _SLACK else None
+
+
+def _failed_ticks(look: Look) -> int:
+    """How many ticks of the last minute failed; the signal is counted up to a fraction."""
+    name = f"{look.watch.rel.signals.prefix}resilience_tick_failures_total"
+    return round(sum(value for _, value in look.watch.ask(f"increase({name}[1m])")))
+
+
+def _headline(firing: int, missed: int, *, ready: bool, ticks: bool) -> str:
     found = []
+    if not ticks:
+        found.append("Nothing is judged any more")
     if firing:
         found.append("1 alert fires" if firing == 1 else f"{firing} alerts fire")
     if missed:

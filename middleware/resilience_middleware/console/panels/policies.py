@@ -1,4 +1,4 @@
-"""What guards the calls of this worker: breakers with their windows and past, limiters with their limits."""
+"""What guards the calls of this worker: breakers with their windows and past, retry budgets, limiters with their limits."""
 
 from __future__ import annotations
 
@@ -6,56 +6,77 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from resilience.policies import CircuitBreaker
 from resilience.policies.keyed import Keyed
-from resilience_middleware.console.view import View
+from resilience_middleware.console.look import Look
 from resilience_middleware.console.watch import Watch
 
-__all__ = ["breakers", "policies"]
+__all__ = ["Breaker", "breakers", "policies"]
 
 _MOST: Final = 200  # of each kind: a breaker per host of a crawler would fill the page
 _GRAIN: Final = 120  # slots of a breaker's past
+_WORST: Final = {"open": 0, "forced_open": 0, "half_open": 1}
 
 
-def policies(watch: Watch, view: View) -> Mapping[str, Any]:
-    """Say how every policy of this worker stands; they are the process's own, of whatever service."""
-    found = list(breakers(watch))
+class Breaker(NamedTuple):
+    """A breaker by its path; `source` is the path of the policy that it is, or that has one for each key."""
+
+    path: str
+    source: str
+    breaker: CircuitBreaker
+
+
+def policies(look: Look) -> Mapping[str, Any]:
+    """Say how every policy of this worker stands: what is not closed first."""
+    watch = look.watch
+    found = list(breakers(watch)) if look.own else []
+    # Changes are told by source and name: keys whose breakers share one name share their past, so it is nobody's.
+    named = Counter((each.source, each.breaker.name) for each in found)
+    found.sort(key=lambda each: _WORST.get(each.breaker.state, 2))
     now = watch.rel.clock.time()
-    # Changes are told by the breaker's name: where two share one, nobody can say whose they were.
-    named = Counter(each.name for _, each in found)
-    shared = {name for name, count in named.items() if count > 1}
     return {
         "breakers": [
-            _breaker(each, path, () if each.name in shared else watch.states(each.name), now, view.seconds)
-            for path, each in found[:_MOST]
+            _breaker(
+                each,
+                ()
+                if named[each.source, each.breaker.name] > 1
+                else watch.states(each.source, each.breaker.name),
+                now,
+                look.view.seconds,
+            )
+            for each in found[:_MOST]
         ],
-        "others": list(_others(watch))[:_MOST],
+        "budgets": list(_budgets(watch))[:_MOST] if look.own else [],
+        "others": list(_others(watch))[:_MOST] if look.own else [],
         "left_out": max(0, len(found) - _MOST),
+        "own": look.own,
+        "service": watch.rel.service,
         "worker": watch.worker,
     }
 
 
-def breakers(watch: Watch) -> Iterator[tuple[str, CircuitBreaker]]:
+def breakers(watch: Watch) -> Iterator[Breaker]:
     """Every breaker by its path, those of single keys included."""
     for path, policy in watch.rel.registry.policies():
         if isinstance(policy, CircuitBreaker):
-            yield path, policy
+            yield Breaker(path, path, policy)
         elif isinstance(policy, Keyed):
             for key in policy.statistics():
                 guard = policy.get(key)
                 if isinstance(guard, CircuitBreaker):
-                    yield f"{path}/{key}", guard
+                    yield Breaker(f"{path}/{key}", path, guard)
 
 
 def _breaker(
-    breaker: CircuitBreaker, path: str, changes: Sequence[tuple[float, str, str]], now: float, reach: float
+    which: Breaker, changes: Sequence[tuple[float, str, str]], now: float, reach: float
 ) -> dict[str, Any]:
-    found = breaker.statistics()
-    settings = breaker.settings
+    found = which.breaker.statistics()
+    settings = which.breaker.settings
     return {
-        "path": path,
+        "path": which.path,
+        "pipeline": which.path.partition("/")[0],
         "name": found.name,
         "state": found.state,
         "calls": found.calls,
@@ -92,19 +113,38 @@ def _past(
     return found
 
 
+def _budgets(watch: Watch) -> Iterator[dict[str, Any]]:
+    """Each retry budget once, with the policies that draw on it."""
+    users: dict[int, tuple[Any, list[str]]] = {}
+    for path, policy in watch.rel.registry.policies():
+        budget = getattr(policy, "budget", None) or getattr(getattr(policy, "settings", None), "budget", None)
+        if callable(getattr(budget, "statistics", None)):
+            users.setdefault(id(budget), (budget, []))[1].append(path)
+    for budget, paths in users.values():
+        found = budget.statistics()
+        yield {
+            "paths": paths,
+            "pipeline": paths[0].partition("/")[0],
+            "left": found.left,
+            "capacity": found.capacity,
+            "unit": found.unit,
+        }
+
+
 def _others(watch: Watch) -> Iterator[dict[str, Any]]:
     for path, policy in watch.rel.registry.policies():
         if isinstance(policy, CircuitBreaker):
             continue
         statistics = getattr(policy, "statistics", None)
         found = statistics() if callable(statistics) else None
+        about = {"path": path, "pipeline": path.partition("/")[0], "kind": getattr(policy, "kind", "")}
         if is_dataclass(found) and not isinstance(found, type):
             figures = {
                 each.name: _plain(getattr(found, each.name)) for each in fields(found) if each.name != "name"
             }
-            yield {"path": path, "kind": getattr(policy, "kind", ""), "figures": figures}
+            yield {**about, "figures": figures}
         elif isinstance(policy, Keyed):
-            yield {"path": path, "kind": policy.kind, "figures": {"keys": len(policy.statistics())}}
+            yield {**about, "figures": {"keys": len(policy.statistics())}}
 
 
 def _plain(value: object) -> object:

@@ -7,23 +7,26 @@ from typing import Any
 
 from resilience.core.duration import format_duration
 from resilience.slo import SLO
-from resilience_middleware.console.view import View
-from resilience_middleware.console.watch import Watch
+from resilience_middleware.console.look import Look
 
 __all__ = ["slos"]
 
 
-def slos(watch: Watch, view: View) -> Mapping[str, Any]:
+def slos(look: Look) -> Mapping[str, Any]:
     """Say how each objective stands."""
-    found = watch.rel.slos.slos.values()
-    return {"slos": [_row(watch, slo) for slo in found if view.service in {"", slo.service}]}
+    found = look.watch.rel.slos.slos.values()
+    return {
+        "slos": [_row(look, slo) for slo in found if look.view.covers(slo.service)],
+        "worker": look.watch.worker,
+    }
 
 
-def _row(watch: Watch, slo: SLO) -> dict[str, Any]:
-    manager = watch.rel.slos
+def _row(look: Look, slo: SLO) -> dict[str, Any]:
+    manager = look.watch.rel.slos
     budget = manager.error_budget(slo.id)
     status = manager.status(slo.id)
     left = budget.time_to_exhaustion()
+    remaining = None if budget.remaining is None else float(budget.remaining)
     return {
         "id": slo.id,
         "name": slo.name,
@@ -34,7 +37,8 @@ def _row(watch: Watch, slo: SLO) -> dict[str, Any]:
         "status": status.status,
         "target": float(status.target),
         "actual": None if status.current is None else float(status.current),
-        "remaining": None if budget.remaining is None else float(budget.remaining),
+        "remaining": remaining,
+        "course": [*look.charts.budget(slo.id), remaining],
         "budget_status": budget.status,
         "exhausted_in": None if left is None else float(left),
         "burn_rates": [

@@ -1,4 +1,4 @@
-// Draws the charts with uPlot, the heat map and the sparklines by hand.
+// Draws the charts with uPlot, the heat map and the markers of deployments by hand.
 "use strict";
 window.charts = (() => {
   const NAMES = ["success", "failure", "rejected", "errors", "p50", "p90", "p99"];
@@ -18,13 +18,35 @@ window.charts = (() => {
     heat: seconds,
   };
 
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+
   function axes(unit, size = 58) {
     const line = { stroke: css("--dim"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
-    return [line, { ...line, size, values: (plot, ticks) => ticks.map((each) => (each === null ? "" : units[unit](each))) }];
+    const hours = { ...line, size: 28, space: 80, values: (plot, ticks) => ticks.map((each) => clock.format(each * 1000)) };
+    return [hours, { ...line, size, values: (plot, ticks) => ticks.map((each) => (each === null ? "" : units[unit](each))) }];
   }
 
   function width(place) {
     return Math.max(160, place.clientWidth);
+  }
+
+  function marks({ ctx, bbox, valToPos }) {
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = css("--ink");
+    ctx.font = `${11 * devicePixelRatio}px system-ui`;
+    ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+    for (const { t, text } of all.markers) {
+      const x = valToPos(t, "x", true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      const left = x > bbox.left + bbox.width * 0.7;
+      ctx.textAlign = left ? "right" : "left";
+      ctx.fillText(text.length > 16 ? `${text.slice(0, 15)}…` : text, x + (left ? -4 : 4), bbox.top + 11 * devicePixelRatio);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
   }
 
   // -- lines --------------------------------------------------------------------------------------------------------
@@ -33,7 +55,7 @@ window.charts = (() => {
     const fill = names.length === 1;
     const options = {
       width: width(place),
-      height: 180,
+      height: 170,
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: { y: { range: (plot, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
@@ -44,8 +66,9 @@ window.charts = (() => {
         dash: dash[name],
         width: 2,
         fill: fill ? css("--s-fill") : undefined,
-        points: { show: false },
+        points: { show: (plot, index) => plot.data[index].filter((value) => value !== null).length < 4, size: 5, fill: css(colour[name] || "--s-a") },
       }))],
+      hooks: { draw: [marks] },
     };
     return new uPlot(options, data, place);
   }
@@ -78,13 +101,13 @@ window.charts = (() => {
     shown[1] = { ...shown[1], grid: { show: false }, splits: () => bounds.map((_, row) => row).filter((row) => row % 2 === 0), values: labels };
     const options = {
       width: width(place),
-      height: 180,
+      height: 170,
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: [-0.5, bounds.length - 0.5] } },
       axes: shown,
       series: [{}, ...bounds.map((bound) => ({ label: bound, stroke: "transparent", points: { show: false } }))],
-      hooks: { draw: [draw] },
+      hooks: { draw: [draw, marks] },
     };
     return new uPlot(options, data, place);
   }
@@ -118,7 +141,7 @@ window.charts = (() => {
       place.replaceChildren();
       plots.set(id, { key, plot: null });
       if (!names.length) {
-        place.textContent = "No requests in this time.";
+        place.textContent = `No requests within ${document.body.dataset.window}.`;
         place.classList.add("nothing");
         continue;
       }
@@ -130,7 +153,6 @@ window.charts = (() => {
   function points(data) {
     all = data;
     draw();
-    sparks();
   }
 
   // Series that began after the last full point have no past: they are drawn from this very second on.
@@ -151,6 +173,7 @@ window.charts = (() => {
 
   function now(data) {
     begin(data);
+    for (const place of document.querySelectorAll("[data-worker]")) place.textContent = data.worker;
     for (const section of document.querySelectorAll("[data-chart]")) {
       const { chart: id, unit } = section.dataset;
       const place = section.querySelector("[data-now]");
@@ -180,23 +203,6 @@ window.charts = (() => {
     plot.setScale("x", { min: t - wide, max: t });
   }
 
-  function sparks() {
-    if (!all) return;
-    for (const svg of document.querySelectorAll("[data-spark]")) {
-      const values = (all.charts.budgets || {})[svg.dataset.spark] || [];
-      const known = values.filter((value) => value !== null);
-      if (known.length < 2) {
-        svg.replaceChildren();
-        continue;
-      }
-      const low = Math.min(...known), high = Math.max(...known, low + 1e-9);
-      const path = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-      const place = (value) => 22 - ((value - low) / (high - low)) * 20;
-      path.setAttribute("points", values.map((value, at) => (value === null ? "" : `${(at / (values.length - 1)) * 100},${place(value).toFixed(1)}`)).join(" "));
-      svg.replaceChildren(path);
-    }
-  }
-
   function again() {
     for (const { plot } of plots.values()) if (plot) plot.destroy();
     plots.clear();
@@ -209,5 +215,5 @@ window.charts = (() => {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 
-  return { points, now, sparks };
+  return { points, now };
 })();

@@ -32,7 +32,7 @@
     }
     for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
     for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
-    if (!from.hasAttribute("data-keep")) children(from, to);
+    children(from, to);
   }
 
   function children(from, to) {
@@ -58,13 +58,12 @@
 
   function show(panels) {
     for (const [name, html] of Object.entries(panels)) {
-      const place = $(`[data-panel="${name}"]`) || $(`#${name}`);
+      const place = $(`#${name}`);
       const made = document.createElement("template");
       made.innerHTML = html;
       localise(made.content);
       children(place, made.content);
       if (name === "overall") title();
-      if (name === "slos") window.charts.sparks();
     }
   }
 
@@ -159,7 +158,7 @@
 
   // -- keys and filters ---------------------------------------------------------------------------------------------
 
-  const places = ["overall", "alerts", "slos", "chart-traffic", "policies", "health", "events"];
+  const places = ["overall", "alerts", "slos", "chart-traffic", "policies", "health", "probes", "events"];
   const help = $("#help");
   $("#keys").hidden = false;
   $("#keys").addEventListener("click", () => help.showModal());
