@@ -23,14 +23,17 @@ from resilience_middleware.admission import NORMAL, ROUTE, Levels, Peers, RouteG
 from resilience_middleware.configured import door_of
 from resilience_middleware.deadline import arm, cut_short, lift
 from resilience_middleware.details import DetailedExchange, RequestDetails
-from resilience_middleware.exchange import CLIENT_CLOSED, Exchange
+from resilience_middleware.exchange import CLIENT_CLOSED, Exchange, Overruled
 from resilience_middleware.lifespan import Lifespan
+from resilience_middleware.overdue import Overdue
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.request_log import RequestLog
 from resilience_middleware.templates import RouteTemplates, path_of
 from resilience_middleware.websocket import WebsocketSessions
 
 __all__ = ["ResilienceMiddleware"]
+
+_DEEPEST = 20  # causes of an error that are looked at
 
 
 class ResilienceMiddleware:
@@ -108,10 +111,11 @@ class ResilienceMiddleware:
         self._details = RequestDetails(reliability) if flag("details", details) else None
         self._exchange = Exchange if self._details is None else DetailedExchange
         self._log = request_log
+        self._overdue = Overdue(self._answer_late)
         self._settled = False
         self._websockets = WebsocketSessions(reliability)
 
-    async def __call__(  # noqa: C901  each function more would be a tenth of the cost
+    async def __call__(  # noqa: C901, PLR0912  each function more would be a tenth of the cost
         self, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Serve one connection of any type."""
@@ -135,16 +139,17 @@ class ResilienceMiddleware:
             problem = problem_of(ended) if exchange.answerable else None
             if problem is None:
                 exchange.end(ended)
-                if ended is error:
-                    raise
-                raise ended from error
-            await send_problem(problem, self._problem, scope, exchange.send)
+                if not exchange.overruled or not _over(ended):
+                    if ended is error:
+                        raise
+                    raise ended from error
+            else:
+                await send_problem(problem, self._problem, scope, exchange.send)
         finally:
             if before is not None:
                 criticality.reset(before)
         if self._guarded and exchange.deadline is not None:
-            cut_short(exchange.deadline, None)
-            exchange.deadline = None
+            self._ended_late(exchange)
         if not exchange.complete:
             exchange.end()
 
@@ -202,7 +207,7 @@ class ResilienceMiddleware:
             seconds = _nearer(seconds, self._peers.budget(exchange.scope))
         if seconds is not None:
             exchange.seconds = seconds
-            exchange.deadline = arm(seconds, self._deadlines)
+            exchange.deadline = arm(seconds, self._deadlines, self._overdue, exchange)
         if not chosen.steps:
             return None
         if chosen.by_route:
@@ -223,8 +228,28 @@ class ResilienceMiddleware:
         deadline, exchange.deadline = exchange.deadline, None
         if deadline is None or not cut_short(deadline, error):
             return error
-        message = f"the request took longer than {exchange.seconds:g} s"
-        return TimeoutExceeded(message, policy="request", seconds=exchange.seconds)
+        return _took_longer(exchange)
+
+    def _ended_late(self, exchange: Exchange) -> None:
+        """Take note that the application has ended after its time was up, without an error."""
+        if exchange.deadline is not None:
+            cut_short(exchange.deadline, None)
+            exchange.deadline = None
+        leave(exchange.held, None, _took_longer(exchange), self._monotonic())
+
+    async def _answer_late(self, exchange: Exchange) -> None:
+        """Answer in the place of an application that goes on though its time is up; it keeps its guards until it ends."""
+        problem = problem_of(_took_longer(exchange))
+        assert problem is not None  # noqa: S101  that is what it makes of a TimeoutExceeded
+        send = exchange.overrule(problem.status)
+        try:
+            await send_problem(problem, self._problem, exchange.scope, send)
+        except OSError:
+            exchange.left = True
+        held, exchange.held = exchange.held, []
+        deadline, exchange.deadline = exchange.deadline, None
+        self._finished(exchange, None, answered=True)
+        exchange.held, exchange.deadline = held, deadline
 
     def _finished(self, exchange: Exchange, error: BaseException | None, answered: bool) -> None:  # noqa: FBT001  called by position
         """Record a request; called with its last byte."""
@@ -261,6 +286,25 @@ class ResilienceMiddleware:
         if plain and OTHER not in {method, label} and self._templates.alone(scope):
             self._answered[method, id(scope["route"]), code] = series
         return series
+
+
+def _took_longer(exchange: Exchange) -> TimeoutExceeded:
+    message = f"the request took longer than {exchange.seconds:g} s"
+    return TimeoutExceeded(message, policy="request", seconds=exchange.seconds)
+
+
+def _over(error: BaseException | None) -> bool:
+    """Whether an error only says that the time of the request was up; what failed after that is logged."""
+    seen = 0
+    while error is not None and seen < _DEEPEST:
+        if isinstance(error, Overruled):
+            if isinstance(failure := error.__context__, Exception):
+                log(__name__).warning("overdue_request_failed", error=repr(failure), exc_info=failure)
+            return True
+        if isinstance(error, TimeoutExceeded) and error.policy == "request":
+            return True
+        error, seen = error.__cause__ or error.__context__, seen + 1
+    return False
 
 
 def _nearer(one: float | None, other: float | None) -> float | None:

@@ -7,11 +7,13 @@ what an `async with` costs is its two coroutines.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from resilience.core.buckets import (
     END,
     FIRED,
     NEXT,
+    OF,
     OUTER,
     OWNER,
     PREVIOUS,
@@ -23,16 +25,19 @@ from resilience.core.buckets import (
     here,
 )
 from resilience.core.deadline import capped, expired, innermost, live
+from resilience_middleware.exchange import Exchange
 
 __all__ = ["arm", "cut_short", "lift"]
 
 
-def arm(seconds: float, own: Deadlines | None) -> Entry:
+def arm(seconds: float, own: Deadlines | None, late: Callable[[Entry], None], exchange: Exchange) -> Entry:
     """Give the running task so many seconds from now on.
 
     Args:
-        seconds: until it is cancelled.
+        seconds: until it is late.
         own: the deadlines of an injected clock; None for those of the running loop.
+        late: sees to it then.
+        exchange: whose deadline it is, which `late` finds under `OF` as long as the deadline is not over.
     """
     deadlines = own or here.deadlines
     task = asyncio.current_task(deadlines.loop)
@@ -48,7 +53,7 @@ def arm(seconds: float, own: Deadlines | None) -> Entry:
     if bucket[OWNER] is not deadlines or not bucket[START] <= when < bucket[END]:
         bucket = deadlines.bucket(when)
     last = bucket[PREVIOUS]
-    entry: Entry = [when, task, False, outer, deadlines, task.cancelling(), last, bucket]
+    entry: Entry = [when, task, False, outer, deadlines, task.cancelling(), last, bucket, late, exchange]
     last[NEXT] = bucket[PREVIOUS] = entry
     innermost.set(entry)
     return entry
@@ -65,7 +70,7 @@ def lift(entry: Entry) -> bool:
     previous, after = entry[PREVIOUS], entry[NEXT]
     previous[NEXT] = after
     after[PREVIOUS] = previous
-    entry[TASK] = entry[PREVIOUS] = entry[NEXT] = None
+    entry[TASK] = entry[PREVIOUS] = entry[NEXT] = entry[OF] = None
     if entry[OUTER] is not None:
         entry[OUTER] = live(entry[OUTER])
     return True
@@ -76,5 +81,5 @@ def cut_short(entry: Entry, error: BaseException | None) -> bool:
     if not entry[FIRED]:
         lift(entry)
         return False
-    task, entry[TASK] = entry[TASK], None
+    task, entry[TASK], entry[OF] = entry[TASK], None, None
     return expired(entry, task, error)

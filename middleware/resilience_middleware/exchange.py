@@ -12,13 +12,24 @@ from resilience.core.buckets import Entry
 from resilience.core.verdict import Verdict
 from resilience_middleware.admission import Passed
 
-__all__ = ["CLIENT_CLOSED", "Exchange"]
+__all__ = ["CLIENT_CLOSED", "Exchange", "Overruled"]
 
 CLIENT_CLOSED: Final = 499
 """The code of a client that left before its answer was whole; nginx' number, there is no official one."""
 
 # A client that leaves within this time cannot be told from one that left just after; later it is asked for.
 _PATIENCE: Final = 0.1
+
+
+class Overruled(OSError):
+    """The application sends what nobody waits for: its time was up, and the client has been answered.
+
+    An `OSError`, as a server raises one for a client that is gone: applications and frameworks know what that means.
+    """
+
+
+async def _refused(message: Message) -> None:  # noqa: ARG001  a Send
+    raise Overruled("the time of the request was up, and its client has been answered")
 
 
 class Exchange:
@@ -102,6 +113,24 @@ class Exchange:
     def answerable(self) -> bool:
         """Whether nothing has been sent and somebody is there to be told."""
         return not (self.code or self.left)
+
+    @property
+    def overruled(self) -> bool:
+        """Whether somebody else answers, or has answered, in the application's place."""
+        return self._send is _refused
+
+    def overrule(self, status: int) -> Send:
+        """Take the answer away from the application: from now on an OSError is what it gets for sending anything.
+
+        Args:
+            status: what the client is told instead.
+
+        Returns:
+            what the answer is sent by.
+        """
+        send, self._send = self._send, _refused
+        self.code, self.complete = status, True
+        return send
 
     async def receive(self) -> Message:
         """Hand the application the next message of the client."""

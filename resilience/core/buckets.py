@@ -26,8 +26,10 @@ __all__ = [
     "BEFORE",
     "END",
     "FIRED",
+    "LATE",
     "NEXT",
     "NOWHERE",
+    "OF",
     "OUTER",
     "OWNER",
     "PREVIOUS",
@@ -40,6 +42,7 @@ __all__ = [
     "Entry",
     "deadlines_here",
     "deadlines_on",
+    "fire",
     "here",
     "withdraw",
 ]
@@ -51,8 +54,11 @@ A list, since a list display is the cheapest record there is (40 ns; a slotted o
 `owner`, the `Deadlines` it waits in; the `task` to cancel, None once the deadline is withdrawn or dealt with; whether it
 has `fired`; the deadline `outer` to it; how many cancellations had been asked for `before` it was entered; and its
 neighbours in the bucket, None once it has left.
+
+Where there is more, `[..., late, of]`, the function `late` of the entry is called instead of cancelling the task: it may end it
+by `fire` now, or later. `of` is what it wants to know besides.
 """
-WHEN, TASK, FIRED, OUTER, OWNER, BEFORE, PREVIOUS, NEXT = range(8)
+WHEN, TASK, FIRED, OUTER, OWNER, BEFORE, PREVIOUS, NEXT, LATE, OF = range(10)
 
 Bucket: TypeAlias = list[Any]
 """The head of a ring of deadlines that lie from `start` up to `end`; its `owner` is None once it has fallen due.
@@ -80,7 +86,7 @@ NOWHERE: Final = _ring(math.inf, math.inf, None)
 
 def withdraw(entry: Entry) -> None:
     """Take a deadline out of its bucket."""
-    previous, after = entry[PREVIOUS:]
+    previous, after = entry[PREVIOUS], entry[NEXT]
     previous[NEXT] = after
     after[PREVIOUS] = previous
     entry[PREVIOUS] = entry[NEXT] = None
@@ -96,8 +102,18 @@ def _members(bucket: Bucket) -> Iterator[Entry]:
 
 
 def _expire(entry: Entry) -> None:
-    """Cancel the task of a deadline that has come."""
+    """Cancel the task of a deadline that has come, or let somebody else see to it."""
     withdraw(entry)
+    if len(entry) > LATE:
+        entry[PREVIOUS] = entry[NEXT] = entry  # it can still be withdrawn
+        entry[LATE](entry)
+    else:
+        fire(entry)
+
+
+def fire(entry: Entry) -> None:
+    """Cancel the task of a deadline."""
+    entry[PREVIOUS] = entry[NEXT] = None
     entry[FIRED] = True
     entry[TASK].cancel()
 
