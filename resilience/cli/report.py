@@ -19,6 +19,7 @@ __all__ = ["report"]
 
 _DAY = 86_400.0
 _STEPS = 60  # of a chart
+_SHOWN_APART = frozenset({"alertname", "severity", "service", "slo", "owner", "tier"})
 
 
 @click.command()
@@ -100,7 +101,8 @@ def _post_mortem(found: Report, incident_id: str) -> str:
             f"--incident must be the id of an alert in the period ({known}), got {incident_id!r}"
         )
     objective = next((each for each in found.objectives if each.id == about[-1].slo), None)
-    return post_mortem(about[-1], objective)
+    episode = next(each for each in found.episodes if about[-1] in each.alerts)
+    return post_mortem(about[-1], objective, episode)
 
 
 def _objective(slo: Mapping[str, Any], history: Mapping[str, Any], start: float, end: float) -> Objective:
@@ -122,6 +124,11 @@ def _objective(slo: Mapping[str, Any], history: Mapping[str, Any], start: float,
         burn_rates={window: _decimal(rate) for window, rate in budget["burn_rates"].items()},
         exhaustion=budget["time_to_exhaustion"],
         steps=steps if total else (),
+        history=[
+            Step(at + history["step"], bad, total)
+            for at, bad, total in history["buckets"]
+            if start <= at + history["step"] and at <= end
+        ],
         owner=slo["owner"] or "",
         tier=slo["tier"],
     )
@@ -168,11 +175,6 @@ def _incidents(events: Iterable[Mapping[str, Any]]) -> list[Incident]:
 
 def _incident(key: str, noted: Mapping[str, Any], ended: float | None) -> Incident:
     labels = noted["labels"]
-    details = {
-        name: value
-        for name, value in labels.items()
-        if name not in {"alertname", "severity", "service", "slo"}
-    }
     return Incident(
         key,
         noted["name"],
@@ -181,13 +183,18 @@ def _incident(key: str, noted: Mapping[str, Any], ended: float | None) -> Incide
         severity=labels.get("severity", ""),
         service=labels.get("service", ""),
         slo=labels.get("slo", ""),
-        summary=", ".join(
-            f"{name} {value}"
-            for name, value in [("slo", labels.get("slo")), *sorted(details.items())]
-            if value
-        ),
+        summary=_summary(labels),
         events=tuple(noted["events"]),
     )
+
+
+def _summary(labels: Mapping[str, str]) -> str:
+    """What tells it from other alerts of its objective, else from others of its name."""
+    if "burn_rate" in labels:
+        return f"{labels['burn_rate']} burn over {labels.get('window', '')}".removesuffix(" over ")
+    if "consumed" in labels:
+        return f"{labels['consumed']}% of the budget spent"
+    return ", ".join(f"{name} {value}" for name, value in sorted(labels.items()) if name not in _SHOWN_APART)
 
 
 def _exact(figure: float) -> Decimal:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
-from resilience.reports.model import Incident, Objective, Recommendation
+from resilience.reports.model import Episode, Objective, Recommendation
 from resilience.reports.words import length, percent, rate
 
 __all__ = ["advise"]
@@ -16,12 +16,12 @@ _MANY_INCIDENTS = 5
 _ENOUGH_STEPS = 7  # below, neither "never" nor "always" says much
 
 
-def advise(objectives: Iterable[Objective], incidents: Iterable[Incident] = ()) -> list[Recommendation]:
+def advise(objectives: Iterable[Objective], episodes: Iterable[Episode] = ()) -> list[Recommendation]:
     """Look at each objective.
 
     Args:
         objectives: their figures.
-        incidents: the alerts of the period.
+        episodes: what happened in the period.
 
     Returns:
         recommendations, the most pressing first.
@@ -33,7 +33,7 @@ def advise(objectives: Iterable[Objective], incidents: Iterable[Incident] = ()) 
         [('Stop risky changes to shop until OK has budget again', '200% of the error budget is spent')]
     """
     given = list(objectives)
-    counts = Counter(each.slo for each in incidents if each.slo)
+    counts = Counter(each.alerts[0].slo for each in episodes)
     found = [made for look in _LOOKS for each in given if (made := look(each))]
     return found + [_noisy(each, counts[each.id]) for each in given if counts[each.id] >= _MANY_INCIDENTS]
 
@@ -123,7 +123,7 @@ def _noisy(objective: Objective, count: int) -> Recommendation:
         "process",
         f"See whether the alerts of {objective.name} are worth being woken for",
         ("Fix the cause that comes back", "Or raise minEvents, or lengthen the windows"),
-        f"{count} alerts in the period",
+        f"it alerted {count} times in the period",
         objective.id,
     )
 

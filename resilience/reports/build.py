@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from resilience.core.validate import number
 from resilience.reports.advice import advise
+from resilience.reports.episodes import cost, gather
 from resilience.reports.model import Heat, Incident, Objective, Report, Service
 
 __all__ = ["build"]
@@ -39,6 +39,7 @@ def build(
         ConfigError: the period is none.
 
     Example:
+        >>> from decimal import Decimal
         >>> ok = Objective("ok", "OK", "shop", Decimal("0.99"), Decimal("0.995"), status="healthy")
         >>> build([ok], start=0, end=86_400).id
         'SLO-19700102-987a3a'
@@ -60,18 +61,11 @@ def build(
     )
     seed = f"{start} {end} {sorted(known)}".encode()
     report_id = f"SLO-{datetime.fromtimestamp(end, UTC):%Y%m%d}-{hashlib.sha256(seed).hexdigest()[:6]}"
-    return Report(report_id, start, end, services, kept, advise(known.values(), kept))
+    happened = gather(kept, known)
+    return Report(report_id, start, end, services, kept, advise(known.values(), happened), happened)
 
 
 def _burned(incident: Incident, objective: Objective | None) -> Incident:
-    """Add what the incident cost, as far as the steps tell: those that it lasted into."""
-    if incident.burned is not None or objective is None or not objective.steps:
+    if incident.burned is not None:
         return incident
-    steps = objective.steps
-    allowed = float(1 - objective.target) * sum(step.total for step in steps)
-    if not allowed:
-        return incident
-    length = steps[1].at - steps[0].at if len(steps) > 1 else 0.0
-    ended = incident.ended if incident.ended is not None else steps[-1].at
-    bad = sum(step.bad for step in steps if step.at > incident.started and step.at - length < ended)
-    return replace(incident, burned=Decimal(str(round(bad / allowed, 6))))
+    return replace(incident, burned=cost(objective, incident.started, incident.ended))

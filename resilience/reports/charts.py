@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from xml.sax.saxutils import escape, quoteattr
 
 from resilience.reports.model import Heat
 from resilience.reports.words import moment, percent
 
-__all__ = ["budget_chart", "compliance_chart", "latency_chart"]
+__all__ = ["budget_bar", "budget_chart", "compliance_chart", "latency_chart"]
 
 _WIDTH, _HEIGHT = 560, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 24
@@ -21,12 +22,17 @@ _ROWS = 4
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
-def compliance_chart(points: Sequence[tuple[float, float | None]], target: float) -> str:
+def compliance_chart(
+    points: Sequence[tuple[float, float | None]],
+    target: float,
+    spans: Iterable[tuple[float, float | None]] = (),
+) -> str:
     """Draw the share of good events over time, and the target.
 
     Args:
         points: Unix seconds and ratio, oldest first; None where there were no events.
         target: the promised ratio.
+        spans: stretches to shade, when something was wrong; None for one that goes on.
 
     Example:
         >>> compliance_chart([(0, 0.99), (60, None)], target=0.999).startswith("<svg")
@@ -36,22 +42,49 @@ def compliance_chart(points: Sequence[tuple[float, float | None]], target: float
     # From 100% down to what was worst, at least twice the budget: else an untroubled line would look like a cliff.
     low = max(0.0, min([*known, 1 - 2 * (1 - target)]))
     return _line_chart(
-        "Compliance over time", points, low=low, mark=target, mark_label=f"target {percent(target)}"
+        "Compliance over time",
+        points,
+        low=low,
+        mark=target,
+        mark_label=f"target {percent(target)}",
+        spans=spans,
     )
 
 
-def budget_chart(points: Sequence[tuple[float, float]]) -> str:
+def budget_chart(
+    points: Sequence[tuple[float, float]], spans: Iterable[tuple[float, float | None]] = ()
+) -> str:
     """Draw the share of the error budget that was left.
 
     Args:
         points: Unix seconds and share, oldest first; negative once overspent.
+        spans: stretches to shade, when something was wrong; None for one that goes on.
 
     Example:
         >>> "Error budget" in budget_chart([(0, 1.0), (60, -0.2)])
         True
     """
     low = min([0.0, *(value for _, value in points)])
-    return _line_chart("Error budget left", points, low=low, mark=0.0, mark_label="spent")
+    return _line_chart("Error budget left", points, low=low, mark=0.0, mark_label="spent", spans=spans)
+
+
+def budget_bar(remaining: Decimal | None) -> str:
+    """Draw how much of an error budget is left as a bar; it is empty once the budget is spent.
+
+    Args:
+        remaining: share of the budget, None where that is not known.
+
+    Example:
+        >>> 'width="25' in budget_bar(Decimal("0.25"))
+        True
+    """
+    left = min(1.0, max(0.0, float(remaining or 0)))
+    full = f'<rect class="fill" width="{100 * left:.1f}" height="6" rx="3"/>' if left else ""
+    told = quoteattr(f"{percent(remaining, 1)} of the error budget left")
+    return (
+        f'<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label={told}>'
+        f'<rect class="track" width="100" height="6" rx="3"/>{full}</svg>'
+    )
 
 
 def latency_chart(heat: Heat) -> str:
@@ -75,6 +108,7 @@ def _line_chart(
     low: float,
     mark: float,
     mark_label: str,
+    spans: Iterable[tuple[float, float | None]],
 ) -> str:
     high = 1.0
     step = _nice((high - low) / _ROWS)
@@ -82,7 +116,7 @@ def _line_chart(
     times = [at for at, _ in points]
     x = _scale(times[0] if times else 0.0, times[-1] if times else 0.0, _LEFT, _LEFT + _PLOT_WIDTH)
     y = _scale(low, high, _TOP + _PLOT_HEIGHT, _TOP)
-    parts = list(_value_axis(low, high, step, y))
+    parts = [*_shades(spans, times, x), *_value_axis(low, high, step, y)]
     base = y(max(low, 0.0))
     for run in _runs(points):
         line = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in run)
@@ -104,6 +138,19 @@ def _line_chart(
     parts += _time_axis(times)
     parts += _hints(points, x)
     return _svg(title, parts)
+
+
+def _shades(
+    spans: Iterable[tuple[float, float | None]], times: Sequence[float], x: Callable[[float], float]
+) -> Iterator[str]:
+    """Shade stretches of time, however short, where they can be seen."""
+    for started, ended in spans:
+        if not times or started > times[-1] or (ended is not None and ended < times[0]):
+            continue
+        left = x(max(started, times[0]))
+        width = max(3.0, x(times[-1] if ended is None else min(ended, times[-1])) - left)
+        left = min(left, _LEFT + _PLOT_WIDTH - width)
+        yield (f'<rect class="span" x="{left:.1f}" y="{_TOP}" width="{width:.1f}" height="{_PLOT_HEIGHT}"/>')
 
 
 def _runs(points: Sequence[tuple[float, float | None]]) -> Iterator[list[tuple[float, float]]]:

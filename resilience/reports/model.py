@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-__all__ = ["Heat", "Incident", "Objective", "Recommendation", "Report", "Service", "Step"]
+__all__ = ["Episode", "Heat", "Incident", "Objective", "Recommendation", "Report", "Service", "Step"]
 
-_AT_RISK = frozenset({"critical", "exhausted"})
+_AT_RISK = frozenset({"warning", "critical", "exhausted"})
 
 
 class Step(NamedTuple):
@@ -57,6 +57,7 @@ class Objective:
         burn_rates: by window, such as `1h`; None without events in it.
         exhaustion: seconds until the budget is gone at the recent pace, None for never.
         steps: the period in steps, oldest first, for trend and charts.
+        history: the same as finely as it is known, for what incidents cost; the steps when not given.
         owner: who answers for it.
         tier: 0 to 3, or None.
 
@@ -78,6 +79,7 @@ class Objective:
     burn_rates: Mapping[str, Decimal | None] = field(default_factory=dict)
     exhaustion: float | None = None
     steps: Sequence[Step] = ()
+    history: Sequence[Step] = ()
     owner: str = ""
     tier: int | None = None
 
@@ -180,6 +182,29 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Episode:
+    """Alerts that belong together.
+
+    Args:
+        name: that of the objective, or else of the alert.
+        started: Unix seconds at which the first fired.
+        ended: Unix seconds at which the last was resolved, None while one goes on.
+        severity: the highest.
+        service: whose.
+        burned: share of the objective's budget that was spent meanwhile, None where that is not known.
+        alerts: the alerts, oldest first.
+    """
+
+    name: str
+    started: float
+    ended: float | None
+    severity: str
+    service: str
+    burned: Decimal | None = None
+    alerts: Sequence[Incident] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """What follows from a figure.
 
@@ -209,6 +234,7 @@ class Report:
         services: by name.
         incidents: oldest first.
         recommendations: the most pressing first.
+        episodes: the incidents, those that belong together joined.
     """
 
     id: str
@@ -217,6 +243,7 @@ class Report:
     services: Sequence[Service]
     incidents: Sequence[Incident] = ()
     recommendations: Sequence[Recommendation] = ()
+    episodes: Sequence[Episode] = ()
 
     @property
     def objectives(self) -> list[Objective]:

@@ -8,27 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resilience.reports.formats.markdown import escape
-from resilience.reports.model import Incident, Objective
+from resilience.reports.model import Episode, Incident, Objective
 from resilience.reports.words import length, moment, percent
 
 __all__ = ["post_mortem"]
 
 
-def post_mortem(incident: Incident, objective: Objective | None = None) -> str:
+def post_mortem(
+    incident: Incident, objective: Objective | None = None, episode: Episode | None = None
+) -> str:
     """Return Markdown with the incident's figures, and places for what only people know.
 
     Args:
         incident: what happened.
         objective: what it was about, where that is known.
+        episode: the alerts that belong to it, which share its timeline.
 
     Example:
         >>> print(post_mortem(Incident("7f", "ErrorBudgetBurn", started=0, ended=600)).splitlines()[0])
         # Post-mortem: ErrorBudgetBurn, 1970-01-01
     """
-    return "\n".join(_lines(incident, objective)) + "\n"
+    return "\n".join(_lines(incident, objective, episode)) + "\n"
 
 
-def _lines(incident: Incident, objective: Objective | None) -> Iterator[str]:
+def _lines(incident: Incident, objective: Objective | None, episode: Episode | None) -> Iterator[str]:
     yield f"# Post-mortem: {escape(incident.name)}, {moment(incident.started, day=True)}"
     yield ""
     yield "Authors:  "
@@ -47,16 +50,29 @@ def _lines(incident: Incident, objective: Objective | None) -> Iterator[str]:
     yield f"| Began | {moment(incident.started)} |"
     yield f"| Ended | {moment(incident.ended)} |"
     yield f"| Error budget burned | {percent(incident.burned, 1)} |"
+    if episode is not None and len(episode.alerts) > 1:
+        until = "goes on" if episode.ended is None else f"until {moment(episode.ended)}"
+        yield f"| With {len(episode.alerts) - 1} more alerts | from {moment(episode.started)}, {until} |"
+        yield f"| Error budget burned by all of it | {percent(episode.burned, 1)} |"
     if objective is not None:
         yield f"| Objective | {escape(objective.name)}, {percent(objective.target)} |"
         yield f"| Kept now | {percent(objective.actual)} |"
         yield f"| Error budget left now | {percent(objective.remaining, 1)} |"
     yield from ("", "Who noticed what, and how many: ", "", "## Root causes", "", "## Trigger", "")
     yield from ("## Detection", "", "## Resolution", "", "## Timeline (UTC)", "")
-    for at, what in incident.events or [(incident.started, "fired")]:
-        yield f"- {moment(at)}: {escape(what)}"
+    alerts = (incident,) if episode is None else episode.alerts
+    for at, name, what in sorted(
+        (at, _name(each) if len(alerts) > 1 else "", what)
+        for each in alerts
+        for at, what in each.events or [(each.started, "fired")]
+    ):
+        yield f"- {moment(at)}: {f'{escape(name)}: ' if name else ''}{escape(what)}"
     yield from ("", "## What went well", "", "## What went wrong", "", "## Where we got lucky", "")
     yield from ("## Action items", "", "| Action | Type | Owner | Due |", "| --- | --- | --- | --- |")
     yield "| | prevent | | |"
     yield "| | detect | | |"
     yield "| | mitigate | | |"
+
+
+def _name(incident: Incident) -> str:
+    return f"{incident.name} ({incident.summary})" if incident.summary else incident.name

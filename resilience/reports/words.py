@@ -10,7 +10,7 @@ from resilience.core.duration import format_duration
 __all__ = ["NOTHING", "length", "moment", "percent", "points", "rate"]
 
 NOTHING = "—"
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_MINUTE, _HOUR, _DAY, _WEEK = 60, 3600, 86_400, 604_800
 
 
 def percent(ratio: Decimal | float | None, digits: int = 3) -> str:
@@ -57,12 +57,12 @@ def length(seconds: float | None) -> str:
     """Write a length of time, as exactly as it is of use.
 
     Example:
-        >>> length(93_784), length(4000), length(59), length(None)
-        ('1d2h', '1h6m', '59s', '—')
+        >>> length(93_784), length(4000), length(59), length(9e6), length(None)
+        ('1d2h', '1h6m', '59s', '104d', '—')
     """
     if seconds is None:
         return NOTHING
-    unit = _HOUR if seconds >= _DAY else _MINUTE if seconds >= _HOUR else 1
+    unit = _DAY if seconds >= _WEEK else _HOUR if seconds >= _DAY else _MINUTE if seconds >= _HOUR else 1
     return format_duration(seconds // unit * unit)
 
 

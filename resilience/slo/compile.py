@@ -11,6 +11,7 @@ from resilience.promql.show import quote
 from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
 from resilience.slo.alerting import ExhaustionAlert
 from resilience.slo.burn_rate import BurnRateAlert
+from resilience.slo.ledger import BUCKETS
 from resilience.slo.measure import Events, Weighted
 from resilience.slo.objective import SLO, percent
 from resilience.slo.slices import slice_events
@@ -178,6 +179,8 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
     return AlertRule(
         "ErrorBudgetExhaustion",
         " and ".join([spent, *_enough(slo, lambda events: _in_period(slo, events))]),
+        # As long as a bucket of the period: a budget that hovers at the share alerts once.
+        keep_firing_for=max(1.0, round(slo.window / BUCKETS)),
         labels={**_alert_labels(slo, alert.severity), "consumed": consumed},
         annotations={
             "summary": f"{slo.name} of {slo.service} has used {consumed}% of its error budget",

@@ -134,10 +134,12 @@ def weigh_history(measure: Weighted, parts: Mapping[str, Sequence[Bucket]], step
     totals = {name: math.fsum(bucket.total for bucket in buckets) for name, buckets in parts.items()}
     known = {name: float(measure.weights[name]) for name, total in totals.items() if total}
     everything = float(sum(measure.weights.values()))
+    # Buckets of the parts begin at the same moments, of which the clock on the wall knows nothing.
+    first = min((parts[name][0].start for name in known), default=0.0)
     found: dict[float, Bucket] = {}
     for name, weight in known.items():
         for each in parts[name]:
-            start = math.floor(each.start / step + 1e-9) * step
+            start = first + math.floor((each.start - first) / step + 1e-6) * step
             bucket = found.setdefault(start, Bucket(start))
             bucket.bad += weight / everything * each.bad / totals[name]
             # What has no events counts as good: the others stand for it.

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from resilience.core.clock import Instant
 from resilience.errors import ConfigError
 
-__all__ = ["Bucket", "Ledger"]
+__all__ = ["BUCKETS", "Bucket", "Ledger"]
 
-_BUCKETS = 720  # of a period: one an hour for 30 days
+BUCKETS = 720
+"""How many make a period: one an hour for 30 days."""
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Ledger:
 
     def __init__(self, window: float) -> None:
         self.window: float = window
-        self.step: float = window / _BUCKETS
+        self.step: float = window / BUCKETS
         self.bad: float = 0.0
         self.total: float = 0.0
         self._buckets: deque[Bucket] = deque()

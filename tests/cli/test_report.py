@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resilience.cli.report import _incidents, _objective
+from resilience.cli.report import _incidents, _objective, _summary
 
 DAY = 86_400.0
 
@@ -77,9 +77,21 @@ def test_what_fired_and_was_resolved_is_one_incident_with_what_was_done() -> Non
     first, second = _incidents(events)
     assert (first.started, first.ended, first.severity, first.slo) == (1, 3, "page", "ok")
     assert first.events == ((1, "fired"), (2, "acknowledged ann"), (3, "resolved"))
-    assert first.summary == "slo ok, window 1h"
+    assert first.summary == "window 1h"
     assert (second.started, second.ended) == (4, None)
 
 
 def test_what_happened_to_nothing_that_fired_is_no_incident() -> None:
     assert _incidents([event(1, "resolved"), event(2, "silenced", key="")]) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "summary"),
+    [
+        ({"burn_rate": "fast", "window": "1h", "owner": "ann", "tier": "0"}, "fast burn over 1h"),
+        ({"consumed": "75", "owner": "ann"}, "75% of the budget spent"),
+        ({"route": "/pay", "alertname": "Slow", "severity": "page"}, "route /pay"),
+    ],
+)
+def test_a_summary_says_what_tells_an_alert_from_others(labels: dict[str, str], summary: str) -> None:
+    assert _summary(labels) == summary

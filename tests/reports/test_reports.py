@@ -20,7 +20,8 @@ from ruamel.yaml import YAML
 from resilience.errors import ConfigError, MissingExtra
 from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step, build, post_mortem, render
 from resilience.reports.advice import advise
-from resilience.reports.charts import budget_chart, compliance_chart, latency_chart
+from resilience.reports.charts import budget_bar, budget_chart, compliance_chart, latency_chart
+from resilience.reports.episodes import cost, gather, stretches, summaries
 from resilience.reports.words import percent
 
 DAY = 86_400.0
@@ -152,10 +153,12 @@ def test_a_short_history_says_nothing_of_a_target() -> None:
 
 
 def test_many_alerts_of_one_objective_are_a_finding() -> None:
-    incidents = [Incident(str(number), "A", number * DAY, slo="ok") for number in range(5)]
+    incidents = [Incident(str(number), "A", number * DAY, number * DAY + 60, slo="ok") for number in range(5)]
     found = objective(bad=[0, 2, 0, 1, 0, 0, 1, 0, 0, 2])
-    assert [each.type for each in advise([found], incidents)] == ["process"]
-    assert advise([found], incidents[1:]) == []
+    assert [each.type for each in advise([found], gather(incidents, {}))] == ["process"]
+    assert advise([found], gather(incidents[1:], {})) == []
+    at_once = [replace(each, started=DAY) for each in incidents]
+    assert advise([found], gather(at_once, {})) == [], "five alerts of one cause wake people once"
 
 
 # -- formats ----------------------------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ def test_markdown_keeps_texts_in_their_place(nasty: Report) -> None:
     assert "\n# c" not in text
     tables = [line for line in text.splitlines() if line.startswith("|")]
     bars = {len(re.findall(r"(?<!\\)\|", line)) for line in tables}
-    assert bars == {9, 7}
+    assert bars == {9, 8}
     assert "(javascript:" not in re.sub(r"\\.", "", text)
 
 
@@ -214,12 +217,14 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.loads: list[str] = []
+        self.links: list[str] = []
         self.open: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.loads += [name for name, _ in attrs if name in {"src", "href", "onclick", "onload"}]
+        self.loads += [name for name, _ in attrs if name in {"src", "onclick", "onload"}]
+        self.links += [value or "" for name, value in attrs if name == "href"]
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -232,14 +237,16 @@ def test_html_is_one_file_that_escapes_everything(nasty: Report) -> None:
     text = render(nasty, "html")
     page = Page(text)
     assert page.open == []
-    assert page.tags.isdisjoint({"script", "link", "img", "iframe", "a"})
+    assert page.tags.isdisjoint({"script", "link", "img", "iframe"})
     assert page.loads == []
+    assert page.links == ["#slo-1"]
+    assert 'id="slo-1"' in text
     assert "{{ 7*7 }}" in text
     assert "@import" not in text
     assert "url(" not in text
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 4
 
 
 def test_html_of_nothing_is_a_page() -> None:
@@ -290,6 +297,83 @@ def test_heat_shows_what_there_is() -> None:
     ET.fromstring(latency_chart(Heat([], [], [])))
 
 
+@pytest.mark.parametrize(
+    ("left", "width"), [("1", "100.0"), ("0.25", "25.0"), ("1.5", "100.0"), ("0", None), ("-3", None)]
+)
+def test_a_bar_is_as_long_as_what_is_left(left: str, width: str | None) -> None:
+    bars = [each.attrib for each in ET.fromstring(budget_bar(Decimal(left))).iter() if "rect" in each.tag]
+    assert [each["width"] for each in bars if each["class"] == "fill"] == ([] if width is None else [width])
+
+
+def test_shades_stay_in_the_frame_and_can_be_seen() -> None:
+    points = [(at * 60.0, 1.0) for at in range(100)]
+    spans = [
+        (-500.0, 60.0),
+        (1000.0, 1001.0),
+        (5000.0, None),
+        (9000.0, 9999.0),
+        (-9.0, -1.0),
+        (5939.0, 5940.0),
+    ]
+    shades = [
+        (float(each.attrib["x"]), float(each.attrib["width"]))
+        for each in ET.fromstring(compliance_chart(points, 0.99, spans)).iter()
+        if each.attrib.get("class") == "span"
+    ]
+    assert len(shades) == 4
+    assert all(width >= 3 and x >= 58 and x + width <= 560 - 14 + 0.1 for x, width in shades)
+
+
+# -- what happened ------------------------------------------------------------------------------------------------
+
+
+def burn(started: float, ended: float | None, *, severity: str = "critical", slo: str = "ok") -> Incident:
+    return Incident("1", "ErrorBudgetBurn", started, ended, severity, "shop", slo, "fast burn over 1h")
+
+
+def spent(started: float, ended: float | None, slo: str = "ok") -> Incident:
+    return Incident(
+        "2", "ErrorBudgetExhaustion", started, ended, "info", "shop", slo, "50% of the budget spent"
+    )
+
+
+def test_alerts_of_one_cause_are_one_episode() -> None:
+    ok = objective(bad=[0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+    alerts = [
+        burn(2 * DAY, 2 * DAY + 600, severity="warning"),
+        burn(2 * DAY + 300, 2 * DAY + 3000),
+        spent(2 * DAY + 400, None),
+        burn(5 * DAY, None),
+        burn(2 * DAY + 400, 2 * DAY + 500, slo="other"),
+    ]
+    first, other, second = report(ok, incidents=alerts).episodes
+    assert (first.name, first.started, first.ended, first.severity) == (
+        "OK",
+        2 * DAY,
+        2 * DAY + 3000,
+        "critical",
+    )
+    assert (len(first.alerts), first.burned) == (3, Decimal("0.1"))
+    assert summaries(first) == "fast burn over 1h, 50% of the budget spent"
+    assert (other.name, other.burned) == ("other", None)
+    assert (second.started, second.ended, len(second.alerts)) == (5 * DAY, None, 1)
+    assert stretches([first, other, second], "ok") == [(2 * DAY, 2 * DAY + 3000), (5 * DAY, None)]
+
+
+def test_a_budget_that_stays_spent_is_no_stretch_of_trouble() -> None:
+    [only] = gather([spent(DAY, None)], {})
+    assert (only.name, only.ended) == ("ok", None)
+    assert stretches([only], "ok") == []
+
+
+def test_what_an_incident_cost_is_as_fine_as_the_history() -> None:
+    hours = [Step(hour * 3600.0, 1.0 if hour == 30 else 0.0, 100.0) for hour in range(1, 241)]
+    fine = objective(history=hours, total=24_000.0)
+    assert cost(fine, 29.5 * 3600, 30 * 3600) == Decimal(str(round(1 / 240, 6)))
+    assert cost(fine, 31 * 3600, None) == 0
+    assert cost(replace(fine, history=(), steps=()), 0, 1) is None
+
+
 # -- post-mortem ------------------------------------------------------------------------------------------------
 
 
@@ -320,3 +404,16 @@ def test_a_post_mortem_of_what_goes_on_says_so(nasty: Report) -> None:
     text = post_mortem(replace(nasty.incidents[0], ended=None))
     assert "goes on" in text
     assert "<script>" not in text
+
+
+def test_a_post_mortem_tells_of_the_alerts_beside_it() -> None:
+    alerts = [replace(burn(0, 600), events=[(0, "fired"), (600, "resolved")]), spent(300, None)]
+    found = report(objective(bad=[1.0] * 10), incidents=alerts)
+    text = post_mortem(found.incidents[0], found.objectives[0], found.episodes[0])
+    assert "| With 1 more alerts | from 1970-01-01 00:00 UTC, until 1970-01-01 00:10 UTC |" in text
+    timeline = [line for line in text.splitlines() if line.startswith("- 1970")]
+    assert [line.split(": ", 1)[1] for line in timeline] == [
+        r"ErrorBudgetBurn \(fast burn over 1h\): fired",
+        r"ErrorBudgetExhaustion \(50% of the budget spent\): fired",
+        r"ErrorBudgetBurn \(fast burn over 1h\): resolved",
+    ]

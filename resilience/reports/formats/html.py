@@ -9,11 +9,12 @@ from typing import Any
 
 from resilience.errors import MissingExtra
 from resilience.reports import charts, words
+from resilience.reports.episodes import stretches, summaries
 from resilience.reports.model import Report
 
 __all__ = ["render"]
 
-_LONGEST_TABLE = 200  # incidents that are listed one by one
+_LONGEST_TABLE = 200  # rows of what happened
 
 
 def render(report: Report) -> str:
@@ -32,13 +33,15 @@ def render(report: Report) -> str:
     )
     environment.globals.update({name: getattr(words, name) for name in words.__all__})
     # Charts escape their texts themselves.
-    for chart in (charts.compliance_chart, charts.budget_chart, charts.latency_chart):
-        environment.globals[chart.__name__] = functools.partial(_markup, chart)
+    for name in charts.__all__:
+        environment.globals[name] = functools.partial(_markup, getattr(charts, name))
+    environment.globals["summaries"] = summaries
     template = files("resilience.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         report=report,
-        incidents=report.incidents[:_LONGEST_TABLE],
-        more=len(report.incidents) - _LONGEST_TABLE,
+        episodes=report.episodes[-_LONGEST_TABLE:],
+        more=len(report.episodes) - _LONGEST_TABLE,
+        spans=functools.partial(stretches, report.episodes),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from resilience.reports.episodes import summaries
 from resilience.reports.model import Report, Service
 from resilience.reports.words import NOTHING, length, moment, percent, points, rate
 
@@ -39,9 +40,9 @@ def _lines(report: Report) -> Iterator[str]:
     for service in report.services:
         yield from _service(service)
     yield from ("", "## Incidents", "")
-    if report.incidents:
+    if report.episodes:
         yield from _table(
-            ("Alert", "Severity", "Service", "From", "Lasted", "Budget burned"),
+            ("What", "Severity", "Service", "From", "Lasted", "Budget burned", "Alerts"),
             (
                 (
                     escape(each.name),
@@ -50,8 +51,9 @@ def _lines(report: Report) -> Iterator[str]:
                     moment(each.started),
                     length(each.ended - each.started) if each.ended is not None else "goes on",
                     percent(each.burned, 1),
+                    escape(summaries(each)),
                 )
-                for each in report.incidents
+                for each in report.episodes
             ),
         )
     else:
