@@ -51,7 +51,7 @@ def seen(browser: Any) -> Iterator[Seen]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     found = Seen(context.new_page())
     page = found.page
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     page.on(
         "console",
         lambda message: (

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException
 
-from resilience.core.window import TimeWindow
+from resilience.core.window import CountWindow
 from resilience.policies import Bulkhead, CircuitBreaker
 from resilience.reliability import Reliability
 from resilience.rules import AlertRule, RuleGroup
@@ -60,7 +60,7 @@ def make_shop(
     app = FastAPI()
     install(app, rel, console=True)
     pay = rel.pipeline(
-        "pay", Bulkhead(20), CircuitBreaker(window=TimeWindow(5.0), minimum_calls=5, open_duration=30.0)
+        "pay", Bulkhead(20), CircuitBreaker(window=CountWindow(20), minimum_calls=5, open_duration=30.0)
     )
 
     async def charge() -> None:
