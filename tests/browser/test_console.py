@@ -94,7 +94,7 @@ def test_acknowledges_and_silences(page: Any, shop: Shop) -> None:
     page.fill("#act [name=comment]", "a new disk comes")
     page.click("#act .primary")
     page.wait_for_selector(".alert.muted")
-    assert "a new disk comes" in page.inner_text(".silences")
+    page.wait_for_selector(".silences:has-text('a new disk comes')")
     [alert] = shop.rel.alerts.active_alerts()
     assert (alert.alert.acknowledged_by, alert.silenced_by is not None) == ("ann", True)
     page.click("[data-act=unsilence]")
@@ -130,12 +130,12 @@ def test_keys_and_deep_links_lead_to_panels(page: Any, shop: Shop) -> None:
     assert page.evaluate("document.querySelector(':target').id") == "slo-availability"
     assert page.input_value("#window") == "15m"
     page.keyboard.press("5")
-    assert page.evaluate("document.activeElement.id") == "policies"
+    page.wait_for_function("document.activeElement.id === 'policies'")
     page.keyboard.press("?")
-    assert page.locator("#help").is_visible()
+    page.wait_for_selector("#help", state="visible")
     page.keyboard.press("Escape")
     page.keyboard.press("p")
-    assert "held" in page.inner_text("#live")
+    page.wait_for_selector("#live:has-text('held')")
     page.click("#slos a >> nth=0")
     page.wait_for_selector("article#slo-availability:target")
 
