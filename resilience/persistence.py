@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator
 
 from resilience.core.clock import Instant
+from resilience.core.log import log
 from resilience.core.ports import Put, Store
+from resilience.errors import ConfigError
 from resilience.rules import Evaluator
 from resilience.slo import SLOManager
 
@@ -50,19 +52,24 @@ class KeptState:
             yield Put(BUDGET_TABLE, self._service, _encoded(self._slos.snapshot()))
 
     async def restore(self, now: Instant) -> None:
-        """Take back what an earlier process stored.
+        """Take back what an earlier process stored; what is damaged is logged, put aside, and done without.
 
         Args:
             now: when this process begins.
 
         Raises:
             StoreError: the store cannot be read.
-            ConfigError: what it holds cannot be meant.
         """
-        if (budgets := (await self._store.load(BUDGET_TABLE)).get(self._service)) is not None:
-            self._slos.restore(json.loads(budgets), now)
-        if (rules := (await self._store.load(_RULES_TABLE)).get(self._service)) is not None:
-            self._rules.restore(json.loads(rules), now)
+        for table, take in ((BUDGET_TABLE, self._slos.restore), (_RULES_TABLE, self._rules.restore)):
+            row = (await self._store.load(table)).get(self._service)
+            if row is None:
+                continue
+            try:
+                take(json.loads(row), now)
+            except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+                aside = f"{self._service} (damaged)"
+                await self._store.write([Put(table, aside, row)])
+                log(__name__).error("stored_row_unreadable", table=table, kept_as=aside, error=repr(error))
 
 
 def _encoded(state: object) -> bytes:

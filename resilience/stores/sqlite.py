@@ -30,6 +30,7 @@ _UPSERT = (
     'INSERT INTO state VALUES (?, ?, ?) ON CONFLICT ("table", "key") DO UPDATE SET "value" = excluded."value"'
 )
 _DELETE = 'DELETE FROM state WHERE "table" = ? AND "key" = ?'
+_DAMAGED = ("malformed", "not a database")
 # The old token lives on, so that a late writer of an earlier lease is told apart for ever.
 _LEASE = """
 INSERT INTO leases VALUES (:name, :holder, :now + :ttl, 1)
@@ -147,7 +148,7 @@ class SQLiteStore:
             except (sqlite3.Error, OSError, ValueError) as error:
                 if self._connection is not None and self._connection.in_transaction:
                     await self._connection.rollback()
-                message = f"state file {str(self.path)!r}: {error}"
+                message = f"state file {str(self.path)!r}: {error}{_advice(error)}"
                 raise StoreError(message) from error
 
     async def _open(self) -> aiosqlite.Connection:
@@ -165,3 +166,9 @@ class SQLiteStore:
             await connection.close()
             raise
         return connection
+
+
+def _advice(error: Exception) -> str:
+    if not isinstance(error, sqlite3.DatabaseError) or not any(words in str(error) for words in _DAMAGED):
+        return ""
+    return " (nothing in it was changed: move it and its -wal and -shm away to start without, or try sqlite3's .recover)"

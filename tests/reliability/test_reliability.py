@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from resilience import reliability
 from resilience.alerting import Route
+from resilience.core.ports import Put
 from resilience.core.verdict import Verdict
 from resilience.errors import CircuitOpen, ConfigError
 from resilience.policies import CircuitBreaker, Retry
@@ -111,6 +112,22 @@ async def test_a_restart_keeps_the_hold_and_tells_nobody_that_it_is_resolved(
     await traffic(second, clock, 60)
     assert pager.statuses == ["firing", "resolved"]
     await stopped(second, clock)
+
+
+async def test_a_damaged_row_is_put_aside_and_the_service_starts(
+    clock: ManualClock, pager: RecordingNotifier, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = MemoryStore()
+    await store.write([Put("rules", "shop", b'{"cut'), Put("budgets", "shop", b"[]")])
+    await store.write([Put("shop/alerting.groups", "g", b"{}"), Put("shop/alerting.outbox", "k", b"{")])
+    rel = make(clock, pager, store=store)
+    await rel.start()
+    await traffic(rel, clock, 60, failing=1.0)
+    assert pager.statuses == ["firing"]
+    await stopped(rel, clock)
+    assert (await store.load("rules"))["shop (damaged)"] == b'{"cut'
+    assert (await store.load("shop/alerting.outbox"))["k"] == b"{"
+    assert capsys.readouterr().out.count("stored_row_unreadable") == 4
 
 
 async def test_two_in_one_process_do_not_disturb_each_other(clock: ManualClock) -> None:

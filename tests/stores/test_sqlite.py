@@ -84,6 +84,24 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
+def halve(file: Path) -> bytes:
+    half = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(half)
+    return half
+
+
+async def test_a_file_that_is_half_gone_is_named_with_what_to_do_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    store = SQLiteStore(file)
+    await store.write([Put("a", str(n), b"x" * 500) for n in range(500)])
+    await store.close()
+    half = halve(file)
+    with pytest.raises(StoreError, match=r"state\.db.*malformed.*move it"):
+        await store.load("a")
+    await store.close()
+    assert await asyncio.to_thread(file.read_bytes) == half
+
+
 async def test_without_aiosqlite_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiosqlite", None)
     store = SQLiteStore(tmp_path / "state.db")
