@@ -57,7 +57,8 @@ class ResilienceMiddleware:
             and how much it matters (`X-Request-Criticality`).
         criticality: says how much a request matters where no trusted peer does: `sheddable`, `degradable`, `normal` or
             `critical`, or None; where it says nothing either, its route's setting counts.
-        exclude: paths (below the root path) that are passed on and nothing else; `/alerts/*` is all below one.
+        exclude: paths (below the root path) that are passed on and nothing else; `/alerts/*` is all below one. This library's own
+            endpoints need not be named where they are routes of a Starlette or FastAPI application, mounted or not.
         patterns: route templates for applications without routes of their own, tried in order: `/users/{id}`.
         details: whether time to the first byte and sizes are recorded too.
         request_log: which slow and failed requests are written to the log; None for none.
@@ -102,12 +103,13 @@ class ResilienceMiddleware:
             Levels(self._peers, criticality, self._routes, self._template, door.default.criticality) or None
         )
         self._guarded = bool(self._guards or self._routes or self._levels)
-        self._exclude = frozenset(exclude)
-        self._exclude_below = tuple(path.removesuffix("*") for path in exclude if path.endswith("/*"))
+        self._given = frozenset(exclude)
         self._patterns = patterns
         self._problem = problem
         self._lifespan = Lifespan(reliability, self._wrong)
         self._templates = RouteTemplates(app, patterns)
+        self._look_at_routes()
+        reliability.signals.on_tick(lambda _: self._look_at_routes())
         self._details = RequestDetails(reliability) if flag("details", details) else None
         self._exchange = Exchange if self._details is None else DetailedExchange
         self._log = request_log
@@ -157,11 +159,21 @@ class ResilienceMiddleware:
         path = path_of(scope)
         return path in self._exclude or path.startswith(self._exclude_below)
 
+    def _look_at_routes(self) -> None:
+        """Take note of routes that came or went: what is excluded, and what is remembered of where requests count."""
+        if self._templates.refresh():
+            self._answered.clear()
+            self._exclude = self._given | frozenset(self._templates.own)
+            self._exclude_below = tuple(
+                path.removesuffix("*") for path in self._exclude if path.endswith("/*")
+            )
+
     async def _settle(self, scope: Scope) -> None:
         """Do what only a first request can: start where no lifespan was sent, and see the application."""
         if "app" in scope:
             # Behind further middleware of Starlette the application with the routes is found nowhere else.
             self._templates = RouteTemplates(scope["app"], self._patterns)
+            self._look_at_routes()
         if self._lifespan.pending:
             await self._lifespan.start()
             if (wrong := self._wrong(scope)) is not None:  # too late to refuse to start

@@ -18,6 +18,7 @@ from resilience_middleware.endpoint import Endpoint, refuse
 from resilience_middleware.errors import Beacon
 from resilience_middleware.events import EventStreams
 from resilience_middleware.security import Access, may
+from resilience_middleware.templates import OwnRoute
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -85,7 +86,7 @@ def routes(
         ConfigError: an option cannot be meant.
     """
     return [
-        Route(
+        OwnRoute(
             prefix + endpoint.path, _guard(rel, endpoint), methods=endpoint.methods, include_in_schema=False
         )
         for endpoint in endpoints(open_metrics=open_metrics, beside=beside, origins=origins)

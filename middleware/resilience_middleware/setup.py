@@ -18,6 +18,7 @@ from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.problem import ProblemBody, render
 from resilience_middleware.request_log import RequestLog
 from resilience_middleware.routes import routes as endpoint_routes
+from resilience_middleware.templates import below
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -108,15 +109,9 @@ def install(
         routes=routes,
         trusted=trusted,
         criticality=criticality,
-        exclude={*exclude, *(_excluded(endpoint.path) for endpoint in endpoints)},
+        exclude={*exclude, *(below(endpoint.path) for endpoint in endpoints)},
         details=details,
         request_log=request_log,
         problem=problem,
     )
     app.router.routes[:0] = endpoints
-
-
-def _excluded(path: str) -> str:
-    """What `exclude` takes for a route's path: one with parameters is all that is below its first one."""
-    fixed, parameter, _ = path.partition("{")
-    return f"{fixed}*" if parameter else path

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from starlette.routing import BaseRoute, compile_path
+from starlette.routing import BaseRoute, Route, compile_path
 
 from resilience.core.validate import text
 
-__all__ = ["UNMATCHED", "RouteTemplates", "flat", "path_of"]
+__all__ = ["UNMATCHED", "OwnRoute", "RouteTemplates", "below", "flat", "path_of"]
 
 UNMATCHED: Final = "_UNMATCHED"
 """The one label of all requests that no route took."""
@@ -18,6 +18,10 @@ UNMATCHED: Final = "_UNMATCHED"
 _STRANGERS: Final = 1_000
 _PATHS: Final = 4_096
 _FLAT: Final = re.compile(r"{([^:}]+):[^}]*}")
+
+
+class OwnRoute(Route):
+    """A route of this library: neither recorded nor guarded, wherever it is mounted."""
 
 
 class _Place(NamedTuple):
@@ -100,6 +104,8 @@ class RouteTemplates:
         self._order: list[_Place] = []
         self._paths: dict[str, str] = {}
         self._learned = False
+        self._shape: list[int] = []
+        self.own: tuple[str, ...] = ()  # what `below` makes of the templates of this library's own routes
 
     def of(self, scope: Mapping[str, Any]) -> str:
         """Return the template of a request that has been routed.
@@ -152,6 +158,21 @@ class RouteTemplates:
             self._paths[path] = template
         return template
 
+    def refresh(self) -> bool:
+        """Learn the routes anew, where some came or went since the last time this was asked.
+
+        Returns:
+            whether they did.
+        """
+        shape = [] if self._app is None else list(_shape(self._app.routes))  # type: ignore[attr-defined]  # _routed() saw it
+        if self._learned and shape == self._shape:
+            return False
+        self._shape = shape
+        self._single.clear()
+        self._several.clear()
+        self._learn()
+        return True
+
     def known(self) -> list[str]:
         """Return all templates there are now, in the order in which they are tried."""
         self._learn()
@@ -189,6 +210,9 @@ class RouteTemplates:
                 self._single.pop(key, None)
                 self._several[key] = places
         self._order = order
+        self.own = tuple(
+            below(place.template) for place in order if any(isinstance(key, OwnRoute) for key in place.keys)
+        )
         self._paths.clear()
         self._learned = True
 
@@ -198,6 +222,24 @@ class RouteTemplates:
             if place.pattern.match(path):
                 return place.template
         return UNMATCHED
+
+
+def _shape(routes: Sequence[BaseRoute]) -> Iterator[int]:
+    """What tells one state of an application's routes from another, at a fraction of the price of learning them."""
+    for route in routes:
+        yield id(route)
+        included = getattr(route, "effective_route_contexts", None)
+        inner = None if hasattr(route, "endpoint") else _routed(getattr(route, "app", None))
+        if included is not None:
+            yield from map(id, included())
+        elif inner is not None:
+            yield from _shape(inner.routes)  # type: ignore[attr-defined]  # _routed() saw it
+
+
+def below(template: str) -> str:
+    """Return what `exclude` takes for a template: one with parameters is all that is below its first one."""
+    fixed, parameter, _ = template.partition("{")
+    return f"{fixed}*" if parameter else template
 
 
 def path_of(scope: Mapping[str, Any]) -> str:
