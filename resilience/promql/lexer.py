@@ -28,7 +28,7 @@ _TOKEN = re.compile(
   | (?P<duration>(?:[0-9]+(?:ms|[smhdwy]))+)(?![0-9A-Za-z_.])
   | (?P<number>0[xX][0-9a-fA-F_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)(?![0-9A-Za-z_.])
   | (?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
-  | (?P<operator>==|!=|=~|!~|<=|>=|[-+*/%^<>=(){},@\[\]:])
+  | (?P<operator>==|!=|=~|!~|<=|>=|</|>/|[-+*/%^<>=(){},@\[\]:])
     """,
     re.VERBOSE,
 )
@@ -92,6 +92,8 @@ def tokens(text: str) -> list[Token]:
             fail(f"unexpected {what} {text[position : position + 1]!r}", text, position)
         kind, word = str(match.lastgroup), match.group()
         if kind == "operator":
+            if word in {"</", ">/"}:
+                fail(f"{word} trims native histograms, which are not supported", text, position)
             kind = word
             brackets += (word == "[") - (word == "]")
         if kind != "space":

@@ -53,6 +53,7 @@ class Eval:
     step: float | None
     expected: list[Expected] = field(default_factory=list)
     fails: bool = False
+    failure: str | None = None
     ordered: bool = False
     string: str | None = None
     window: tuple[float, float, float] | None = None
@@ -63,6 +64,7 @@ Command = Clear | Load | Eval
 _INSTANT = re.compile(r"eval(?:_(\w+))?\s+instant\s+(?:at\s+(\S+)\s+)?(.+)")
 _RANGE = re.compile(r"eval(?:_(\w+))?\s+range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s+(.+)")
 _WINDOW = re.compile(r"expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)")
+_FAILURE = re.compile(r"(?:expect\s+fail|expected_fail_(?:message|regexp))(?:\s+(?:(?:msg|regex):)?\s*(.+))?")
 _STRING = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`[^`]*`"
 _METRIC = re.compile(rf"([A-Za-z_:][\w:]*)?(?:\s*\{{(?!\{{)((?:[^\"'`}}]|{_STRING})*)\}})?")
 _LABEL = re.compile(rf"\s*({_STRING}|[A-Za-z_][\w.]*)\s*(?:=\s*({_STRING}))?\s*(?:,|$)")
@@ -174,8 +176,9 @@ def _expectation(evaluation: Eval, line: str) -> None:
     elif line.startswith("expect string"):
         literal = line.removeprefix("expect string").strip()
         evaluation.string = unquote(literal, literal, 0)
-    elif line.startswith(("expect fail", "expected_fail")):
+    elif failure := _FAILURE.fullmatch(line):
         evaluation.fails = True
+        evaluation.failure = failure.group(1)
     elif line.startswith("expect ordered"):
         evaluation.ordered = True
     elif not line.startswith("expect "):  # annotations are not judged

@@ -1,14 +1,17 @@
 """Runs Prometheus' `promqltest` files: `python -m tests.conformance.promqltest DIR_OR_FILE...`.
 
-Prints passed, failed and out of scope for each file; exits 1 if anything failed. Annotations (`expect info`,
-`expect warn` and their texts) are not judged; the results beside them are.
+Prints passed, failed and out of scope for each file; exits 1 if anything failed.
+
+As in Prometheus' runner, a case of an instant must come to the same in the middle of a range, and with `@` at other times.
+Annotations (`expect info`, `expect warn` and their texts) are not judged; the results beside them are. Of the text of a
+failure its cause is judged, where it is one of `CAUSES`: the words of this library are its own.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,19 +19,34 @@ import click
 
 from resilience.core.ports import Labels
 from resilience.errors import ConfigError, QueryError, ResilienceError
-from resilience.promql import Expression, Matrix, MemorySource, Scalar, Series, String, Vector, compile, parse  # noqa: A004  its name
+from resilience.promql import Expression, Matrix, MemorySource, Query, Scalar, Series, String, Vector, parse
+from resilience.promql import compile as compile_query
 from resilience.promql.labels import label_text, with_label
 from tests.conformance.language import Clear, Eval, Expected, Load, TestFileError, commands
+from tests.conformance.repeats import varied
 
-__all__ = ["OUT_OF_SCOPE", "Report", "files", "main", "run"]
+__all__ = ["CAUSES", "OUT_OF_SCOPE", "Report", "files", "main", "run"]
 
 OUT_OF_SCOPE = {
     "native histograms": "samples are floats: the signals of this library have classic buckets only",
     "experimental": "behind a feature flag in Prometheus; refused by name when an expression is read",
+    "type and unit labels": "behind a feature flag in Prometheus, which its runner sets: operators drop these labels",
     "holt_winters": "the old name of a function that is experimental in Prometheus 3",
 }
 """Why a case may be left out."""
 
+CAUSES = {
+    "found duplicate series": "found duplicate series",
+    "multiple matches for labels": "multiple matches for labels",
+    "same labelset": "same labelset",
+    "Parameter value is NaN": "is NaN",
+    "invalid label name": "UTF-8",
+    "invalid regular expression": "regular expression",
+}
+"""What Prometheus says of a failure -> what this library does."""
+
+_TYPED = frozenset({"__type__", "__unit__"})
+_MINUTE = 60.0
 _CLOSE = 1e-6  # Prometheus' own tolerance, relative
 
 
@@ -80,6 +98,11 @@ class _Storage:
             if command.custom_buckets and name.endswith("_bucket"):
                 self.native.add(with_label(labels, "__name__", name.removesuffix("_bucket")), [])
 
+    def means_typed(self, expression: Expression) -> bool:
+        """Whether a selector finds series with the labels that a feature flag is about."""
+        found = (self.floats.select(use.matchers).labels for use in expression.selectors)
+        return any(not _TYPED.isdisjoint(dict(labels)) for each in found for labels in each)
+
     def means_native(self, expression: Expression) -> bool:
         return any(self.native.select(use.matchers).labels for use in expression.selectors)
 
@@ -111,27 +134,56 @@ def _judge(command: Eval, storage: _Storage, report: Report) -> None:
 
 def _check(command: Eval, storage: _Storage) -> None:
     try:
-        result = _result(command, storage)
+        for expression, at in _asked(command, storage):
+            query = compile_query(expression, storage.floats)
+            result = query(at) if command.step is None else _ranged(command, query)
+            if command.fails:
+                raise _Mismatch(f"was to fail, but came to {result}")
+            _compare(command, result)
+            if isinstance(result, Vector | Scalar) and not command.ordered:
+                _compare_middle(command, result, query.over(at - _MINUTE, at + _MINUTE, _MINUTE), at)
     except (QueryError, ConfigError) as error:
-        for reason in OUT_OF_SCOPE:
-            if reason in str(error):
-                raise _OutOfScope(reason) from None
-        if not command.fails:
-            raise _Mismatch(f"failed: {error}") from None
-        return
-    if command.fails:
-        raise _Mismatch(f"was to fail, but came to {result}")
-    _compare(command, result)
+        _judge_failure(command, str(error))
 
 
-def _result(command: Eval, storage: _Storage) -> Scalar | String | Vector | Matrix:
+def _ranged(command: Eval, query: Query) -> Matrix:
+    return Matrix(query.over(command.start, command.end, command.step or _MINUTE))
+
+
+def _judge_failure(command: Eval, error: str) -> None:
+    for reason in OUT_OF_SCOPE:
+        if reason in error:
+            raise _OutOfScope(reason) from None
+    if not command.fails:
+        raise _Mismatch(f"failed: {error}") from None
+    for theirs, ours in CAUSES.items():
+        if theirs in (command.failure or "") and ours not in error:
+            raise _Mismatch(f"was to fail for {theirs!r}, but: {error}") from None
+
+
+def _asked(command: Eval, storage: _Storage) -> Iterable[tuple[Expression, float]]:
     expression = parse(command.query)
     if storage.means_native(expression) or any(series.values is None for series in command.expected):
         raise _OutOfScope("native histograms")
-    query = compile(expression, storage.floats)
-    if command.step is None:
-        return query(command.start)
-    return Matrix(query.over(command.start, command.end, command.step))
+    if storage.means_typed(expression):
+        raise _OutOfScope("type and unit labels")
+    if command.step is not None or command.fails:
+        return [(expression, command.start)]
+    return varied(expression, command.start)
+
+
+def _compare_middle(command: Eval, result: Vector | Scalar, series: Sequence[Series], at: float) -> None:
+    """Check that a range comes to the same at its middle."""
+    middle = [
+        (one.labels, value)
+        for one in series
+        for time, value in zip(one.times, one.values, strict=True)
+        if time == at
+    ]
+    if isinstance(result, Scalar):
+        _compare(command, Scalar(middle[0][1] if middle else math.nan))
+    else:
+        _compare_vector(command, Vector([labels for labels, _ in middle], [value for _, value in middle]))
 
 
 def _compare(command: Eval, result: Scalar | String | Vector | Matrix) -> None:

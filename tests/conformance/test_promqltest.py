@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from resilience.promql import parse
+from resilience.promql.show import show
 from tests.conformance.promqltest import OUT_OF_SCOPE, files, main, run
+from tests.conformance.repeats import varied
 
 _HERE = Path(__file__).parent
 _OWN = files([_HERE / "cases"])
@@ -76,3 +79,104 @@ def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path, capsys: pytest.
 def test_no_file_is_a_misuse(tmp_path: Path) -> None:
     assert main([]) == 2
     assert main([str(tmp_path)]) == 2
+
+
+def test_the_older_directives_are_read_too(tmp_path: Path) -> None:
+    file = tmp_path / "older.test"
+    file.write_text("""\
+load_with_nhcb 5m
+  h_bucket{le="1"} 0+5x10
+  h_bucket{le="+Inf"} 0+10x10
+  f{a="1"} 2 2 2
+  f{a="2"} 1 1 1
+  nan NaN NaN
+
+eval_ordered instant at 5m sort(f)
+  f{a="2"} 1
+  f{a="1"} 2
+
+eval_warn instant at 5m quantile(2, f)
+  {} Inf
+
+eval_info instant at 5m sum(f)
+  {} 3
+
+eval_fail instant at 5m topk(NaN, f)
+  expected_fail_message Parameter value is NaN
+
+eval_fail range from 0 to 5m step 5m label_replace(f, "b", "$1", "a", "(")
+  expected_fail_regexp invalid regular expression.*
+
+eval instant at 5m topk(NaN, f)
+  expect fail msg: Parameter value is NaN
+
+eval instant at 5m "a" # a comment
+  expect string "a"
+
+eval instant at 10m f{a="1"}[10m]
+  expect range vector from 5m to 10m step 5m
+  f{a="1"} 2 2
+
+eval instant at 5m histogram_quantile(0.5, h)
+  {} 1
+
+eval instant at 5m histogram_quantile(0.5, h_bucket)
+  {} 1
+
+clear
+
+eval instant at 5m f
+""")
+    report = run(file)
+    assert report.failed == []
+    assert (report.passed, report.out_of_scope) == (10, {"native histograms": 1})
+
+
+@pytest.mark.parametrize(
+    ("case", "shown"),
+    [
+        # The instant is as expected, the middle of the range is not.
+        ("eval instant at 1m sum(up @ start())\n  {} 1", "got {} 0.0"),
+        ("eval instant at 1m ceil({a!=''})\n  expect fail msg: found duplicate series", "was to fail for"),
+        ("eval instant at 1m up\n  expect fail msg: anything", "was to fail"),
+    ],
+)
+def test_an_instant_is_repeated_in_a_range_and_the_cause_of_a_failure_is_judged(
+    tmp_path: Path, case: str, shown: str
+) -> None:
+    file = tmp_path / "case.test"
+    file.write_text(f"load 1m\n  up 0 1 1\n  m{{a='1'}} 1 1 1\n  n{{a='1'}} 1 1 1\n\n{case}\n")
+    [failed] = run(file).failed
+    assert shown in failed
+
+
+def test_an_instant_is_repeated_with_at_at_other_times() -> None:
+    moved = list(varied(parse("sum(rate(a[5m])) / on() b offset 1m + max_over_time((c)[10m:1m])"), 60.0))
+    assert [at for _, at in moved] == [60.0, 60.0 - 86_400, 0.0, 12.0, 60.0, 600.0]
+    assert show(moved[1][0].node) == (
+        "(sum(rate(a[5m] @ 60.0)) / on () b @ 60.0 offset 1m) + max_over_time((c)[10m:1m] @ 60.0)"
+    )
+    assert len(list(varied(parse("time() - a"), 60.0))) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("sum(typed)", "type and unit labels"),
+        ("f </ 3", "native histograms"),
+        ("f >/ 3", "native histograms"),
+        ("histogram_count(f)", "native histograms"),
+        ("increase(f[1m] anchored)", "experimental"),
+        ("f + fill(0) f", "experimental"),
+        ("rate(f[1m * 2])", "experimental"),
+        ("info(f, {data=~'.+'})", "experimental"),
+        ("holt_winters(f[1m], 0.5, 0.5)", "holt_winters"),
+    ],
+)
+def test_each_reason_that_is_listed_is_told_from_a_failure(tmp_path: Path, query: str, reason: str) -> None:
+    file = tmp_path / "scope.test"
+    file.write_text(f'load 1m\n  f 1 1\n  typed{{__type__="gauge"}} 1 1\n\neval instant at 1m {query}\n')
+    report = run(file)
+    assert report.failed == []
+    assert list(report.out_of_scope) in ([reason], ["experimental"])
+    assert reason in OUT_OF_SCOPE
