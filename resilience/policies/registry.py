@@ -138,9 +138,13 @@ class Registry:
 
     def policies(self) -> Iterator[tuple[str, Policy | Guard[Any]]]:
         """Every policy of every pipeline, by its path: `pay/circuit_breaker`."""
-        for name, pipeline in tuple(self._pipelines.items()):
-            for policy_name, policy in zip(pipeline.names(), pipeline, strict=True):
-                yield f"{name}/{policy_name}", policy
+        for pipeline, name, policy in self._named():
+            yield f"{pipeline}/{name}", policy
+
+    def _named(self) -> Iterator[tuple[str, str, Policy | Guard[Any]]]:
+        for pipeline_name, pipeline in tuple(self._pipelines.items()):
+            for name, policy in zip(pipeline.names(), pipeline, strict=True):
+                yield pipeline_name, name, policy
 
     def find(self, path: str) -> Policy | Guard[Any]:
         """Return a policy by its path, `pay/circuit_breaker`.
@@ -148,8 +152,10 @@ class Registry:
         Raises:
             KeyError: there is none.
         """
-        name, _, policy = path.partition("/")
-        return self._pipelines[name][policy]
+        for found, policy in self.policies():
+            if found == path:  # names may have slashes of their own: a host's address is one
+                return policy
+        raise KeyError(path)
 
     def subscribe(self, listener: Listener[object]) -> Callable[[], None]:
         """Hear the events of all pipelines and policies, those included that are yet to be made.
@@ -216,8 +222,8 @@ class Registry:
             for target, options in overrides.items():
                 meant = [
                     policy
-                    for path, policy in self.policies()
-                    if target in (path, path.partition("/")[2], getattr(policy, "kind", None))
+                    for pipeline, name, policy in self._named()
+                    if target in (f"{pipeline}/{name}", name, getattr(policy, "kind", None))
                 ]
                 if not meant:
                     raise ConfigError(f"there is no policy {target!r}")  # noqa: TRY301  undone below like any other

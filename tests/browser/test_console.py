@@ -11,7 +11,9 @@ import pytest
 
 from resilience.alerting import RaisedAlert
 from resilience.slo import SLO
+from resilience_middleware.demo.payments import Health
 from tests.browser.conftest import Seen
+from tests.browser.demo import demo
 from tests.browser.shop import HOSTILE, Shop, log_in, make_shop, serving
 
 pytestmark = pytest.mark.server("chromium")
@@ -39,21 +41,29 @@ def test_loads_without_a_complaint_and_asks_no_other_host(seen: Seen, shop: Shop
     assert seen.hosts == {shop.url.removeprefix("http://")}
 
 
-def test_updates_live_while_payments_break(page: Any, shop: Shop) -> None:
-    order(shop, 5)
-    page.goto(shop.console)
-    live(page)
-    shop.healthy = False
-    order(shop, 40)
-    page.wait_for_selector(".breaker .status:has-text('open')")
-    for _ in range(4):
-        order(shop, 5)
-        page.wait_for_timeout(500)
-    page.wait_for_selector(".alert h3:has-text('HighErrorRate')")
-    assert "fire" in page.inner_text(".headline")
-    assert "of requests fail" in page.inner_text("#alerts")
-    assert page.title().startswith("\N{BLACK SQUARE}")
-    page.wait_for_selector("#slos .status:has-text('breached')")
+def test_updates_live_while_the_payments_of_the_demo_break_and_recover(seen: Seen) -> None:
+    page = seen.page
+    page.set_default_timeout(60_000)
+    with demo() as running:
+        page.goto(running.console)
+        live(page)
+        page.wait_for_selector("#chart-traffic [data-series=success]")
+        assert "All is well" in page.inner_text("#overall")
+        running.payments(Health.DOWN)
+        page.wait_for_selector(".breaker .status.critical:has-text('open')")
+        page.wait_for_selector(".alert h3:has-text('HighErrorRate')")
+        page.wait_for_selector(".headline:has-text('alert fires')")
+        page.wait_for_selector("#overall dd:has-text('pager')")  # who is paged
+        page.wait_for_selector("#slos .status:has-text('breached')")
+        page.wait_for_selector("#events li:has-text('closed to open')")
+        page.wait_for_selector("#chart-traffic [data-series=failure]")
+        assert page.title().startswith("\N{BLACK SQUARE}")
+        running.payments(Health.RECOVERED)
+        page.wait_for_selector(".breaker .status.good:has-text('closed')")
+        page.wait_for_selector("#alerts:has-text('No alert fires')")
+        page.wait_for_selector("#events li:has-text('resolved')")
+        assert page.locator(".breaker .past rect").count() > 1  # it was open in between
+        assert seen.complaints == []
 
 
 def test_reads_without_javascript(browser: Any, shop: Shop) -> None:

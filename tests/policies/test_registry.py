@@ -61,6 +61,16 @@ def test_policies_are_found_by_their_path() -> None:
         registry.find("pay/nothing")
 
 
+def test_names_may_have_slashes_of_their_own() -> None:
+    registry = Registry()
+    pipeline = registry.pipeline("http://10.0.0.1:80/pay")
+    assert registry.find("http://10.0.0.1:80/pay/retry") is pipeline["retry"]
+    registry.apply({"retry": {"attempts": 2}})
+    assert pipeline["retry"].settings.attempts == 2  # type: ignore[union-attr]
+    with pytest.raises(KeyError):
+        registry.find("http://10.0.0.1:80/pay")
+
+
 async def test_each_pipeline_has_a_recorder_of_its_name() -> None:
     made: list[Records] = []
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,7 +31,7 @@ from resilience_middleware.demo.receiver import Receiver
 from resilience_middleware.demo.shop import make_shop
 from resilience_middleware.demo.timeline import Moment, Timeline
 
-__all__ = ["SCRIPT", "Demo"]
+__all__ = ["SCRIPT", "Demo", "Stage"]
 
 SCRIPT = (
     (Health.HEALTHY, 6.0),
@@ -44,6 +45,16 @@ SCRIPT = (
 _OBJECTIVE = SLO("availability", service="shop", target=0.9, alerting=Alerting(burn_rates=(), exhaustion=()))
 _RATE = 'sum(rate(http_requests_total{verdict=~"success|failure"}[10s]))'
 _FAILURES = 'sum(rate(http_requests_total{verdict="failure"}[10s]))'
+
+
+class Stage(NamedTuple):
+    """The shop as it runs, what it calls, and who hears of it."""
+
+    rel: Reliability
+    url: str
+    payments: Payments
+    receiver: Receiver
+    load: asyncio.Task[None]
 
 
 class Demo:
@@ -70,6 +81,26 @@ class Demo:
         Returns:
             whether everything that must happen did.
         """
+        async with self.stage() as stage:
+            token = stage.rel.token
+            self._show("phase", f"the shop serves at {stage.url}", url=stage.url)
+            self._show("phase", f"its console is {stage.url}/reliability/ (token {token})", token=token)
+            figures = asyncio.create_task(self._show_figures(stage.rel, stage.receiver))
+            try:
+                for health, seconds in self._script:
+                    await self._play(stage.payments, health, seconds)
+                proved = self._judge()
+                if serve:
+                    self._show("phase", f"serving at {stage.url} until Ctrl-C")
+                    await asyncio.gather(stage.load, figures)
+            finally:
+                figures.cancel()
+                await asyncio.wait((figures,))
+        return proved
+
+    @contextlib.asynccontextmanager
+    async def stage(self) -> AsyncIterator[Stage]:
+        """Set up everything, with customers in the shop; it is taken down when the block ends."""
         async with contextlib.AsyncExitStack() as stack:
             payments = await stack.enter_async_context(Payments())
             receiver = await stack.enter_async_context(Receiver())
@@ -77,22 +108,13 @@ class Demo:
             session = await stack.enter_async_context(ResilientSession(rel, preset=_calls(), name="payments"))
             app = make_shop(rel, session, payments.url, self.evidence.times)
             url = await stack.enter_async_context(_served(app))
-            self._show("phase", f"the shop serves at {url}", url=url)
-            self._show("phase", f"its console is {url}/reliability/ (token {rel.token})", token=rel.token)
             load = asyncio.create_task(Load(url).run())
-            figures = asyncio.create_task(self._show_figures(rel, receiver))
             try:
-                for health, seconds in self._script:
-                    await self._play(payments, health, seconds)
-                proved = self._judge()
-                if serve:
-                    self._show("phase", f"serving at {url} until Ctrl-C")
-                    await asyncio.gather(load, figures)
+                yield Stage(rel, url, payments, receiver, load)
             finally:
-                for task in (load, figures):
-                    task.cancel()
-                await asyncio.wait((load, figures))
-        return proved
+                load.cancel()
+                rel.announce_stop()  # no signal tells the pages that are open, and the server waits for them
+                await asyncio.wait((load,))
 
     def _reliability(self, pager: str) -> Reliability:
         rel = Reliability(

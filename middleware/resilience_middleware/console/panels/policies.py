@@ -76,7 +76,6 @@ def _breaker(
     settings = which.breaker.settings
     return {
         "path": which.path,
-        "pipeline": which.path.partition("/")[0],
         "name": found.name,
         "state": found.state,
         "calls": found.calls,
@@ -124,7 +123,6 @@ def _budgets(watch: Watch) -> Iterator[dict[str, Any]]:
         found = budget.statistics()
         yield {
             "paths": paths,
-            "pipeline": paths[0].partition("/")[0],
             "left": found.left,
             "capacity": found.capacity,
             "unit": found.unit,
@@ -137,7 +135,7 @@ def _others(watch: Watch) -> Iterator[dict[str, Any]]:
             continue
         statistics = getattr(policy, "statistics", None)
         found = statistics() if callable(statistics) else None
-        about = {"path": path, "pipeline": path.partition("/")[0], "kind": getattr(policy, "kind", "")}
+        about = {"path": path, "kind": getattr(policy, "kind", "")}
         if is_dataclass(found) and not isinstance(found, type):
             figures = {
                 each.name: _plain(getattr(found, each.name)) for each in fields(found) if each.name != "name"
