@@ -110,6 +110,7 @@ class StateFigures:
 
     def __init__(self, file: Path, service: str, slos: Iterable[SLO]) -> None:
         self._alerts = StateFile(file, service)
+        self._file = file
         self._store = SQLiteStore(file)
         self._name = service
         self._manager = _manager(slos)
@@ -132,9 +133,14 @@ class StateFigures:
         return plain_latency([])
 
     async def __aenter__(self) -> Self:
-        saved = (await self._store.load(BUDGET_TABLE)).get(self._name)
-        if saved is not None:
-            self._manager.restore(json.loads(saved), _now())
+        saved = await self._store.load(BUDGET_TABLE)
+        if self._name not in saved:
+            await self.__aexit__(None, None, None)
+            known = ", ".join(sorted(saved)) or "of none"
+            raise ConfigError(
+                f"there are no budgets of service {self._name!r} in it, but {known}", file=str(self._file)
+            )
+        self._manager.restore(json.loads(saved[self._name]), _now())
         return self
 
     async def __aexit__(

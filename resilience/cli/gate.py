@@ -57,6 +57,11 @@ def gate(
     Exits with 0 when it may, with 1 when it may not or when nobody knows, since the figures cannot be had.
     """
     policy = read_policy(policy_file)
+    if FREEZE not in policy.actions:
+        # A gate that nothing closes looks like one that is open.
+        raise ConfigError(
+            f"no line of it says `{FREEZE}`, which is what closes the gate", file=str(policy_file)
+        )
     slos: list[dict[str, Any]] = run(figures, lambda source: source.slos())
     policy.check([slo["id"] for slo in slos])
     left = {slo["id"]: _decimal(slo["budget"]["remaining"]) for slo in slos}

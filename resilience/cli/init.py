@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from resilience.cli.output import json_option, print_json
 from resilience.errors import ConfigError
 
 __all__ = ["init"]
@@ -26,7 +27,8 @@ _MADE = {
 )
 @click.option("--name", default="shop", show_default=True, help="The service's name.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
-def init(directory: Path, name: str, *, force: bool) -> None:
+@json_option
+def init(directory: Path, name: str, *, force: bool, as_json: bool) -> None:
     """Write a configuration to start from, and a GitHub Actions workflow.
 
     The workflow validates the configuration on each push, looks at the budgets every 15 minutes, and reports daily and
@@ -38,6 +40,7 @@ def init(directory: Path, name: str, *, force: bool) -> None:
     if there and not force:
         raise ConfigError(f"{', '.join(there)} exists: --force replaces it")
     templates = files("resilience.cli") / "templates"
+    written = []
     for path, template in _MADE.items():
         target = directory / path
         text = (templates / template).read_text(encoding="utf-8").replace("SERVICE", name)
@@ -46,5 +49,10 @@ def init(directory: Path, name: str, *, force: bool) -> None:
             target.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror}", file=str(target)) from error
-        click.echo(f"wrote {target}")
+        written.append(str(target))
+    if as_json:
+        print_json({"written": written})
+        return
+    for file in written:
+        click.echo(f"wrote {file}")
     click.echo("next: resilience validate, then Reliability.from_file('reliability.yaml')")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 
 from resilience.cli.figures import objectives_of
 from resilience.cli.output import json_option, print_json, print_table
+from resilience.core import yaml
 from resilience.core.duration import format_duration
 from resilience.errors import ConfigError
 from resilience.reports.words import length, percent, rate
@@ -49,10 +51,15 @@ def slo() -> None:
 @slo.command("rules")
 @_config
 @_output
-def write_rules(files: tuple[Path, ...], output: Path | None) -> None:
-    """Write the objectives' recording and alerting rules, one document, as Prometheus reads them."""
+@json_option
+def write_rules(files: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
+    """Write the objectives' recording and alerting rules, one document, as Prometheus reads them.
+
+    JSON is YAML, too: Prometheus reads both.
+    """
     groups = compile_rules(objectives_of(files))
-    _write(dump(groups), output)
+    text = dump(groups)
+    _write(_json(yaml.load(text).data) if as_json else text, output)
     if output is not None:
         click.echo(f"{output}: {sum(len(group.rules) for group in groups)} rule(s)", err=True)
 
@@ -98,31 +105,36 @@ def explain(slo_id: str, files: tuple[Path, ...], *, as_json: bool) -> None:
     help="Its format.",
 )
 @_output
+@json_option
 @click.pass_context
-def import_(ctx: click.Context, file: Path, form: str, output: Path | None) -> None:
+def import_(ctx: click.Context, file: Path, form: str, output: Path | None, *, as_json: bool) -> None:
     """Write the objectives of a FILE in another tool's format as a configuration.
 
-    Exits with 1 when something was lost, which is named.
+    Exits with 1 when something was lost, which is named on stderr.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=str(file)) from error
     found = _IMPORTS[form](text, file=str(file))
-    _write(_yaml(to_config(found.slos)), output)
+    config = to_config(found.slos)
+    _write(_json(config) if as_json else _yaml(config), output)
     ctx.exit(_tell(found.lost))
 
 
 @slo.command("export")
 @_config
 @_output
+@json_option
 @click.pass_context
-def export(ctx: click.Context, files: tuple[Path, ...], output: Path | None) -> None:
-    """Write the objectives as OpenSLO v1.
+def export(ctx: click.Context, files: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
+    """Write the objectives as OpenSLO v1; as JSON, in one list.
 
-    Exits with 1 when something was lost, which is named.
+    Exits with 1 when something was lost, which is named on stderr.
     """
     text, lost = export_openslo(objectives_of(files))
+    if as_json:
+        text = _json([yaml.load(part).data for part in text.split("\n---\n")])
     _write(text, output)
     ctx.exit(_tell(lost))
 
@@ -135,6 +147,10 @@ def _yaml(data: dict[str, Any]) -> str:
     text = io.StringIO()
     emitter.dump(data, text)
     return text.getvalue()
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _tell(lost: Sequence[str]) -> int:

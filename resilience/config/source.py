@@ -185,8 +185,8 @@ def _named_paths(keys: Sequence[str], environ: Mapping[str, str]) -> list[tuple[
     """The settings that the environment holds, in the order in which lists can grow."""
     found = []
     for variable in environ:
-        if not variable.startswith(_PREFIX):
-            continue
+        if not variable.startswith(_PREFIX) or not environ[variable]:
+            continue  # pipelines set what they have no secret for to nothing
         names = variable.removeprefix(_PREFIX).lower().split("__")
         if names[0] in keys:
             found.append((names, variable))

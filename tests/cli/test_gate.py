@@ -107,3 +107,16 @@ def test_a_policy_that_cannot_be_meant_is_refused(gate: Gate) -> None:
 def test_it_is_closed_where_nobody_knows(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gate", "--policy", "policy.yaml", "--url", "http://127.0.0.1:9"]) == 1
     assert main(["gate"]) == 2
+
+
+def test_a_policy_that_never_closes_the_gate_is_refused(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("- 'when budget < 50%: stop hedging'\n")
+    code, _, err = gate(100)
+    assert code == 2
+    assert "freeze deploys" in err
+
+
+def test_a_gate_that_asks_for_an_unknown_service_stays_shut(gate: Gate) -> None:
+    code, _, err = gate(0, "--service", "shpo")
+    assert code == 2
+    assert "shpo" in err

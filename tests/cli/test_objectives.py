@@ -255,6 +255,48 @@ def test_what_init_writes_is_valid_and_is_not_overwritten(
     assert run("init", "--name", "a: b")[0] == 2
 
 
+def test_what_is_written_can_be_json(
+    run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rules, openslo, back = tmp_path / "rules.yml", tmp_path / "openslo.yaml", tmp_path / "back.json"
+    code, out, _ = run("slo", "rules", "--json", "--config", str(config), "--output", str(rules))
+    assert (code, out) == (0, "")
+    assert [group.name for group in load(rules)] == [
+        group["name"] for group in json.loads(rules.read_text())["groups"]
+    ]
+    assert [
+        each["kind"] for each in json.loads(run("slo", "export", "--json", "--config", str(config))[1])
+    ] == ["SLO"] * 2
+    run("slo", "export", "--config", str(config), "--output", str(openslo))
+    run("slo", "import", str(openslo), "--json", "--output", str(back))
+    assert [slo["id"] for each in json.loads(back.read_text())["services"] for slo in each["slos"]] == [
+        "ok",
+        "pay",
+    ]
+    assert run("validate", str(back))[0] == 0
+    made = json.loads(run("init", "--directory", "new", "--json")[1])
+    assert [Path(file).is_file() for file in made["written"]] == [True, True]
+
+
+def test_a_state_file_without_the_service_is_no_empty_budget(run: Run, config: Path) -> None:
+    place = live_and_stop(config)
+    for command in ("budgets", "report"):
+        code, _, err = run(command, *place, "--service", "shpo")
+        assert code == 2
+        assert "no budgets of service 'shpo' in it, but shop" in err
+
+
+def test_a_secret_that_a_pipeline_has_not_is_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("init")
+    for variable in ("RESILIENCE_TOKEN", "PROMETHEUS_URL"):
+        monkeypatch.setenv(variable, "")
+    assert run("validate")[0] == 0
+
+
 @pytest.mark.parametrize(
     "command", ["budgets", "report", "validate", "slo", "slo rules", "slo explain", "init"]
 )
