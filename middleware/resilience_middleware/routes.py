@@ -72,6 +72,7 @@ def routes(
     open_metrics: bool = True,
     beside: Iterable[Collector] = (),
     origins: Collection[str] = (),
+    console: bool = False,
 ) -> list[Route]:
     """Return the endpoints as Starlette routes.
 
@@ -81,16 +82,23 @@ def routes(
         open_metrics: whether `/metrics` needs no token.
         beside: registries of the application's own metrics, which `/metrics` shows, too.
         origins: where pages may post errors from besides this service's own host.
+        console: whether the live page is there, under `/reliability/`.
 
     Raises:
+        MissingExtra: the console is wanted, and jinja2 is not installed.
         ConfigError: an option cannot be meant.
     """
-    return [
+    found: list[Route] = [
         OwnRoute(
             prefix + endpoint.path, _guard(rel, endpoint), methods=endpoint.methods, include_in_schema=False
         )
         for endpoint in endpoints(open_metrics=open_metrics, beside=beside, origins=origins)
     ]
+    if flag("console", console):
+        from resilience_middleware.console.app import Console  # noqa: PLC0415  only for who wants it
+
+        found += Console(rel).routes(prefix)
+    return found
 
 
 def reliability_app(
@@ -99,6 +107,7 @@ def reliability_app(
     open_metrics: bool = True,
     beside: Iterable[Collector] = (),
     origins: Collection[str] = (),
+    console: bool = False,
 ) -> Router:
     """Return the endpoints as one ASGI application, to be mounted in any other.
 
@@ -107,11 +116,13 @@ def reliability_app(
         open_metrics: whether `/metrics` needs no token.
         beside: registries of the application's own metrics, which `/metrics` shows, too.
         origins: where pages may post errors from besides this service's own host.
+        console: whether the live page is there, under `/reliability/`.
 
     Raises:
+        MissingExtra: the console is wanted, and jinja2 is not installed.
         ConfigError: an option cannot be meant.
     """
-    return Router(list(routes(rel, open_metrics=open_metrics, beside=beside, origins=origins)))
+    return Router(routes(rel, open_metrics=open_metrics, beside=beside, origins=origins, console=console))
 
 
 def _guard(rel: Reliability, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:

@@ -90,11 +90,9 @@ def install(
     Peers(trusted)
     flag("details", details)
     taken = {getattr(route, "path", None) for route in app.router.routes}
-    found = endpoint_routes(rel, prefix=prefix, open_metrics=open_metrics, beside=beside, origins=origins)
-    if flag("console", console):
-        from resilience_middleware.console.app import Console  # noqa: PLC0415  only for who wants it
-
-        found += Console(rel).routes(prefix)
+    found = endpoint_routes(
+        rel, prefix=prefix, open_metrics=open_metrics, beside=beside, origins=origins, console=console
+    )
     endpoints = []
     for route in found:
         if route.path in taken:

@@ -28,6 +28,7 @@ from resilience_middleware.console.stream import EventStream
 from resilience_middleware.console.view import WINDOWS, View
 from resilience_middleware.console.watch import Watch
 from resilience_middleware.endpoint import answer, body_of, refuse
+from resilience_middleware.templates import OwnRoute
 
 __all__ = ["Console"]
 
@@ -101,7 +102,7 @@ class Console:
         ]
         home = prefix + _HOME.rstrip("/")
         return [
-            Route(home + path, handle, methods=[method], include_in_schema=False)
+            OwnRoute(home + path, handle, methods=[method], include_in_schema=False)
             for method, path, handle in endpoints
         ]
 
@@ -109,7 +110,8 @@ class Console:
 
     async def _to_home(self, request: Request) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"{request.scope.get('root_path', '')}{request.url.path}/{query}", 307)
+        # Relative: nobody here knows all that stands before it, mounts and proxies.
+        return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/{query}", 307)
 
     async def _page(self, request: Request) -> Response:
         if not self.sessions.may_read(request):

@@ -9,11 +9,15 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from resilience.alerting import RaisedAlert
 from resilience.policies import CircuitBreaker
 from resilience.reliability import Reliability
 from resilience_middleware import install
+from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.routes import reliability_app
 
 TOKEN = "t0k3n"
 ACTION = {"x-resilience-action": "1", "origin": "http://shop"}
@@ -173,4 +177,32 @@ async def test_is_not_there_unless_wanted(rel: Reliability) -> None:
     app = FastAPI()
     install(app, rel)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        assert (await client.get("/reliability/")).status_code == 404
+
+
+async def test_is_in_the_application_that_others_mount_and_still_no_traffic_of_theirs(
+    rel: Reliability,
+) -> None:
+    outer = Starlette(routes=[Mount("/ops", app=reliability_app(rel, console=True))])
+    shut = CircuitBreaker(clock=rel.clock)
+    shut.isolate()
+    app = ResilienceMiddleware(outer, rel, guards=[shut])
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        sent = await client.get("/ops/reliability?window=5m")
+        assert (sent.status_code, sent.headers["location"]) == (307, "reliability/?window=5m")
+        assert str(sent.url.join(sent.headers["location"])).endswith("/ops/reliability/?window=5m")
+        for path in ("", "rules", "state.json", "static/console.css"):
+            assert (await client.get(f"/ops/reliability/{path}")).status_code == 200
+        login = await client.post("/ops/reliability/login", data={"token": TOKEN})
+        assert "path=/ops/reliability/" in login.headers["set-cookie"].lower()
+        assert (await client.get("/ops/other")).status_code == 503  # what is not ours is turned away
+    await rel.tick()
+    [family] = [each for each in rel.signals.collect() if each.name == "http_requests_total"]
+    assert [dict(labels)["code"] for _, labels, _ in family.samples] == ["503"]
+
+
+async def test_is_not_mounted_unless_wanted(rel: Reliability) -> None:
+    transport = httpx.ASGITransport(reliability_app(rel), client=("127.0.0.1", 5000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
         assert (await client.get("/reliability/")).status_code == 404
