@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from asyncio import current_task
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from resilience.core.buckets import (
     END,
@@ -28,14 +29,14 @@ from resilience.core.buckets import (
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import Timeout as BlockTimeout
 from resilience.core.deadline import capped, expired, innermost, live
-from resilience.core.ports import Call, CallContext, Clock
+from resilience.core.ports import Call, CallContext, Cancellable, Clock
 from resilience.core.validate import number
 from resilience.errors import TimeoutExceeded
 from resilience.policies.base import WrappingPolicy, refuse_sync
 from resilience.policies.generate import Source, generate
-from resilience.policies.settings import Mode, is_observing
+from resilience.policies.settings import Mode, changed, is_observing
 
-__all__ = ["TimedOut", "Timeout"]
+__all__ = ["TimedOut", "Timeout", "TimeoutSettings", "TimeoutStatistics"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,6 +55,33 @@ class TimedOut:
     name: str
     seconds: float
     observed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutStatistics:
+    """What a timeout knows at one moment.
+
+    Args:
+        name: name of the timeout.
+        seconds: what it allows.
+        timed_out: calls so far that took longer; in `observe` mode, that would have been cut short.
+    """
+
+    name: str
+    seconds: float
+    timed_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeoutSettings:
+    """The options of a `Timeout`, which describes them; validated as a whole."""
+
+    seconds: float
+    mode: Mode = "normal"
+
+    def __post_init__(self) -> None:
+        number("seconds", self.seconds, above=0)
+        is_observing(self.mode)
 
 
 class Timeout(WrappingPolicy):
@@ -89,42 +117,51 @@ class Timeout(WrappingPolicy):
         self, seconds: float, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK, mode: Mode = "normal"
     ) -> None:
         super().__init__(name=name, clock=clock)
-        self.seconds: float = number("seconds", seconds, above=0)
-        self.observing: bool = is_observing(mode)
+        self._timed_out = 0
+        self._apply(TimeoutSettings(seconds=seconds, mode=mode))
         self.deadlines: Deadlines | None = None if clock is SYSTEM_CLOCK else Deadlines.on_clock(clock)
         """Where its deadlines wait when they are not on the running loop's clock."""
         self.bucket: Bucket = NOWHERE
         """The one that was good for the latest call."""
-        if self.observing:
-            self.execute = self._observe  # type: ignore[method-assign]  # of the same signature
+
+    def _apply(self, settings: TimeoutSettings) -> None:
+        self.settings: TimeoutSettings = settings
+        self.seconds: float = settings.seconds
+        self.observing: bool = is_observing(settings.mode)
+        self.limit: float = math.inf if self.observing else self.seconds
+        """After how many seconds a call is cut short."""
 
     def __repr__(self) -> str:
         return f"Timeout({self.seconds:g}, name={self.name!r})"
 
-    def reconfigure(self, *, seconds: float) -> None:
-        """Change the limit; calls under way keep theirs.
-
-        Args:
-            seconds: how long a call may take, above 0.
+    def reconfigure(self, **options: Any) -> None:
+        """Change options while it works; calls under way keep their limit.
 
         Raises:
-            ConfigError: it is not such a number.
+            ConfigError: an option is unknown or out of its range; nothing was changed.
         """
-        self.seconds = number("seconds", seconds, above=0)
+        self._apply(changed(self.settings, options))
+
+    def statistics(self) -> TimeoutStatistics:
+        """Say how it stands."""
+        return TimeoutStatistics(self.name, self.seconds, self._timed_out)
 
     def exceeded(self) -> TimeoutExceeded:
         """Report a timeout, and return the error that says so."""
+        self._timed_out += 1
         if self.events:
             self.events.emit(TimedOut(self.name, self.seconds))
         message = f"timeout {self.name!r}: no answer within {self.seconds:g} s"
         return TimeoutExceeded(message, policy=self.name, seconds=self.seconds)
 
-    async def execute(  # noqa: C901  unrolled: each call of a function would cost a twentieth of it
+    async def execute(  # noqa: C901, PLR0912  unrolled: each call of a function would cost a twentieth of it
         self,
         call: Call[T],
         context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
     ) -> T:
         """Run `call`, for at most `seconds`."""
+        if self.observing:
+            return await self._observe(call)
         deadlines = self.deadlines or here.deadlines
         task = current_task(deadlines.loop)
         if task is None:
@@ -181,7 +218,7 @@ class Timeout(WrappingPolicy):
     @property
     def unrolls(self) -> bool:
         """Whether `unroll` says all of what it does."""
-        return type(self) is Timeout and not self.observing
+        return type(self) is Timeout
 
     def unroll(self, source: Source, index: int, limits: tuple[int, ...], attempt: str) -> None:
         """Write the layer into a generated pipeline; see `generate.Unrolled`."""
@@ -194,31 +231,34 @@ class Timeout(WrappingPolicy):
                 if attempt
                 else f"{before} = {outer}"
             )
-            source.line(f"{limit} = present + {name}.seconds")
+            source.line(f"{limit} = present + {name}.limit")
         else:
             source.task(self.deadlines)
             source.line(f"{before} = task.cancelling()")
-            source.line(f"{limit} = present + {name}.seconds")
-            with source.block("if outer is not None and outer[TASK] is not task:"):
+            source.line(f"{limit} = present + {name}.limit")
+            with source.block(f"if outer is not None and outer[TASK] is not task and {limit} < NEVER:"):
                 source.line(f"{limit} = capped({limit}, outer, deadlines)")
-        source.line(f"{fired} = None")
+        # What only observes has a watch here instead of a deadline that has fired; one look at the mode is all it costs.
+        source.line(f"{fired} = {name}.watch() if {name}.observing else None")
         with source.block("try:"):
             source.layers(index + 1, (*limits, index), attempt="")
         with source.block("except BaseException as error:"):
             with source.block(f"if {fired} is not None:"):
-                source.line(f"{fired}[TASK] = None")
-                with source.block(f"if expired({fired}, task, error):"):
-                    source.line(f"raise {name}.exceeded() from error")
+                with source.block(f"if type({fired}) is not list:"):
+                    source.line(f"{fired}.cancel()")
+                with source.block("else:"):
+                    source.line(f"{fired}[TASK] = None")
+                    with source.block(f"if expired({fired}, task, error):"):
+                        source.line(f"raise {name}.exceeded() from error")
             source.line("raise")
         with source.block(f"if {fired} is not None:"):
-            source.line(f"{fired}[TASK] = None")
-            source.line("task.uncancel()")
+            with source.block(f"if type({fired}) is not list:"):
+                source.line(f"{fired}.cancel()")
+            with source.block("else:"):
+                source.line(f"{fired}[TASK] = None")
+                source.line("task.uncancel()")
 
-    async def _observe(
-        self,
-        call: Call[T],
-        context: CallContext | None = None,  # noqa: ARG002  one limit for all calls
-    ) -> T:
+    async def _observe(self, call: Call[T]) -> T:
         """Run `call` to its end, and report it if that is too late."""
         with self._watched():
             return await call()
@@ -226,13 +266,18 @@ class Timeout(WrappingPolicy):
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Report a block at the moment at which it would have been cancelled."""
-        late = self.clock.call_at(self.clock.monotonic() + self.seconds, self._report)
+        late = self.watch()
         try:
             yield
         finally:
             late.cancel()
 
+    def watch(self) -> Cancellable:
+        """Report a call at the moment at which it would be cut short, unless what is returned is cancelled before."""
+        return self.clock.call_at(self.clock.monotonic() + self.seconds, self._report)
+
     def _report(self) -> None:
+        self._timed_out += 1
         self.events.emit(TimedOut(self.name, self.seconds, observed=True))
 
     @asynccontextmanager

@@ -12,7 +12,10 @@ from resilience.core.buckets import END, START, deadlines_on
 from resilience.core.clock import ManualClock
 from resilience.core.deadline import remaining
 from resilience.errors import ConfigError, TimeoutExceeded
-from resilience.policies.timeout import TimedOut, Timeout
+from resilience.policies.backoff import Constant
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.retry import Retry
+from resilience.policies.timeout import TimedOut, Timeout, TimeoutStatistics
 
 Call = Callable[[], Awaitable[object]]
 Form = Callable[[Timeout, Call], Awaitable[object]]
@@ -122,6 +125,80 @@ async def test_observing_it_reports_and_cancels_nothing(form: Form, clock: Manua
     await form(policy, lambda: asyncio.sleep(0))
     await clock.advance(5)
     assert len(heard) == 1
+
+
+@forms
+async def test_its_mode_changes_while_it_works(form: Form, clock: ManualClock) -> None:
+    heard: list[object] = []
+    policy = Timeout(2, clock=clock)
+    policy.events.subscribe(heard.append)
+
+    async def outcome() -> object:
+        task = asyncio.ensure_future(form(policy, lambda: clock.sleep(3)))
+        await clock.advance(2)
+        await clock.advance(1)
+        await asyncio.wait([task])
+        return task.exception()
+
+    assert isinstance(await outcome(), TimeoutExceeded)
+    policy.reconfigure(mode="observe")
+    assert await outcome() is None
+    policy.reconfigure(mode="normal", seconds=1)
+    assert isinstance(await outcome(), TimeoutExceeded)
+    assert heard == [TimedOut("timeout", 2), TimedOut("timeout", 2, observed=True), TimedOut("timeout", 1)]
+    assert policy.statistics() == TimeoutStatistics("timeout", 1, timed_out=3)
+
+
+async def test_in_a_pipeline_that_is_made_already_its_mode_changes_too(clock: ManualClock) -> None:
+    total, attempt = Timeout(5, clock=clock), Timeout(1, name="attempt", clock=clock)
+    calls: list[float] = []
+
+    @Pipeline(total, Retry(2, backoff=Constant(0), clock=clock), attempt)
+    async def work() -> str:
+        calls.append(clock.monotonic())
+        await clock.sleep(2)
+        return "done"
+
+    async def outcome() -> object:
+        calls.clear()
+        task = asyncio.ensure_future(work())
+        for _ in range(8):
+            await clock.advance(1)
+        await asyncio.wait([task])
+        return task.exception() or task.result()
+
+    assert isinstance(await outcome(), TimeoutExceeded)
+    assert len(calls) == 2
+    attempt.reconfigure(mode="observe")
+    assert (await outcome(), len(calls)) == ("done", 1)
+    total.reconfigure(seconds=1.5)
+    assert isinstance(await outcome(), TimeoutExceeded)
+    total.reconfigure(mode="observe")
+    assert await outcome() == "done"
+    assert (total.statistics().timed_out, attempt.statistics().timed_out) == (2, 5)
+
+
+async def test_an_inherited_deadline_does_not_cut_what_only_observes(clock: ManualClock) -> None:
+    """As the nested form: the parent's deadline is the parent's to enforce."""
+    policy = Timeout(5, clock=clock, mode="observe")
+
+    async def parent() -> object:
+        child = asyncio.ensure_future(policy(clock.sleep)(3))
+        await asyncio.wait([child])
+        return child.exception()
+
+    guarded = asyncio.ensure_future(Timeout(10, clock=clock).call(parent))
+    for _ in range(3):
+        await clock.advance(1)
+    assert await guarded is None
+
+
+def test_options_that_cannot_be_meant_change_nothing() -> None:
+    policy = Timeout(2)
+    for options in ({"seconds": 0}, {"mode": "off"}, {"seconds": 3, "mode": "off"}, {"limit": 1}):
+        with pytest.raises(ConfigError):
+            policy.reconfigure(**options)
+    assert (policy.seconds, policy.observing) == (2, False)
 
 
 async def test_a_swallowed_cancellation_is_forgotten(clock: ManualClock) -> None:
