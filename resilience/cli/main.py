@@ -12,6 +12,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -60,8 +61,8 @@ class Commands(click.Group):
         rows = []
         for name in self.list_commands(ctx):
             module = name.replace("-", "_")
-            summary = _summary(own[module]) if module in own else f"(from {foreign[name].module})"
-            rows.append((name, summary))
+            place = own[module] if module in own else foreign[name].module
+            rows.append((name, _summary(place) or f"(from {place})"))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -81,10 +82,15 @@ def _foreign() -> dict[str, importlib.metadata.EntryPoint]:
 
 def _summary(module: str) -> str:
     """Read the first line of a module's docstring, without running the module."""
-    spec = importlib.util.find_spec(module)
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(
+        top
+    )  # of the top alone: looking for what is inside imports what is around it
+    if spec is None or spec.origin is None:
+        return ""
+    file = Path(spec.origin).parent.joinpath(*inner).with_suffix(".py") if inner else Path(spec.origin)
     # From the file, not by the loader: pytest's own, for packages with a plugin, gives no source.
-    first = linecache.getline(spec.origin, 1) if spec is not None and spec.origin is not None else ""
-    return first.strip().strip('"').rstrip(".")
+    return linecache.getline(str(file), 1).strip().strip('"').rstrip(".")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

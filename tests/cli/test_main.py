@@ -4,6 +4,8 @@ import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import click
 import pytest
@@ -64,6 +66,21 @@ def test_help_lists_commands_without_importing_them(
     assert "(from elsewhere.greet)" in shown
     assert "rules Check rule files, and run their unit tests" in " ".join(shown.split())
     assert point.loaded == 0
+
+
+def test_help_says_what_commands_of_other_packages_do_without_importing_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inner = tmp_path / "elsewhere_tools" / "deep"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").write_text("raise RuntimeError")
+    (inner / "greet.py").write_text('"""Greet the world."""\nraise RuntimeError\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("greet", "elsewhere_tools.deep.greet:greet", "resilience.commands")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    assert main(["--help"]) == 0
+    assert "greet Greet the world" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_command_of_another_package_runs(foreign: Callable[..., Point]) -> None:

@@ -1,4 +1,4 @@
-"""`resilience demo`."""
+"""Watch a guarded shop survive its failing payments service."""
 
 from __future__ import annotations
 
