@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from resilience.core import yaml
 from resilience.errors import ConfigError
 from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, default_alerts
+from resilience.slo.foreign import Part
 from resilience.slo.from_config import indicator, percentage
 from resilience.slo.imported import Imported
 from resilience.slo.objective import SLO
@@ -43,83 +43,71 @@ def import_sloth(text: str, *, file: str | None = None) -> Imported:
         >>> import_sloth(text).slos[0].measure.bad
         'sum(increase(bad[{{window}}]))'
     """
-    document = yaml.load(text, file=file).data
-    if not isinstance(document, Mapping) or document.get("version") != _VERSION:
-        message = f"version must be {_VERSION}"
-        raise ConfigError(message, file=file)
+    data = yaml.load(text, file=file).data
+    if not isinstance(data, Mapping) or data.get("version") != _VERSION:
+        raise ConfigError(f"version must be {_VERSION}", file=file)
+    document = Part("it", data)
+    document.ignore("version")
+    service, labels = document.text("service"), document.texts("labels")
     lost: list[str] = []
-    slos = tuple(_slo(each, document, lost) for each in document.get("slos") or [])
-    return Imported(slos, tuple(lost))
+    slos = []
+    for index, given in enumerate(document.list("slos")):
+        name = Part(f"SLO {index + 1}", given).text("name")
+        part = Part(f"{service}-{name}", given)
+        part.ignore("name")
+        slos.append(_slo(part, name, service, labels, lost))
+        lost += part.lost()
+    return Imported(tuple(slos), (*lost, *document.lost()))
 
 
-def _slo(given: Mapping[str, Any], document: Mapping[str, Any], lost: list[str]) -> SLO:
-    name, service = str(given.get("name")), str(document.get("service"))
-    slo_id = f"{service}-{name}"
-    target = percentage("objective", given.get("objective"))
-    alerting = given.get("alerting") or {}
-    lost += _unread(slo_id, alerting)
+def _slo(given: Part, name: str, service: str, shared: Mapping[str, str], lost: list[str]) -> SLO:
+    slo_id = given.document
+    target = percentage("objective", given.value("objective"))
+    alerting = given.part("alerting")
+    labels = {**shared, **given.texts("labels"), **alerting.texts("labels")}
+    if "name" in alerting:
+        lost.append(f"{slo_id}: the alert's name {alerting.text('name')!r}; it is ErrorBudgetBurn here")
     defaults = default_alerts(slo_id, 1 - target, _PERIOD, tuple(_wanted(alerting)))
     return SLO(
         slo_id,
         service=service,
         target=target,
         name=name,
-        description=str(given.get("description", "")),
-        sli=_indicator(slo_id, given.get("sli") or {}),
+        description=given.text("description"),
+        sli=_indicator(given.part("sli")),
         alerting=Alerting(defaults, exhaustion=(), min_failures=0),
-        labels={
-            **(document.get("labels") or {}),
-            **(given.get("labels") or {}),
-            **(alerting.get("labels") or {}),
-        },
-        annotations=alerting.get("annotations") or {},
+        labels=labels,
+        annotations=alerting.texts("annotations"),
     )
 
 
-def _indicator(slo_id: str, given: Mapping[str, Any]) -> Indicator:
+def _indicator(given: Part) -> Indicator:
     if "events" in given:
-        events = given["events"]
+        events = given.part("events")
         return indicator(
-            {
-                "type": "events",
-                "bad": _query(slo_id, events, "error_query"),
-                "total": _query(slo_id, events, "total_query"),
-            }
+            {"type": "events", "bad": _query(events, "error_query"), "total": _query(events, "total_query")}
         )
     if "raw" in given:
-        return indicator(
-            {"type": "ratio", "query": f"1 - ({_query(slo_id, given['raw'], 'error_ratio_query')})"}
-        )
-    message = f"SLO {slo_id}: sli must have events or raw (plugins run in Sloth alone), got {', '.join(given) or 'nothing'}"
-    raise ConfigError(message)
+        query = _query(given.part("raw"), "error_ratio_query")
+        return indicator({"type": "ratio", "query": f"1 - ({query})"})
+    raise given.error("sli must have events or raw (plugins run in Sloth alone)")
 
 
-def _query(slo_id: str, given: Mapping[str, Any], key: str) -> str:
-    if not isinstance(given.get(key), str):
-        message = f"SLO {slo_id}: {key} must be PromQL, got {given.get(key)!r}"
-        raise ConfigError(message)
-    query: str = given[key].strip()
+def _query(given: Part, key: str) -> str:
+    query = given.text(key).strip()
+    if not query:
+        raise given.error(f"{key} must be PromQL")
     for written in ("{{.window}}", "{{ .window }}"):
         query = query.replace(written, WINDOW)
     return query
 
 
-def _wanted(alerting: Mapping[str, Any]) -> Iterator[BurnRateAlert]:
+def _wanted(alerting: Part) -> Iterator[BurnRateAlert]:
     """Sloth's page and ticket are two windows each, the same as the defaults here."""
+    said = {key: alerting.part(key) for key in ("page_alert", "ticket_alert")}
     for alert in DEFAULTS:
-        said = alerting.get("page_alert" if alert.name in _PAGES else "ticket_alert") or {}
-        if not said.get("disable", False):
-            severity = (said.get("labels") or {}).get("severity", alert.severity)
-            yield replace(alert, severity=severity)
-
-
-def _unread(slo_id: str, alerting: Mapping[str, Any]) -> Iterator[str]:
-    if "name" in alerting:
-        yield f"{slo_id}: the alert's name {alerting['name']!r}; it is ErrorBudgetBurn here"
-    for key in ("page_alert", "ticket_alert"):
-        said = alerting.get(key) or {}
-        for label in said.get("labels") or {}:
-            if label != "severity":
-                yield f"{slo_id}: label {label} of {key}"
-        for annotation in said.get("annotations") or {}:
-            yield f"{slo_id}: annotation {annotation} of {key}"
+        part = said["page_alert" if alert.name in _PAGES else "ticket_alert"]
+        if part.value("disable") is not True:
+            yield replace(alert, severity=part.part("labels").text("severity", alert.severity))
+        else:
+            part.ignore("labels", "annotations")

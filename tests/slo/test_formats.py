@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from resilience.core import yaml
 from resilience.errors import ConfigError
 from resilience.slo import (
     SLO,
@@ -14,10 +19,13 @@ from resilience.slo import (
     EventRatio,
     Exclusion,
     Latency,
+    Ratio,
     Threshold,
 )
-from resilience.slo.openslo import export_openslo, import_openslo
+from resilience.slo.imported import Imported
+from resilience.slo.openslo import import_openslo
 from resilience.slo.sloth import import_sloth
+from resilience.slo.to_openslo import export_openslo
 
 RATIO = """
 apiVersion: openslo/v1
@@ -73,6 +81,34 @@ spec:
   timeWindow: [{duration: 1M, isRolling: false, calendar: {startTime: "2026-01-01 00:00:00", timeZone: Europe/Berlin}}]
   budgetingMethod: Timeslices
   objectives: [{targetPercent: 99, op: lte, value: 100, timeSliceTarget: 0.9, timeSliceWindow: 5m}]
+"""
+
+
+INLINE = """
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: inline, labels: {team: [a, b]}}
+spec:
+  colour: blue
+  service: web
+  indicator:
+    metadata: {name: errors}
+    spec:
+      ratioMetric:
+        rawType: failure
+        raw: {metricSource: {metricSourceRef: prom, type: Prometheus, spec: {query: 'sum(rate(bad[5m])) / sum(rate(all[5m]))'}}}
+  timeWindow: [{duration: 28d, isRolling: true}, {duration: 7d, isRolling: true}]
+  objectives: [{target: 0.99, displayName: few fail}]
+  alertPolicies:
+    - kind: AlertPolicy
+      metadata: {name: p}
+      spec:
+        alertWhenBreaching: true
+        alertWhenNoData: true
+        conditions:
+          - kind: AlertCondition
+            metadata: {name: burn}
+            spec: {severity: page, condition: {kind: burnrate, op: lt, threshold: 2, lookbackWindow: 1h, alertAfter: 5m}}
 """
 
 
@@ -220,7 +256,7 @@ def test_sloth_is_read_and_what_is_lost_is_named() -> None:
     assert len(raw.burn_rates) == 4
     assert found.lost == (
         "myservice-requests-availability: the alert's name 'MyServiceHighErrorRate'; it is ErrorBudgetBurn here",
-        "myservice-requests-availability: label routing_key of page_alert",
+        "myservice-requests-availability: alerting.page_alert.labels.routing_key",
     )
 
 
@@ -236,3 +272,60 @@ def test_sloth_is_read_and_what_is_lost_is_named() -> None:
 def test_sloth_that_cannot_be_meant_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         import_sloth(text)
+
+
+# -- whatever stands in a file --------------------------------------------------------------------------------------
+
+JUNK = [None, 5, -1, "x", [], {}, [1], {"a": 1}, True, "1h", 1e308, "${", "a" * 5000]
+
+
+def places(data: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
+    yield path
+    for key, value in (
+        data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    ):
+        yield from places(value, *path, key)
+
+
+def put(data: Any, path: tuple[str | int, ...], value: object) -> Any:
+    if not path:
+        return value
+    changed = copy.copy(data)
+    changed[path[0]] = put(data[path[0]], path[1:], value)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        *((import_openslo, part) for part in (THRESHOLD, INLINE)),
+        (import_sloth, SLOTH),
+    ],
+)
+def test_no_junk_in_a_file_is_more_than_a_message(read: Callable[[str], Imported], text: str) -> None:
+    document = yaml.load(text).data
+    refused = 0
+    for path in places(document):
+        for junk in JUNK:
+            try:
+                read(json.dumps(put(document, path, junk)))
+            except ConfigError:
+                refused += 1
+    assert refused > 100
+
+
+def test_an_indicator_of_failures_is_turned_round() -> None:
+    [slo] = import_openslo(INLINE).slos
+    assert slo.sli == Ratio("1 - (sum(rate(bad[5m])) / sum(rate(all[5m])))")
+
+
+def test_whatever_nobody_reads_is_named() -> None:
+    assert set(import_openslo(INLINE).lost) == {
+        "SLO inline: metadata.labels",
+        "SLO inline: spec.colour",
+        "SLO inline: spec.indicator.spec.ratioMetric.raw.metricSource.metricSourceRef",
+        "SLO inline: alertPolicies[0].spec.alertWhenNoData",
+        "SLO inline: condition burn, 'burnrate' with op lt",
+        "SLO inline: spec.timeWindow[1].duration",
+        "SLO inline: spec.timeWindow[1].isRolling",
+    }
