@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import operator
-from collections.abc import Awaitable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -19,9 +19,8 @@ from yarl import URL
 from resilience.errors import ConfigError
 from resilience.http.calls import HttpCalls
 from resilience.http.preset import HostPipelines, for_http
-from resilience.http.rules import host_key, idempotent, replayable
+from resilience.http.rules import ANSWERS, host_key, idempotent, replayable, says_later
 from resilience.policies.circuit_breaker import CircuitBreaker
-from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 
 if TYPE_CHECKING:
@@ -32,14 +31,26 @@ if TYPE_CHECKING:
 __all__ = ["GuardedResponse", "ResilientMiddleware", "ResilientSession"]
 
 
-class GuardedResponse:
-    """What `session.get(url)` returns: `await` it, or `async with` it, as with aiohttp's own."""
+class GuardedResponse(Coroutine[Any, Any, aiohttp.ClientResponse]):
+    """What `session.get(url)` returns: `await` it, `async with` it or make a task of it, as with aiohttp's own."""
 
     __slots__ = ("_call", "_response")
 
-    def __init__(self, call: Awaitable[aiohttp.ClientResponse]) -> None:
+    def __init__(self, call: Coroutine[Any, Any, aiohttp.ClientResponse]) -> None:
         self._call = call
         self._response: aiohttp.ClientResponse
+
+    def send(self, value: Any) -> Any:
+        """Resume; see `collections.abc.Coroutine`."""
+        return self._call.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise inside; see `collections.abc.Coroutine`."""
+        return self._call.throw(*error)
+
+    def close(self) -> None:
+        """Give up; see `collections.abc.Coroutine`."""
+        self._call.close()
 
     def __await__(self) -> Generator[Any, Any, aiohttp.ClientResponse]:
         return self._call.__await__()
@@ -166,12 +177,13 @@ class ResilientSession:
             raise_for_status = session.raise_for_status
         options["raise_for_status"] = False  # an answer that is tried again must not be raised
         data = options.get("data")
-        if isinstance(data, aiohttp.FormData):
-            # Made once: a form appends its parts again each time that it is asked for them.
-            options["data"] = data = data()
-        if file := _rewindable(data):
-            options["data"] = file
-        given = options.get("headers")
+        file = None
+        if data is not None:
+            if isinstance(data, aiohttp.FormData):
+                # Made once: a form appends its parts again each time that it is asked for them.
+                options["data"] = data = data()
+            if file := _rewindable(data):
+                options["data"] = file
         host = _host(session, url)
         inherited = options.get("middlewares", session._middlewares)  # noqa: SLF001  what it would use without ours
         options["middlewares"] = (*(inherited or ()), functools.partial(self._hop, host))
@@ -181,28 +193,30 @@ class ResilientSession:
                 file.rewind()
             return session.request(method, url, **options)
 
-        response = await self._calls.send(
-            attempt,
-            method=method,
-            host=host,
-            repeatable=(idempotent(method) or _has_key(given) or _has_key(session.headers))
-            and (file is not None or _replayable(data)),
-        )
+        repeatable = idempotent(method) or _has_key(options.get("headers")) or _has_key(session.headers)
+        if data is not None:
+            repeatable = repeatable and (file is not None or _replayable(data))
+        response = await self._calls.send(attempt, method=method, host=host, repeatable=repeatable)
         if callable(raise_for_status):
             await raise_for_status(response)
         elif raise_for_status:
             response.raise_for_status()
         return response
 
-    async def _hop(
+    def _hop(
         self, host: str, request: aiohttp.ClientRequest, handler: ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         """Send one hop of a chain of redirects; one to another host is that host's breaker's business."""
-        other = host_key(request.url.scheme, request.url.raw_host or "", request.url.port)
-        request.headers.update(self._calls.travelling(other))
-        if other == host:
-            return await handler(request)
-        call = functools.partial(handler, request)
+        url = request.url
+        other = host_key(url.scheme, url.raw_host or "", url.port)
+        self._calls.tell(other, request.headers)
+        return (
+            handler(request) if other == host else self._elsewhere(other, functools.partial(handler, request))
+        )
+
+    async def _elsewhere(
+        self, other: str, call: Callable[[], Awaitable[aiohttp.ClientResponse]]
+    ) -> aiohttp.ClientResponse:
         try:
             for policy in self._calls.of(other):
                 if isinstance(policy, CircuitBreaker):
@@ -236,22 +250,23 @@ class ResilientMiddleware:
     ) -> None:
         self._calls = _calls(rel, preset, name, deadlines_to)
 
-    async def __call__(
+    # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
+    def __call__(
         self, request: aiohttp.ClientRequest, handler: ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         """Send one request."""
-        calls, headers = self._calls, request.headers
-        host = host_key(request.url.scheme, request.url.raw_host or "", request.url.port)
+        calls, url, method = self._calls, request.url, request.method
+        host = host_key(url.scheme, url.raw_host or "", url.port)
 
         def attempt() -> Awaitable[aiohttp.ClientResponse]:
-            headers.update(calls.travelling(host))
+            calls.tell(host, request.headers)
             return handler(request)
 
-        return await calls.send(
+        return calls.send(
             attempt,
-            method=request.method,
+            method=method,
             host=host,
-            repeatable=idempotent(request.method, headers) and _replayable(request.body),
+            repeatable=idempotent(method, request.headers) and _replayable(request.body),
         )
 
 
@@ -266,29 +281,29 @@ _ELSEWHERE: Final = "raised by a redirect to another host"
 
 def _calls(
     rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None
-) -> HttpCalls[aiohttp.ClientResponse, Pipeline]:
+) -> HttpCalls[aiohttp.ClientResponse]:
     recipe = for_http(
         preset,
-        status=_status,
+        says_later=says_later,
+        failed=_failed,
         transient=(aiohttp.ClientError, TimeoutError),
-        own_status=_first_status,
         ignore=lambda error: _ELSEWHERE in getattr(error, "__notes__", ()),
     )
     return HttpCalls(
         HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
         status=_status,
         release=_release,
-        clock=rel.clock,
         name=name,
         record=rel.sli.client,
         deadlines_to=deadlines_to,
     )
 
 
-def _first_status(response: aiohttp.ClientResponse) -> int:
+def _failed(response: aiohttp.ClientResponse) -> bool:
+    """Judge the host that was called, which is the one that redirected."""
     # `history` is worked out once: asked for within a hop, it would stay empty for the user.
     history = response._history  # noqa: SLF001  see above
-    return history[0].status if history else response.status
+    return (history[0] if history else response).status not in ANSWERS
 
 
 async def _release(response: aiohttp.ClientResponse) -> None:

@@ -9,8 +9,7 @@ from typing import Final
 from resilience.errors import MissingExtra
 from resilience.http.calls import HttpCalls
 from resilience.http.preset import HostPipelines, for_http
-from resilience.http.rules import host_key, idempotent
-from resilience.policies.pipeline import Pipeline
+from resilience.http.rules import ANSWERS, RETRIED_STATUSES, host_key, idempotent
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.reliability import Reliability
 
@@ -54,12 +53,13 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
-        recipe = for_http(preset, status=_status, transient=(httpx.TransportError, TimeoutError))
-        self._calls: HttpCalls[httpx.Response, Pipeline] = HttpCalls(
+        recipe = for_http(
+            preset, says_later=_says_later, failed=_failed, transient=(httpx.TransportError, TimeoutError)
+        )
+        self._calls: HttpCalls[httpx.Response] = HttpCalls(
             HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
             status=_status,
             release=httpx.Response.aclose,
-            clock=rel.clock,
             name=name,
             record=rel.sli.client,
             deadlines_to=deadlines_to,
@@ -70,7 +70,7 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         host = host_key(request.url.scheme, request.url.host, request.url.port)
 
         def attempt() -> Awaitable[httpx.Response]:
-            request.headers.update(self._calls.travelling(host))
+            self._calls.tell(host, request.headers)
             return self._transport.handle_async_request(request)
 
         return await self._calls.send(
@@ -85,3 +85,11 @@ class ResilientTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the transport that sends."""
         await self._transport.aclose()
+
+
+def _says_later(response: httpx.Response) -> bool:
+    return response.status_code in RETRIED_STATUSES
+
+
+def _failed(response: httpx.Response) -> bool:
+    return response.status_code not in ANSWERS

@@ -90,11 +90,15 @@ def remaining() -> float | None:
         True
     """
     left = math.inf
-    entry = live(innermost.get())
+    entry = innermost.get()
     while entry is not None:
-        left = min(left, entry[WHEN] - entry[OWNER].time())
-        entry = live(entry[OUTER])
-    return None if left == math.inf else max(0.0, left)
+        # What is over counts no more, as in `live`: inlined, since every outbound request asks.
+        if entry[TASK] is not None and (mine := entry[WHEN] - entry[OWNER].time()) < left:
+            left = mine
+        entry = entry[OUTER]
+    if left == math.inf:
+        return None
+    return left if left > 0 else 0.0
 
 
 def capped(when: float, outer: Entry, deadlines: Deadlines) -> float:

@@ -2,65 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from resilience.core.deadline import reason
-from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import integer, text
-from resilience.core.verdict import Verdict
-from resilience.errors import Rejected
-from resilience.http.context import travelling_headers
-from resilience.http.rules import code_label, host_name, known_method, verdict_of_status
+from resilience.http.context import tell
+from resilience.http.layers import Attempt, ClientRecorder, HttpContext, Keep
+from resilience.http.rules import host_name, known_method
+from resilience.policies.pipeline import Pipeline
 
-__all__ = ["ClientRecorder", "Guarding", "HttpCalls"]
+__all__ = ["HttpCalls"]
 
 R = TypeVar("R")
-T = TypeVar("T")
 _HOSTS: Final = 1_000
 
 
-class Guarding(Protocol):
-    """What guards the calls to one host: a Pipeline, or any policy."""
+@dataclass(slots=True)
+class _Host(Generic[R]):
+    """What is kept for one host: its guard, the calls made through it, what is known of them, whether it is told."""
 
-    async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
-        """Run `call` and return what it returns."""
-
-
-G = TypeVar("G", bound=Guarding)
-
-
-class ClientRecorder(Protocol):
-    """Where attempts are counted; `SliRecorder.client` is one. No answer is an empty code."""
-
-    def __call__(  # noqa: PLR0917  called for each attempt: keywords would cost
-        self, client: str, host: str, method: str, code: str, verdict: Verdict, seconds: float, /
-    ) -> None:
-        """Count one attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Host(Generic[G]):
-    """What is kept for one host: its guard, the contexts of calls that may not and may be repeated, what it is told."""
-
-    guard: G
-    once_only: CallContext
-    again: CallContext
+    key: str
+    guard: Pipeline
+    execute: Callable[[Callable[[], Awaitable[R]], HttpContext], Coroutine[Any, Any, R]]
     told: bool
+    contexts: dict[tuple[str, bool], HttpContext] = field(default_factory=dict)
+
+    def context(self, method: str, repeatable: bool) -> HttpContext:  # noqa: FBT001  the parts of a key
+        """Return what is known of such calls; all methods that are none of HTTP's are one."""
+        label = known_method(method)
+        found = self.contexts.get((label, repeatable))
+        if found is None:
+            found = HttpContext(key=self.key, idempotent=repeatable, host=self.key, method=label)
+            self.contexts[label, repeatable] = found
+        return found
 
 
-class HttpCalls(Generic[R, G]):
+class HttpCalls(Generic[R]):
     """Makes guarded calls for one client library.
 
     Args:
         guard: makes what guards the calls to a host, given the host's key.
         status: reads a response's status.
         release: gives a response's connection back, unread.
-        clock: where time comes from.
         name: the client's, as a label.
         record: counts each attempt; None counts none.
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
@@ -73,31 +59,28 @@ class HttpCalls(Generic[R, G]):
 
     def __init__(
         self,
-        guard: Callable[[str], G],
+        guard: Callable[[str], Pipeline],
         *,
         status: Callable[[R], int],
         release: Callable[[R], Awaitable[None]],
-        clock: Clock,
         name: str = "http",
         record: ClientRecorder | None = None,
         hosts: int = _HOSTS,
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._guard = guard
-        self._status = status
-        self._release = release
-        self._clock = clock
-        self._name = name
-        self._record = record
+        self._keep = Keep(release)
+        self._attempt = Attempt(name, status, release, _uncounted if record is None else record)
         self._limit = integer("hosts", hosts)
         self._told = (
             None if deadlines_to is None else [text("deadlines_to", name).lower() for name in deadlines_to]
         )
-        self._hosts: OrderedDict[str, _Host[G]] = OrderedDict()
+        self._hosts: OrderedDict[str, _Host[R]] = OrderedDict()
 
-    async def send(
+    # A plain function that returns the coroutine, here and below: one that only hands on costs as much as a policy.
+    def send(
         self, attempt: Callable[[], Awaitable[R]], *, method: str, host: str, repeatable: bool
-    ) -> R:
+    ) -> Coroutine[Any, Any, R]:
         """Make one call; what is left of the caller's time is for all its attempts.
 
         Args:
@@ -115,77 +98,36 @@ class HttpCalls(Generic[R, G]):
             TimeoutExceeded: its time was up.
             Exception: what the client's own attempt raised last.
         """
-        held: list[R] = []
-        record, status, monotonic = self._record, self._status, self._clock.monotonic
+        if (found := self._hosts.get(host)) is None:
+            found = self._remember(host)
+        else:
+            self._hosts.move_to_end(host)
+        context = found.contexts.get((method, repeatable)) or found.context(method, repeatable)
+        return found.execute(attempt, context)
 
-        async def once() -> R:
-            if held:
-                await self._drop_failed(held)
-            started = monotonic()
-            code, verdict = "", Verdict.FAILURE
-            try:
-                response = await attempt()
-                held.append(response)
-                answered = status(response)
-                code, verdict = code_label(answered), verdict_of_status(answered)
-                return response
-            except asyncio.CancelledError as error:
-                if reason(error) is error:  # else the time of the attempt was up, which is the host's failure
-                    verdict = Verdict.CANCELLED
-                raise
-            except Rejected:
-                verdict = Verdict.REJECTED
-                raise
-            finally:
-                if record is not None:
-                    record(self._name, host, known_method(method), code, verdict, monotonic() - started)
-
-        kept = None
-        remembered = self._remembered(host)
-        try:
-            kept = await remembered.guard.execute(
-                once, remembered.again if repeatable else remembered.once_only
-            )
-            return kept
-        finally:
-            if kept is None or len(held) > 1:
-                for response in held:
-                    if response is not kept:
-                        await self._release(response)
-
-    async def _drop_failed(self, held: list[R]) -> None:
-        """Release what failed before the next attempt, or a pool of one waits for itself; a hedge's rival stays."""
-        for response in held[:]:
-            if verdict_of_status(self._status(response)) is not Verdict.SUCCESS:
-                held.remove(response)
-                await self._release(response)
-
-    def of(self, host: str) -> G:
+    def of(self, host: str) -> Pipeline:
         """Return what guards the calls to a host."""
         return self._remembered(host).guard
 
-    def travelling(self, host: str) -> Mapping[str, str]:
-        """Return the headers for the next attempt: what a host is told of the time that is left.
+    def tell(self, host: str, headers: MutableMapping[str, str]) -> None:
+        """Write into the headers of the next attempt what its host is told of the time that is left.
 
         Raises:
             TimeoutExceeded: nothing is left.
         """
-        headers = travelling_headers()
-        return headers if self._remembered(host).told else {}
+        tell(headers, told=self._told is None or self._remembered(host).told)
 
-    def _remembered(self, host: str) -> _Host[G]:
-        hosts = self._hosts
-        found = hosts.get(host)
-        if found is None:
-            told = self._told is None or any(fnmatchcase(host_name(host), pattern) for pattern in self._told)
-            found = hosts[host] = _Host(
-                self._guard(host),
-                CallContext(key=host, idempotent=False),
-                CallContext(key=host, idempotent=True),
-                told,
-            )
-            if len(hosts) > self._limit:
-                hosts.popitem(last=False)
-        else:
-            hosts.move_to_end(host)
+    def _remembered(self, host: str) -> _Host[R]:
+        return self._hosts.get(host) or self._remember(host)
+
+    def _remember(self, host: str) -> _Host[R]:
+        told = self._told is None or any(fnmatchcase(host_name(host), pattern) for pattern in self._told)
+        guard = self._guard(host)
+        found = self._hosts[host] = _Host(host, guard, guard.extended(self._keep, self._attempt), told)
+        if len(self._hosts) > self._limit:
+            self._hosts.popitem(last=False)
         return found
+
+
+def _uncounted(*attempt: object) -> None:
+    """Count nothing."""

@@ -98,8 +98,8 @@ class GuardedClient:
         self._max_body = integer("max_body", max_body, low=0)
         self._headers = dict(headers or {})
         self._clock = clock
-        self._calls: HttpCalls[Response, Pipeline] = HttpCalls(
-            self._guard, status=attrgetter("status"), release=_nothing_held, clock=clock
+        self._calls: HttpCalls[Response] = HttpCalls(
+            self._guard, status=attrgetter("status"), release=_nothing_held
         )
         self._session: aiohttp.ClientSession | None = None
 

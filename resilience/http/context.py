@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
 from typing import Final
 
@@ -20,7 +19,7 @@ __all__ = [
     "parse_budget",
     "read_budget",
     "read_criticality",
-    "travelling_headers",
+    "tell",
 ]
 
 DEADLINE_HEADER: Final = "X-Request-Deadline"
@@ -37,6 +36,7 @@ criticality: ContextVar[int | None] = ContextVar("resilience_criticality", defau
 
 # gRPC over HTTP/2, "Timeout": at most eight digits and a unit.
 _BUDGET: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
+_FITS: Final = 10**5  # seconds, in milliseconds of eight digits
 # In nanoseconds, so that 950 ms is 0.95 and not the next float above.
 _UNITS: Final = {"H": 3600 * 10**9, "M": 60 * 10**9, "S": 10**9, "m": 10**6, "u": 10**3, "n": 1}
 
@@ -65,8 +65,7 @@ def format_budget(seconds: float) -> str:
         >>> format_budget(1.5), format_budget(200_000)
         ('1500m', '200000S')
     """
-    milliseconds = math.floor(seconds * 1000)
-    return f"{milliseconds}m" if milliseconds < 10**8 else f"{min(math.floor(seconds), 10**8 - 1)}S"
+    return f"{int(seconds * 1000)}m" if seconds < _FITS else f"{int(min(seconds, 10**8 - 1))}S"
 
 
 def read_budget(headers: Iterable[tuple[bytes, bytes]], *, longest: float) -> float | None:
@@ -95,22 +94,24 @@ def read_criticality(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return None
 
 
-def travelling_headers() -> Mapping[str, str]:
-    """Return the headers that tell the next service what is left and how much it matters.
+def tell(headers: MutableMapping[str, str], *, told: bool = True) -> None:
+    """Write into a request's headers how long its answer is of use, and how much it matters.
+
+    Args:
+        headers: of the request; what they say of this already is replaced.
+        told: False for a receiver that is to hear nothing of it.
 
     Raises:
         TimeoutExceeded: nothing is left: the answer would come too late for anybody.
     """
-    headers = {}
     left = remaining()
     if left is not None:
         if left <= 0:
             raise TimeoutExceeded("the deadline has passed: the request was not sent", policy="deadline")
-        headers[DEADLINE_HEADER] = format_budget(left)
-    level = criticality.get()
-    if level is not None:
+        if told:
+            headers[DEADLINE_HEADER] = f"{int(left * 1000)}m" if left < _FITS else format_budget(left)
+    if told and (level := criticality.get()) is not None:
         headers[CRITICALITY_HEADER] = CRITICALITIES[level]
-    return headers
 
 
 _BUDGET_HEADERS: Final = frozenset({DEADLINE_HEADER.lower().encode(), b"grpc-timeout"})

@@ -8,8 +8,6 @@ from typing import Any, Final
 from resilience.core.classify import ErrorFilter
 from resilience.core.ports import Clock
 from resilience.core.validate import integer
-from resilience.core.verdict import Verdict
-from resilience.http.rules import RETRIED_STATUSES, verdict_of_status
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import Preset
@@ -23,33 +21,27 @@ _HOSTS: Final = 500
 def for_http(
     preset: Preset,
     *,
-    status: Callable[[Any], int],
+    says_later: Callable[[Any], bool],
+    failed: Callable[[Any], bool],
     transient: ErrorFilter,
-    own_status: Callable[[Any], int] | None = None,
     ignore: ErrorFilter = (),
 ) -> Preset:
     """Return a preset whose retries and breakers judge responses too.
 
     Args:
         preset: what it says itself on these points stays.
-        status: reads the status of a response.
+        says_later: whether a response asks to be tried again; `rules.says_later` of the client's responses.
+        failed: whether a response is a failure of the called host; `rules.failed` of what that host itself answered.
         transient: the client library's errors after which a request may be sent again.
-        own_status: reads what the called host itself answered, where a response may be another's after a redirect.
         ignore: errors that say nothing of the called host.
 
     Example:
         >>> from resilience.policies.presets import API_CALLS
-        >>> sorted(for_http(API_CALLS, status=int, transient=OSError).layers["retry"].options)
+        >>> from resilience.http.rules import failed, says_later
+        >>> recipe = for_http(API_CALLS, says_later=says_later, failed=failed, transient=OSError)
+        >>> sorted(recipe.layers["retry"].options)
         ['attempts', 'backoff', 'budget', 'on', 'on_result']
     """
-    judged = status if own_status is None else own_status
-
-    def says_later(response: object) -> bool:
-        return status(response) in RETRIED_STATUSES
-
-    def failed(response: object) -> bool:
-        return verdict_of_status(judged(response)) is Verdict.FAILURE
-
     rules: dict[object, dict[str, Any]] = {
         Retry: {"on": transient, "on_result": says_later},
         CircuitBreaker: {"failed_result": failed, "ignore": ignore},

@@ -9,10 +9,13 @@ from typing import Final, Protocol
 from resilience.core.verdict import Verdict
 
 __all__ = [
+    "ANSWERS",
+    "LABELS",
     "METHODS",
     "HasStatus",
     "OTHER",
     "RETRIED_STATUSES",
+    "UNKNOWN",
     "code_label",
     "failed",
     "host_key",
@@ -52,8 +55,17 @@ def known_method(method: str) -> str:
     return method if method in METHODS else OTHER
 
 
+ANSWERS: Final = frozenset(range(100, 500))
+"""Statuses that are no failure of who answers: a 4xx is the caller's own fault."""
+
 _CODES: Final = {code: str(code) for code in range(100, 600)}
 _VERDICTS: Final = dict.fromkeys(range(100, 500), Verdict.SUCCESS) | {429: Verdict.REJECTED}
+
+
+LABELS: Final = {code: (label, _VERDICTS.get(code, Verdict.FAILURE)) for code, label in _CODES.items()}
+"""`code_label` and `verdict_of_status` of every status; of any other, `UNKNOWN`."""
+
+UNKNOWN: Final = (OTHER, Verdict.FAILURE)
 
 
 def code_label(status: int) -> str:
@@ -93,7 +105,7 @@ class HasStatus(Protocol):
 
 def failed(response: HasStatus) -> bool:
     """Whether a breaker should count a response as a failure: a 5xx."""
-    return verdict_of_status(response.status) is Verdict.FAILURE
+    return response.status not in ANSWERS
 
 
 def says_later(response: HasStatus) -> bool:

@@ -111,6 +111,8 @@ class GuardPolicy(WrappingPolicy, Generic[Token]):
     """Base of the policies that admit and release: a subclass defines `enter`, and `wait` and `leave` where it needs them."""
 
     holds: ClassVar[bool] = True
+    shortcut: ClassVar[str | None] = None
+    """Name of the attribute that holds the token of calls that need no look, and is false when each needs one."""
 
     def enter(self, now: float, context: CallContext | None) -> Token | None:
         """Admit one call; see `core.ports.Guard`."""

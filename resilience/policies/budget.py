@@ -154,7 +154,7 @@ class TokenBudget:
 
     def end(self, *, succeeded: bool) -> None:
         """Bring tokens back if the call succeeded."""
-        if succeeded:
+        if succeeded and self._tokens < self._capacity:
             self._tokens = min(self._capacity, self._tokens + self._refund)
 
     def limit(self, share: float) -> None:

@@ -14,6 +14,7 @@ from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import BulkheadFull
 from resilience.policies.base import RefusingPolicy
+from resilience.policies.generate import Source
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["Bulkhead", "BulkheadSettings", "BulkheadStatistics"]
@@ -176,7 +177,9 @@ class Bulkhead(RefusingPolicy[int]):
         now: float,
     ) -> None:
         """Give the permit to the next in the queue, or back."""
-        self._release()
+        self._in_flight -= 1
+        if self._waiters:
+            self._admit_waiters()
 
     def _release(self) -> None:
         self._in_flight -= 1
@@ -191,6 +194,28 @@ class Bulkhead(RefusingPolicy[int]):
             if not waiter.done() and not waiter.get_loop().is_closed():
                 self._in_flight += 1
                 waiter.set_result(True)
+
+    @property
+    def unrolls(self) -> bool:
+        """Whether `unroll` says all of what it does."""
+        return type(self) is Bulkhead
+
+    def unroll(self, source: Source, index: int, limits: tuple[int, ...], attempt: str) -> None:
+        """Write the layer into a generated pipeline; see `generate.Unrolled`."""
+        name = f"bulkhead{index}"
+        source.names[name] = self
+        with source.block(f"if {name}._in_flight < {name}._limit:"):
+            source.line(f"{name}._in_flight += 1")
+        with source.block(f"elif {name}.enter({name}.clock.monotonic(), context) is None:"):
+            with source.armed(limits):
+                source.line(f"await {name}.wait(context)")
+            source.look_at_the_clock(limits)
+        with source.block("try:"):
+            source.layers(index + 1, limits, attempt=attempt)
+        with source.block("finally:"):
+            source.line(f"{name}._in_flight -= 1")
+            with source.block(f"if {name}._waiters:"):
+                source.line(f"{name}._admit_waiters()")
 
     def statistics(self) -> BulkheadStatistics:
         """Say how it stands."""

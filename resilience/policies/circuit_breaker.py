@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random as _random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
@@ -92,12 +92,13 @@ class CircuitBreaker(GuardPolicy[int]):
     """
 
     kind = "circuit_breaker"
+    shortcut: ClassVar[str | None] = "_passing"
     # Beside the base's dict: slots stay fast once something has looked at `__dict__`, as functools.update_wrapper does.
     __slots__ = (
         "_admitted",
-        "_any_result_succeeds",
         "_consecutive",
         "_counts",
+        "_failed_result",
         "_generation",
         "_last_failure",
         "_observing",
@@ -185,7 +186,7 @@ class CircuitBreaker(GuardPolicy[int]):
         self.settings: BreakerSettings = settings
         self._window = settings.shape
         self._verdict = settings.judge(self.name)
-        self._any_result_succeeds = settings.failed_result is None
+        self._failed_result = settings.failed_result
         self._slow_after = math.inf if settings.slow_call_duration is None else settings.slow_call_duration
         self._observing = is_observing(settings.mode)
 
@@ -244,12 +245,17 @@ class CircuitBreaker(GuardPolicy[int]):
         if token != self._generation:
             return
         failed = False
-        if error is not None or not self._any_result_succeeds:
+        if error is None:
+            if self._failed_result is not None:
+                try:
+                    failed = bool(self._failed_result(result))
+                except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
+                    self._verdict.broken(broken)
+        else:
             verdict = self._verdict(result, error)
             if verdict is Verdict.FAILURE:
                 failed = True
-                if error is not None:
-                    self._last_failure = reason(error)
+                self._last_failure = reason(error)
             elif verdict is not Verdict.SUCCESS:
                 if self._state is HALF_OPEN:
                     self._admitted -= 1

@@ -147,7 +147,10 @@ class Source:
         self.lines: list[str] = []
         self.names: dict[str, object] = {}
         # Whether anything wants to know when a call began and ended: each look at the clock is a few percent.
-        self.measured: bool = not all(isinstance(policy, Unrolled) and policy.unrolls for policy in policies)
+        self.measured: bool = not all(
+            isinstance(policy, Unrolled) and policy.unrolls and not getattr(policy, "measures", False)
+            for policy in policies
+        )
         self._depth = 0
         self._base = 0
         self._call = ""
@@ -177,26 +180,29 @@ class Source:
     def layers(self, index: int, limits: tuple[int, ...], *, attempt: str) -> None:
         """Write the layers from `index` on, inside the deadlines `limits`; they leave `result` and `ended`."""
         if index == len(self.policies):
-            self.armed(limits, f"result = await {self._call}")
+            with self.armed(limits):
+                self.line(f"result = await {self._call}")
             self._ended()
             return
         policy = self.policies[index]
         if self._depth - self._base > _DEEPEST:
             self._inside(index)
-            self.armed(limits, f"result = await inside{index}()")
+            with self.armed(limits):
+                self.line(f"result = await inside{index}()")
             self._ended()
         elif isinstance(policy, Recording):
             self._recording(index, policy, limits)
-        elif _is_guard(policy):
-            self._guard(index, policy, limits, attempt=attempt)
         elif isinstance(policy, Unrolled) and policy.unrolls:
             policy.unroll(self, index, limits, attempt)
+        elif _is_guard(policy):
+            self._guard(index, policy, limits, attempt=attempt)
         elif type(policy) is Retry:
             self._retry(index, policy, limits)
         else:
             self.names[f"policy{index}"] = policy
             self._inside(index + 1)
-            self.armed(limits, f"result = await policy{index}.execute(inside{index + 1}, context)")
+            with self.armed(limits):
+                self.line(f"result = await policy{index}.execute(inside{index + 1}, context)")
             self._ended()
 
     def _inside(self, index: int) -> None:
@@ -208,7 +214,8 @@ class Source:
         if self.measured:
             self.line("ended = monotonic()")
 
-    def _look_at_the_clock(self, limits: tuple[int, ...]) -> None:
+    def look_at_the_clock(self, limits: tuple[int, ...]) -> None:
+        """Write that what comes next begins later than what came before."""
         self.line("now = monotonic()")
         if limits:
             self.line("present = deadlines.time()")
@@ -228,12 +235,18 @@ class Source:
     def _guard(self, index: int, guard: Any, limits: tuple[int, ...], *, attempt: str) -> None:
         enter, wait, leave, token = f"enter{index}", f"wait{index}", f"leave{index}", f"token{index}"
         self.names |= {enter: guard.enter, leave: guard.leave}
-        self.line(f"{token} = {enter}(now, context)")
+        shortcut = getattr(guard, "shortcut", None)
+        if shortcut is None:
+            self.line(f"{token} = {enter}(now, context)")
+        else:
+            self.names[f"guard{index}"] = guard
+            self.line(f"{token} = guard{index}.{shortcut} or {enter}(now, context)")
         if type(guard).wait is not GuardPolicy.wait:
             self.names[wait] = guard.wait
             with self.block(f"if {token} is None:"):
-                self.armed(limits, f"{token} = await {wait}(context)")
-                self._look_at_the_clock(limits)
+                with self.armed(limits):
+                    self.line(f"{token} = await {wait}(context)")
+                self.look_at_the_clock(limits)
         if not guard.holds:
             self.layers(index + 1, limits, attempt=attempt)
             return
@@ -250,8 +263,8 @@ class Source:
             f"{word}{index}" for word in ("retry", "attempt", "delay", "pause", "begun")
         )
         self.names[name] = retry
-        with self.block(f"if {name}.budget is not None:"):
-            self.line(f"{name}.budget.begin()")
+        with self.block(f"if {name}.begin is not None:"):
+            self.line(f"{name}.begin()")
         self.line(f"{attempt}, {delay}, {begun} = 1, 0.0, now")
         with self.block("while True:"):
             with self.block("try:"):
@@ -265,17 +278,18 @@ class Source:
                     self.line(f"{name}.gave_up(error, {attempt})")
                     self.line("raise")
             with self.block("else:"):
-                with self.block(f"if not {name}.judges_results:"):
+                with self.block(f"if not {name}.judges_results or {name}.accepts({attempt}, result):"):
                     self.line("break")
                 self._in_sight(
                     limits,
-                    f"{pause} = {name}.again({attempt}, {delay}, result, None, ended - {begun}, context)",
+                    f"{pause} = {name}.after_failure({attempt}, {delay}, result, None, ended - {begun}, context)",
                 )
                 with self.block(f"if {pause} is None:"):
                     self.line("break")
-            self.armed(limits, f"await {name}.pause({pause})")
+            with self.armed(limits):
+                self.line(f"await {name}.pause({pause})")
             self.line(f"{attempt}, {delay} = {attempt} + 1, {pause}")
-            self._look_at_the_clock(limits)
+            self.look_at_the_clock(limits)
 
     def task(self, own: Deadlines | None) -> None:
         """Write how a function finds its task, its deadlines and the deadline around it; `own` are those of a clock."""
@@ -307,10 +321,11 @@ class Source:
             with self.block(f"if limit{index} < when:"):
                 self.line(f"when = limit{index}")
 
-    def armed(self, limits: tuple[int, ...], statement: str) -> None:
-        """Write a statement that may suspend, with the nearest of the deadlines armed."""
+    @contextmanager
+    def armed(self, limits: tuple[int, ...]) -> Iterator[None]:
+        """Write round what may suspend that the nearest of the deadlines is armed."""
         if not limits:
-            self.line(statement)
+            yield
             return
         self._nearest(limits)
         timeout = f"timeout{limits[-1]}"
@@ -322,7 +337,7 @@ class Source:
         self.line("last[NEXT] = bucket[PREVIOUS] = entry")
         self.line("innermost.set(entry)")
         with self.block("try:"):
-            self.line(statement)
+            yield
         with self.block("finally:"):
             with self.block("if entry[FIRED]:"):
                 # Of two that fall due together the outer one counts, as it does when they are nested.

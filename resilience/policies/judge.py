@@ -52,8 +52,12 @@ class Judge:
                 return self._classifier.result(result)
             return self._classifier.error(reason(error))
         except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
-            log(__name__).error("predicate_failed", guard=self._owner, error=repr(broken), exc_info=broken)
+            self.broken(broken)
             return Verdict.SUCCESS if error is None else Verdict.FAILURE
+
+    def broken(self, error: Exception) -> None:
+        """Say that a predicate raised."""
+        log(__name__).error("predicate_failed", guard=self._owner, error=repr(error), exc_info=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

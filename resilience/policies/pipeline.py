@@ -7,7 +7,7 @@ import itertools
 import linecache
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
@@ -151,6 +151,18 @@ class Pipeline(WrappingPolicy):
     async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` under all policies."""
         raise NotImplementedError  # pragma: no cover  each pipeline has a generated one in its place
+
+    def extended(
+        self, outside: Policy, inside: Policy
+    ) -> Callable[[Call[T], CallContext | None], Coroutine[Any, Any, T]]:
+        """Return another `execute`, with a layer round all policies and one inside them.
+
+        The policies and their state are the same; what is added must write itself, see `generate.Unrolled`.
+        """
+        file = f"<pipeline {self.name} {_serial()}>"
+        execute, _ = generate((outside, *self._layers, inside), self.clock.monotonic, file)
+        weakref.finalize(execute, linecache.cache.pop, file, None)
+        return execute
 
     async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""

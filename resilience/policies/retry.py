@@ -15,13 +15,14 @@ from resilience.core.ports import Call, CallContext, Clock
 from resilience.errors import ConfigError
 from resilience.policies.backoff import Backoff, Exponential
 from resilience.policies.base import WrappingPolicy, refuse_sync
-from resilience.policies.budget import RetryBudget
+from resilience.policies.budget import RetryBudget, TokenBudget
 from resilience.policies.retry_settings import (
     BeforeSleep,
     RetrySettings,
     RetryStatistics,
     RetryStopped,
     StopReason,
+    predicate_failed,
 )
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -122,7 +123,12 @@ class Retry(WrappingPolicy):
         self.settings = settings
         self.max_attempts: int = settings.attempts
         self.budget: RetryBudget | None = settings.budget
+        # Nothing begins with a token budget, so it is spared the call.
+        self.begin: Callable[[], None] | None = (
+            None if self.budget is None or type(self.budget) is TokenBudget else self.budget.begin
+        )
         self._observing = is_observing(settings.mode)
+        self._on_result = settings.on_result
         self.judges_results: bool = settings.on_result is not None or self.budget is not None
 
     def statistics(self) -> RetryStatistics:
@@ -260,10 +266,39 @@ class Retry(WrappingPolicy):
         Returns:
             seconds to wait before the next attempt, or None when that was the last.
         """
-        settings, clock = self.settings, self.clock
-        if not settings.failed(result, error):
+        if not self.settings.failed(result, error):
             self.settle(attempt, succeeded=error is None)
             return None
+        return self.after_failure(attempt, previous, result, error, elapsed, context)
+
+    def accepts(self, attempt: int, result: object) -> bool:
+        """Whether a result is none to be retried, and the call ends with it; else `after_failure` must follow.
+
+        The two are `again` in parts: what nearly every call comes to should not pay for the rest.
+        """
+        if (on_result := self._on_result) is not None:
+            try:
+                if on_result(result):
+                    return False
+            except Exception as fault:  # noqa: BLE001  as `RetrySettings.failed`
+                predicate_failed(fault)
+        if (budget := self.budget) is not None:
+            if attempt > 1:
+                budget.release()
+            budget.end(succeeded=True)
+        return True
+
+    def after_failure(  # noqa: PLR0917  as `again`
+        self,
+        attempt: int,
+        previous: float,
+        result: object,
+        error: BaseException | None,
+        elapsed: float,
+        context: CallContext | None,
+    ) -> float | None:
+        """Decide as `again` does, after an attempt that is known to have failed."""
+        settings, clock = self.settings, self.clock
         delay = settings.delay(attempt, previous, result if error is None else error, clock.time())
         stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic())
         if (budget := self.budget) is not None:

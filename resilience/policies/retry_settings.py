@@ -20,7 +20,14 @@ from resilience.policies.retry_after import retry_after_of
 from resilience.policies.retry_switch import attempts_bound
 from resilience.policies.settings import Mode, is_observing
 
-__all__ = ["BeforeSleep", "RetrySettings", "RetryStatistics", "RetryStopped", "StopReason"]
+__all__ = [
+    "BeforeSleep",
+    "RetrySettings",
+    "RetryStatistics",
+    "RetryStopped",
+    "StopReason",
+    "predicate_failed",
+]
 
 StopReason: TypeAlias = Literal["attempts", "elapsed", "deadline", "idempotency", "budget"]
 """What stood against another attempt."""
@@ -79,6 +86,11 @@ class RetryStatistics:
     stopped: dict[StopReason, int]
 
 
+def predicate_failed(fault: Exception) -> None:
+    """Say that a user's predicate raised, which never hides the call's own outcome."""
+    log(__name__).error("retry_predicate_failed", error=repr(fault), exc_info=fault)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetrySettings:
     """The options of a `Retry`, valid as a whole; and the decisions that follow from them alone; described there."""
@@ -127,7 +139,7 @@ class RetrySettings:
                 return False
             return bool(self.meant(error))
         except Exception as fault:  # noqa: BLE001  a user's predicate never hides the call's own outcome
-            log(__name__).error("retry_predicate_failed", error=repr(fault), exc_info=fault)
+            predicate_failed(fault)
             return False
 
     def delay(self, attempt: int, previous: float, source: object, wall: float) -> float:

@@ -27,7 +27,11 @@ class _CallRecorder:
 
     def record(self, verdict: Verdict, duration: float) -> None:  # noqa: ARG002  the protocol's
         """Count one call; how long it took is not kept per policy."""
-        self._series[verdict._value_].inc()
+        series = self._series[verdict._value_]
+        try:
+            series.values[series.column] += 1.0
+        except IndexError:  # dropped since it was used last
+            series.inc()
 
 
 class RequestSeries:
@@ -92,7 +96,9 @@ class SliRecorder:
         self._columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
         self._values = signals.values
         self._lock = signals.lock
+        self._client_columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
         signals.on_drop(self._columns.clear)
+        signals.on_drop(self._client_columns.clear)
         self._requests = signals.counter(
             "http_requests_total",
             "Requests answered.",
@@ -237,8 +243,30 @@ class SliRecorder:
             verdict: what it came to.
             seconds: how long it took; NaN or less than zero counts as 0.
         """
-        self._client_requests[client, host, method, code or verdict._value_].inc()
-        self._client_durations[client, host, method].observe(seconds if seconds >= 0 else 0.0)
+        if not 0 <= seconds < _INFINITY:
+            seconds = 0.0
+        bucket = bisect_left(self._bounds, seconds) + 1
+        code = code or verdict._value_
+        try:
+            count, duration = self._client_columns[client, host, method, code]
+        except KeyError:
+            self._client(client, host, method, code, seconds)
+            return
+        # No call from the look-up to here, so no other thread comes between: see `Cell`.
+        values = self._values
+        values[count] += 1.0
+        values[duration] += seconds
+        values[duration + bucket] += 1.0
+
+    def _client(self, client: str, host: str, method: str, code: str, seconds: float) -> None:
+        """Count an outbound request the long way; see `_request`."""
+        with self._lock:
+            count = self._client_requests[client, host, method, code]
+            duration = self._client_durations[client, host, method]
+            count.inc()
+            duration.observe(seconds)
+            if OVERFLOW not in count.key and OVERFLOW not in duration.key:
+                self._client_columns[client, host, method, code] = (count.column, duration.column)
 
     # -- policies -----------------------------------------------------------------------------------------------
 

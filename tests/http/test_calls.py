@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.verdict import Verdict
 from resilience.errors import CircuitOpen, ConfigError, TimeoutExceeded
 from resilience.http.calls import HttpCalls
@@ -37,7 +36,6 @@ def calls_of(guard: Any, log: Any = None, **options: Any) -> Any:
         lambda host: guard,
         status=lambda answer: answer.status,
         release=release,
-        clock=SYSTEM_CLOCK,
         record=None if log is None else record,
         **options,
     )
@@ -156,9 +154,7 @@ async def test_the_host_forgotten_first_is_the_one_not_called_for_longest() -> N
     async def attempt() -> Any:
         return Answer(200)
 
-    calls = HttpCalls(
-        guard, status=lambda answer: answer.status, release=nothing, clock=SYSTEM_CLOCK, hosts=2
-    )
+    calls = HttpCalls(guard, status=lambda answer: answer.status, release=nothing, hosts=2)
     for host in ("a", "b", "a", "c", "a", "b"):
         await calls.send(attempt, method="GET", host=host, repeatable=True)
     assert made == ["a", "b", "c", "b"]

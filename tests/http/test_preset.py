@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.errors import ConfigError
 from resilience.http.preset import HostPipelines, for_http
+from resilience.http.rules import failed, says_later
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
@@ -14,22 +17,21 @@ from resilience.policies.retry import Retry
 
 
 def test_retries_and_breakers_judge_statuses() -> None:
-    pipeline = for_http(API_CALLS, status=int, transient=OSError).pipeline("p")
+    recipe = for_http(API_CALLS, says_later=says_later, failed=failed, transient=OSError)
+    pipeline = recipe.pipeline("p")
     retry, breaker = pipeline["retry"], pipeline["circuit_breaker"]
     assert isinstance(retry, Retry)
     assert isinstance(breaker, CircuitBreaker)
     assert retry.settings.on_result is not None
     assert breaker.settings.failed_result is not None
-    assert [status for status in (200, 404, 429, 500, 503) if retry.settings.on_result(status)] == [429, 503]
-    assert [status for status in (200, 404, 429, 500, 503) if breaker.settings.failed_result(status)] == [
-        500,
-        503,
-    ]
+    answers = [SimpleNamespace(status=status) for status in (200, 404, 429, 500, 503, 600)]
+    assert [one.status for one in answers if retry.settings.on_result(one)] == [429, 503]
+    assert [one.status for one in answers if breaker.settings.failed_result(one)] == [500, 503, 600]
 
 
 def test_what_a_preset_says_itself_stays() -> None:
     own = API_CALLS.changed(retry={"on": LookupError}, circuit_breaker=None)
-    layers = for_http(own, status=int, transient=OSError).layers
+    layers = for_http(own, says_later=says_later, failed=failed, transient=OSError).layers
     assert layers["retry"].options["on"] is LookupError
     assert "circuit_breaker" not in layers
 
