@@ -31,7 +31,7 @@ from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.validate import text
-from resilience.errors import ConfigError
+from resilience.errors import ConfigError, DeliveryError, ResilienceError
 from resilience.rules.state import Alert, fingerprint
 
 __all__ = ["AlertManager"]
@@ -346,7 +346,13 @@ class AlertManager:
         if notifier is None:
             message = f"channel must be one of {', '.join(self.notifiers)}, got {name!r}"
             raise ConfigError(message)
-        await notifier.send(channel_test(name, self._clock.time()))
+        try:
+            await notifier.send(channel_test(name, self._clock.time()))
+        except ResilienceError:
+            raise
+        except Exception as error:  # noqa: BLE001  a notifier's fault; what a library says may hold a secret URL
+            message = f"{name}: {type(error).__name__}"
+            raise DeliveryError(message) from None
 
     # -- how deliveries end (Outcomes) --------------------------------------------------------------------------
 

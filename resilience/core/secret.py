@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 from resilience.core.validate import text
 from resilience.errors import ConfigError
 
-__all__ = ["Secret", "secret_url"]
+__all__ = ["Secret", "masked", "secret_url"]
+
+
+_TELLING = 5  # characters from which on a part of a URL may be a secret of its own
 
 
 class Secret:
@@ -82,3 +87,29 @@ def secret_url(option: str, value: str | Secret) -> Secret:
         )
         raise ConfigError(message)
     return secret
+
+
+def masked(said: str, secrets: Iterable[Secret]) -> str:
+    """Return what somebody else said (a server's answer, say) with secrets as `***`, whole or in part.
+
+    Args:
+        said: the text.
+        secrets: what must not be seen; of a URL also each longer part of its path, its query and its password.
+
+    Example:
+        >>> masked("no hook /T0/B0KEN1", [Secret("https://hooks.example/T0/B0KEN1")])
+        'no hook /T0/***'
+    """
+    parts = {part for secret in secrets for part in _parts(secret.reveal())}
+    for part in sorted(parts, key=len, reverse=True):
+        said = said.replace(part, "***")
+    return said
+
+
+def _parts(secret: str) -> set[str]:
+    found = {secret}
+    if "://" in secret:
+        url = urlsplit(secret)
+        pieces = re.split(r"[/?&=;#]", f"{url.path}?{url.query}#{url.fragment}")
+        found.update(pieces, map(unquote, pieces), filter(None, (url.username, url.password)))
+    return {part for part in found if len(part) >= _TELLING or part == secret}

@@ -8,7 +8,7 @@ import aiohttp
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Notification
-from resilience.core.secret import Secret, secret_url
+from resilience.core.secret import Secret, masked, secret_url
 from resilience.core.validate import number, text
 from resilience.errors import DeliveryError, Rejected, TimeoutExceeded
 from resilience.http.client import GuardedClient, Response
@@ -45,7 +45,8 @@ class HttpChannel:
         self._url: Secret = secret_url("url", url)
         self._secrets = [self._url]  # what an answer might repeat; subclasses add theirs
         self._clock = clock
-        self._client = GuardedClient(timeout=number("timeout", timeout, above=0))
+        # Once: whoever delivers tries again, and heeds a Retry-After however long.
+        self._client = GuardedClient(timeout=number("timeout", timeout, above=0), attempts=1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -84,6 +85,9 @@ class HttpChannel:
         except Rejected as error:
             message = f"{self.name}: {type(error).__name__}"
             raise DeliveryError(message, retry_after=error.retry_after) from None
+        except ValueError as error:  # a URL that only the client finds fault with
+            message = f"{self.name}: {type(error).__name__}"
+            raise DeliveryError(message, retryable=False) from None
         except (aiohttp.ClientError, TimeoutExceeded, TimeoutError, OSError) as error:
             # `from None`: aiohttp's errors show the URL, and the URL is the secret.
             message = f"{self.name}: {type(error).__name__}"
@@ -93,11 +97,11 @@ class HttpChannel:
         raise self._refused(response)
 
     def _refused(self, response: Response) -> DeliveryError:
-        said = response.text[:_SHOWN]
-        for secret in self._secrets:
-            said = said.replace(secret.reveal(), "***")
+        said = masked(response.text, self._secrets)[:_SHOWN].strip()
         return DeliveryError(
-            f"{self.name}: answered {response.status}: {said.strip()}",
+            f"{self.name}: answered {response.status}: {said}"
+            if said
+            else f"{self.name}: answered {response.status}",
             retryable=response.status >= 500 or response.status in _MAY_PASS,  # noqa: PLR2004  5xx
             retry_after=parse_retry_after(response.headers.get("Retry-After"), self._clock.time()),
         )

@@ -6,19 +6,35 @@ from datetime import UTC, datetime
 
 from resilience.core.ports import Notification, NotifiedAlert
 
-__all__ = ["cut", "describe", "moment", "subject", "title"]
+__all__ = ["cut", "describe", "moment", "subject", "title", "units"]
 
 _MARK = "\u2026"
+_SPACES = {code: " " for code in range(32) if chr(code) not in "\n\t"}
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut a text to `limit` characters, the last one an ellipsis where something is missing.
+    r"""Cut a text to `limit` characters, the last one an ellipsis where something is missing.
+
+    Characters are counted as UTF-16 does, which is what the strictest services do: an emoji is two. What no service
+    takes (half a surrogate pair, control characters) is replaced.
 
     Example:
-        >>> cut("abcdef", 4), cut("abc", 4)
-        ('abc…', 'abc')
+        >>> cut("abcdef", 4), cut("abc", 4), cut("a\0b", 4)
+        ('abc…', 'abc', 'a b')
+        >>> cut("\U0001f525" * 3, 4)
+        '🔥…'
     """
-    return text if len(text) <= limit else text[: limit - 1] + _MARK
+    # A character is one unit or two: what stands behind the limit need not be looked at.
+    clean = text[: limit + 1].encode("utf-8", "replace").decode().translate(_SPACES)
+    if len(text) <= limit and units(clean) <= limit:
+        return clean
+    kept = clean.encode("utf-16-le")[: 2 * (limit - 1)].decode("utf-16-le", "ignore")
+    return kept + _MARK
+
+
+def units(text: str) -> int:
+    """Count characters as UTF-16 does."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def moment(wall: float) -> str:

@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import choice, integer, number, text
@@ -85,7 +86,7 @@ class EmailNotifier:
         """Send the message."""
         message = self._message(notification)
         try:
-            await self._smtp.send(
+            refused, _ = await self._smtp.send(
                 message,
                 hostname=self._host,
                 port=self._port,
@@ -101,6 +102,8 @@ class EmailNotifier:
             raise self._failed(error, [error.code]) from None
         except (self._smtp.SMTPException, OSError) as error:
             raise self._failed(error, []) from None
+        if refused:  # the others have it: to send it again would tell them twice
+            log(__name__).warning("recipients_refused", channel=self.name, recipients=sorted(refused))
 
     def _failed(self, error: Exception, codes: Sequence[int]) -> DeliveryError:
         # The reply's text may hold what was sent; its code says enough.
@@ -109,13 +112,13 @@ class EmailNotifier:
         return DeliveryError(f"{self.name}: {type(error).__name__}{answer}", retryable=not permanent)
 
     def _message(self, notification: Notification) -> EmailMessage:
-        domain = self._sender.rpartition("@")[2]
+        domain = parseaddr(self._sender)[1].rpartition("@")[2]
         thread = hashlib.sha256(notification.group_key.encode("utf-8", "replace")).hexdigest()[:32]
         message = EmailMessage()
         message["From"] = self._sender
         message["To"] = ", ".join(self._to)
         # Header lines must not be continued by what a label holds.
-        message["Subject"] = cut(" ".join(title(notification).split()), _SUBJECT)
+        message["Subject"] = " ".join(cut(title(notification), _SUBJECT).split())
         message["Date"] = format_datetime(datetime.fromtimestamp(notification.at, UTC))
         message["Message-ID"] = f"<{notification.key}@{domain}>"
         message["References"] = f"<{thread}@{domain}>"

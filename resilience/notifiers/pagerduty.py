@@ -28,6 +28,9 @@ _ALIASES = {
 _SUMMARY = 1024
 _EVENT = 512_000  # bytes; the limit is 512 kB
 _DETAIL = 2_000
+_FIELD = 255
+_LINKS = 10
+_URL = 2_048
 
 
 class PagerDutyNotifier(HttpChannel):
@@ -78,8 +81,8 @@ class PagerDutyNotifier(HttpChannel):
                 for url in dict.fromkeys(
                     alert.annotations.get("runbook_url", "") for alert in notification.alerts
                 )
-                if url.startswith(("http://", "https://"))
-            ][:10]
+                if url.startswith(("http://", "https://")) and len(url) <= _URL  # half a link leads nowhere
+            ][:_LINKS]
         await self._post(_within_limit(event), key=notification.key)
 
     def _payload(self, notification: Notification) -> dict[str, Any]:
@@ -88,13 +91,13 @@ class PagerDutyNotifier(HttpChannel):
         source = labels.get("service") or labels.get("instance") or self._source
         return {
             "summary": cut(title(notification), _SUMMARY),
-            "source": source,
+            "source": cut(source, _FIELD),
             "severity": min(
                 (_severity(alert.labels.get("severity", "")) for alert in firing), key=_SEVERITIES.index
             ),
             "timestamp": moment(min(alert.started for alert in firing)),
-            "class": labels.get("alertname", ""),
-            "group": cut(notification.group_key, 255),
+            "class": cut(labels.get("alertname", ""), _FIELD),
+            "group": cut(notification.group_key, _FIELD),
             "custom_details": {
                 "alerts": [cut(describe(alert), _DETAIL) for alert in notification.alerts],
                 "omitted": 0,

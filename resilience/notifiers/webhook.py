@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
@@ -14,12 +15,14 @@ from resilience.core.validate import integer
 from resilience.errors import ConfigError
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
-from resilience.notifiers._text import moment
+from resilience.notifiers._text import cut, moment
 
 __all__ = ["WebhookNotifier", "from_config", "payload"]
 
 _NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: an alert that has not ended
 
+_TEXTS = (None, 4096, 256)  # tried in turn, before alerts are left out
+_LABEL = 1024
 _BODY = 1_000_000  # bytes; nginx refuses requests over 1 MB unless told otherwise
 
 
@@ -34,8 +37,8 @@ class WebhookNotifier(HttpChannel):
         url: where it posts to.
         secret: signing secret in base64, with or without `whsec_`; several, separated by spaces, while one replaces
             another. None, the default, signs nothing.
-        max_alerts: alerts in one payload, 0 (the default, as Alertmanager) for as many as 1 MB holds; what is over is
-            counted in `truncatedAlerts`.
+        max_alerts: alerts in one payload, 0 (the default, as Alertmanager) for as many as 1 MB holds. What is over is
+            shortened (annotations to 4096, then 256 characters), then left out and counted in `truncatedAlerts`.
         timeout: seconds for one attempt, above 0; 10 by default.
         clock: where time comes from.
 
@@ -69,13 +72,18 @@ class WebhookNotifier(HttpChannel):
         await self._post(data=body, key=notification.key, headers=headers)
 
     def _body(self, notification: Notification) -> bytes:
-        kept = self._max_alerts or len(notification.alerts)
-        while True:
-            content = payload(notification, max_alerts=kept)
-            body = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
-            if len(body) <= _BODY or kept <= 1:
+        most = self._max_alerts or len(notification.alerts)
+        for text in _TEXTS:
+            if len(body := self._encoded(_shortened(notification, text), most)) <= _BODY:
                 return body
-            kept //= 2
+        while len(body) > _BODY and most > 1:
+            most //= 2
+            body = self._encoded(_shortened(notification, _TEXTS[-1]), most)
+        return body
+
+    def _encoded(self, notification: Notification, most: int) -> bytes:
+        content = payload(notification, max_alerts=most)
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
     def _sign(self, key: str, body: str) -> dict[str, str]:
         if not self._keys:
@@ -93,6 +101,22 @@ class WebhookNotifier(HttpChannel):
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
+
+
+def _shortened(notification: Notification, text: int | None) -> Notification:
+    """Cut what is written for people, and then labels too, to `text` characters; None cuts nothing."""
+    if text is None:
+        return notification
+    alerts = [
+        replace(
+            alert,
+            labels={name: cut(value, max(text, _LABEL)) for name, value in alert.labels.items()},
+            annotations={name: cut(value, text) for name, value in alert.annotations.items()},
+        )
+        for alert in notification.alerts
+    ]
+    group = {name: cut(value, _LABEL) for name, value in notification.group.items()}
+    return replace(notification, alerts=alerts, group=group, group_key=cut(notification.group_key, _LABEL))
 
 
 def payload(notification: Notification, *, max_alerts: int = 0) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from structlog.testing import capture_logs
 
 from resilience.errors import ConfigError, DeliveryError
 from resilience.notifiers import from_config
@@ -101,6 +102,29 @@ async def test_labels_cannot_add_headers_and_anything_is_cut_to_fit(
     await make(port).send(say.huge())
     assert mailbox.messages[0]["Bcc"] is None
     assert len(mailbox.messages[1]["Subject"]) <= 200
+    broken = {"alertname": "Down \ud83d\0\x1b"}
+    await make(port).send(say.notification(say.alert(labels=broken), group=broken))
+    assert mailbox.messages[2]["Subject"] == "[FIRING:1] Down ?"
+
+
+async def test_the_ids_of_a_message_are_well_formed(mailbox: Mailbox, port: int, say: Any) -> None:
+    await make(port, sender="Alerts <alerts@shop.example>").send(say.notification())
+    [message] = mailbox.messages
+    raw = dict(message.raw_items())
+    assert raw["Message-ID"].strip() == "<0123456789abcdef@shop.example>"
+    assert raw["References"].strip().endswith("@shop.example>")
+    assert raw["References"].count(">") == 1
+
+
+async def test_a_recipient_that_is_refused_beside_others_is_named_in_the_log(
+    mailbox: Mailbox, port: int, say: Any
+) -> None:
+    with capture_logs() as lines:
+        await make(port, to=["a@x.example", "nobody@x.example"]).send(say.notification())
+    assert mailbox.recipients == [["a@x.example"]]
+    assert [(line["event"], line["recipients"]) for line in lines] == [
+        ("recipients_refused", ["nobody@x.example"])
+    ]
 
 
 async def test_it_logs_in(mailbox: Mailbox, port: int, say: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,15 +18,12 @@ from resilience.notifiers.pagerduty import PagerDutyNotifier
 from resilience.notifiers.slack import SlackNotifier
 from resilience.notifiers.teams import TeamsNotifier
 from resilience.notifiers.webhook import WebhookNotifier
-from resilience.policies.retry_switch import retries_without_waiting
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
-@pytest.fixture(autouse=True)
-def _no_waits() -> Iterator[None]:
-    with retries_without_waiting():
-        yield
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 def check_webhook(payload: dict[str, Any]) -> None:
@@ -63,13 +61,15 @@ def check_slack(payload: dict[str, Any]) -> None:
     assert set(payload) == {"text", "blocks"}
     assert 1 <= len(payload["text"]) <= 3000
     assert 1 <= len(payload["blocks"]) <= 50
+    # Not documented; see the issues that `notifiers/slack.py` names.
+    assert units(json.dumps(payload["blocks"], ensure_ascii=False)) <= 10_000
     for block in payload["blocks"]:
         if block["type"] == "header":
             assert block["text"]["type"] == "plain_text"
-            assert 1 <= len(block["text"]["text"]) <= 150
+            assert 1 <= units(block["text"]["text"]) <= 150
         elif block["type"] == "section":
             assert block["text"]["type"] == "mrkdwn"
-            assert 1 <= len(block["text"]["text"]) <= 3000
+            assert 1 <= units(block["text"]["text"]) <= 3000
             assert not re.search(r"<!|&(?!amp;|lt;|gt;)", block["text"]["text"])
         else:
             assert block["type"] == "context"
@@ -114,8 +114,9 @@ def check_discord(payload: dict[str, Any]) -> None:
     """Discord's webhook and embed documentation."""
     assert payload["allowed_mentions"] == {"parse": []}
     [embed] = payload["embeds"]
-    assert 1 <= len(embed["title"]) <= 256
-    assert 1 <= len(embed["description"]) <= 4096
+    assert 1 <= units(embed["title"]) <= 256
+    assert 1 <= units(embed["description"]) <= 4096
+    assert units(embed["title"] + embed["description"]) <= 6000
     assert 0 <= embed["color"] <= 0xFFFFFF
     assert RFC3339.fullmatch(embed["timestamp"])
 
@@ -151,13 +152,63 @@ async def test_what_is_posted_is_what_the_service_documents(kind: str, receiver:
 
 
 @pytest.mark.parametrize("kind", CHANNELS)
-async def test_what_may_pass_is_sent_again_with_the_same_key(kind: str, receiver: Any, say: Any) -> None:
+async def test_what_may_pass_is_said_to_and_what_is_sent_again_is_the_same(
+    kind: str, receiver: Any, say: Any
+) -> None:
     notifier = CHANNELS[kind][0](receiver.url)
     receiver.answers = [web.Response(status=503), web.Response(status=429, headers={"Retry-After": "0"})]
+    for _ in range(2):
+        with pytest.raises(DeliveryError) as caught:
+            await notifier.send(say.notification())
+        assert caught.value.retryable
     await notifier.send(say.notification())
     await notifier.close()
     assert [each["idempotency-key"] for each in receiver.headers] == ["0123456789abcdef"] * 3
     assert len({bytes(body) for body in receiver.bodies}) == 1
+
+
+def monsters(say: Any) -> dict[str, Any]:
+    """What labels and annotations may hold, once somebody lets users write them."""
+    fire = "\U0001f525"
+    names = {"alertname": fire * 30_000, "service": "s" * 9_000}
+    texts = {"summary": fire * 100_000, "description": "<&>\n" * 50_000}
+    link = "https://runbooks.example/" + "y" * 100_000
+    linked = [
+        say.alert(annotations={"summary": "s", "runbook_url": f"{link}{number}"}) for number in range(20)
+    ]
+    many = [say.alert(fingerprint=f"{n:016x}", annotations={"summary": fire * 500}) for n in range(3_000)]
+    return {
+        "one alert with endless texts": say.notification(say.alert(annotations=texts)),
+        "one alert with endless labels": say.notification(say.alert(labels=names), group=names),
+        "links that nobody could follow": say.notification(*linked),
+        "thousands of alerts": say.notification(*many, group_key="g" * 100_000),
+        "half a surrogate pair": say.notification(say.alert(annotations={"summary": "\ud83d lone"})),
+        "control characters": say.notification(say.alert(annotations={"summary": "a\0b\r\x1b[31mc"})),
+        "no name": say.notification(say.alert(labels={"n": "1"}, annotations={}), group={}),
+    }
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+async def test_a_monster_is_cut_to_what_the_service_takes(kind: str, receiver: Any, say: Any) -> None:
+    make, check, limit = CHANNELS[kind]
+    notifier = make(receiver.url)
+    for name, monster in monsters(say).items():
+        await notifier.send(monster)
+        body, payload = receiver.bodies[-1], receiver.payloads[-1]
+        check(payload)
+        assert len(body) <= limit, name
+        json.dumps(payload, ensure_ascii=False).encode()  # no half pair is left
+        if kind != "webhook":  # whose texts are for machines
+            assert not set(map(chr, range(32))) - set("\n\t") & set("".join(texts(payload))), name
+    await notifier.close()
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts(each)
+    elif isinstance(value, str):
+        yield value
 
 
 @pytest.mark.parametrize("kind", CHANNELS)
