@@ -119,6 +119,7 @@ class Console:
         view = _view(request)
         shown = await self.hub.show(view)
         return self._html(
+            request,
             "page",
             panels=shown.panels,
             charts=shown.charts.drawn,
@@ -138,6 +139,7 @@ class Console:
             return self._ask_for_token(request)
         view = _view(request)
         return self._html(
+            request,
             "rules",
             service=self._rel.service,
             view=view,
@@ -182,6 +184,7 @@ class Console:
 
     def _ask_for_token(self, request: Request, *, wrong: str = "", status: int = _UNAUTHORIZED) -> Response:
         return self._html(
+            request,
             "login",
             status=status,
             service=self._rel.service,
@@ -243,13 +246,20 @@ class Console:
         }
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if _takes_gzip(request):
             return Response(packed, headers={**headers, "content-encoding": "gzip"}, media_type=_STATIC[name])
         return Response(plain, headers=headers, media_type=_STATIC[name])
 
-    def _html(self, name: str, *, status: int = 200, **data: object) -> Response:
-        page = self._renderer.page(name, **data)
-        return Response(page, status, headers=_HEADERS, media_type="text/html")
+    def _html(self, request: Request, name: str, *, status: int = 200, **data: object) -> Response:
+        page = self._renderer.page(name, **data).encode()
+        headers = {**_HEADERS, "vary": "accept-encoding"}
+        if _takes_gzip(request):
+            page, headers["content-encoding"] = gzip.compress(page, 5), "gzip"
+        return Response(page, status, headers=headers, media_type="text/html")
+
+
+def _takes_gzip(request: Request) -> bool:
+    return "gzip" in request.headers.get("accept-encoding", "")
 
 
 def _view(request: Request) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,8 +14,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from resilience.alerting import RaisedAlert
+from resilience.core.clock import Instant
+from resilience.core.verdict import Verdict
 from resilience.policies import CircuitBreaker
 from resilience.reliability import Reliability
+from resilience.slo import SLO
 from resilience_middleware import install
 from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.routes import reliability_app
@@ -154,10 +158,24 @@ async def test_is_no_traffic_of_the_service(rel: Reliability) -> None:
     assert not list(family.samples)
 
 
-async def test_is_small(rel: Reliability) -> None:
+async def test_is_small_even_when_it_has_much_to_show(rel: Reliability, clock: Any) -> None:
+    rel.slos.register(*(SLO(f"ok-{number}", service="shop", target=0.8) for number in range(10)))
+    for number in range(10):
+        rel.pipeline(f"client-{number}")
+        rel.alerts.send_alert(RaisedAlert(f"Full{number}", labels={"service": "shop"}))
+    for _ in range(300):  # five minutes of traffic of all kinds
+        kinds = [(Verdict.SUCCESS, "200")] * 5 + [(Verdict.FAILURE, "502"), (Verdict.REJECTED, "429")]
+        for verdict, code in kinds:
+            rel.sli.request("GET", "/", code, verdict, random.Random(clock.time()).expovariate(9))
+        clock.shift(1)
+        rel.signals.tick(Instant(clock.monotonic(), clock.time()))
+    await rel.tick()
     own, all_files = 0, 0
     async with client_of(rel, "127.0.0.1") as client:
-        page = await client.get("/reliability/")
+        page = await client.get("/reliability/?window=5m")
+        assert page.headers["content-encoding"] == "gzip"
+        assert page.text.count("<polyline") > 10  # the charts are drawn
+        assert page.text.count('class="breaker"') == 10
         own += len(gzip.compress(page.content))
         for name in ("console.css", "console.js", "charts.js", "uplot.min.js", "uplot.min.css", "icon.svg"):
             answer = await client.get(f"/reliability/static/{name}")
