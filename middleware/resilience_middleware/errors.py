@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -103,21 +104,28 @@ class Beacon:
         allowed = self._cors(request)
         if allowed is None:
             return refuse(403, "Pages of this origin may not post here.")
+        answered = await self._taken(rel, request)
+        answered.headers.update(allowed)
+        return answered
+
+    async def _taken(self, rel: Reliability, request: Request) -> Response:
+        """Take a report, or say why not: the page may read that, too."""
         try:
             now = self._clock.monotonic()
             self._each.get(client_address(request.scope)).enter(now, None)
             self._all.enter(now, None)
+            found = _parsed(await read_body(request, self._max_body))
         except RateLimited as error:
-            refused = refuse(
-                429, "Too many errors were reported in a short time.", retry_after=error.retry_after
-            )
-            refused.headers.update(allowed)
-            return refused
-        found = _parsed(await read_body(request, self._max_body))
+            detail = "Too many errors were reported in a short time."
+            return refuse(429, detail, retry_after=error.retry_after)
+        except HTTPException as error:
+            return refuse(error.status_code, error.detail)
+        except ConfigError as error:
+            return refuse(400, error.message)
         kind = found.pop("type")
         rel.sli.error(kind, "browser")
         log(__name__).warning("browser_error", kind=kind, **found)
-        return Response(status_code=204, headers={"cache-control": "no-store", **allowed})
+        return Response(status_code=204, headers={"cache-control": "no-store"})
 
     async def preflight(self, rel: Reliability, request: Request) -> Response:  # noqa: ARG002  a Handler
         """Answer whether pages of an origin may post JSON here (CORS)."""
@@ -137,8 +145,9 @@ class Beacon:
         if origin is None:
             return {}
         # By host alone: behind a proxy that ends TLS this service does not know its own scheme.
-        own = urlsplit(origin).netloc == request.headers.get("host")
-        if not (own or origin in self._origins or "*" in self._origins):
+        own = _netloc(origin)
+        mine = own != "" and own == request.headers.get("host")
+        if not (mine or origin in self._origins or "*" in self._origins):
             return None
         # sendBeacon sends credentials, for which `*` would not do.
         return {
@@ -146,6 +155,13 @@ class Beacon:
             "access-control-allow-credentials": "true",
             "vary": "origin",
         }
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _origin(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "endpoints", "reliability_app", "routes"]
 
+T = TypeVar("T")
+
 # What servers let through differs; a request to these endpoints has use for a tenth of it.
 _MAX_HEADERS: Final = 100
 _MAX_HEADER_BYTES: Final = 32_768
@@ -35,6 +37,8 @@ def endpoints(
     open_metrics: bool = True,
     beside: Iterable[Collector] = (),
     origins: Collection[str] = (),
+    beacon: Beacon | None = None,
+    events: EventStreams | None = None,
 ) -> tuple[Endpoint, ...]:
     """Return all endpoints, with who may use them.
 
@@ -42,11 +46,15 @@ def endpoints(
         open_metrics: whether `/metrics` needs no token.
         beside: registries of the application's own metrics, which `/metrics` shows, too.
         origins: where pages may post errors from besides this service's own host.
+        beacon: takes these errors within other limits, `Beacon(rate=5)`; it has the origins then.
+        events: streams events within other limits: `EventStreams(streams=500)`.
 
     Raises:
         ConfigError: an option cannot be meant.
     """
     registries = tuple(beside)
+    if beacon is not None and origins:
+        raise ConfigError("origins must be given to the beacon where there is one: Beacon(origins=...)")
 
     async def metrics(rel: Reliability, request: Request) -> Response:
         """Answer a Prometheus scrape, in the format that it accepts."""
@@ -59,8 +67,8 @@ def endpoints(
         *slos.ENDPOINTS,
         *alerts.ENDPOINTS,
         *policies.ENDPOINTS,
-        *EventStreams().endpoints,
-        *Beacon(origins).endpoints,
+        *(EventStreams() if events is None else _made(events, EventStreams, "events")).endpoints,
+        *(Beacon(origins) if beacon is None else _made(beacon, Beacon, "beacon")).endpoints,
     )
     return (*found, openapi.endpoint(found))
 
@@ -72,6 +80,8 @@ def routes(
     open_metrics: bool = True,
     beside: Iterable[Collector] = (),
     origins: Collection[str] = (),
+    beacon: Beacon | None = None,
+    events: EventStreams | None = None,
     console: bool = False,
 ) -> list[Route]:
     """Return the endpoints as Starlette routes.
@@ -82,6 +92,8 @@ def routes(
         open_metrics: whether `/metrics` needs no token.
         beside: registries of the application's own metrics, which `/metrics` shows, too.
         origins: where pages may post errors from besides this service's own host.
+        beacon: takes these errors within other limits, `Beacon(rate=5)`; it has the origins then.
+        events: streams events within other limits: `EventStreams(streams=500)`.
         console: whether the live page is there, under `/reliability/`.
 
     Raises:
@@ -92,7 +104,9 @@ def routes(
         OwnRoute(
             prefix + endpoint.path, _guard(rel, endpoint), methods=endpoint.methods, include_in_schema=False
         )
-        for endpoint in endpoints(open_metrics=open_metrics, beside=beside, origins=origins)
+        for endpoint in endpoints(
+            open_metrics=open_metrics, beside=beside, origins=origins, beacon=beacon, events=events
+        )
     ]
     if flag("console", console):
         from resilience_middleware.console.app import Console  # noqa: PLC0415  only for who wants it
@@ -107,6 +121,8 @@ def reliability_app(
     open_metrics: bool = True,
     beside: Iterable[Collector] = (),
     origins: Collection[str] = (),
+    beacon: Beacon | None = None,
+    events: EventStreams | None = None,
     console: bool = False,
 ) -> Router:
     """Return the endpoints as one ASGI application, to be mounted in any other.
@@ -116,13 +132,31 @@ def reliability_app(
         open_metrics: whether `/metrics` needs no token.
         beside: registries of the application's own metrics, which `/metrics` shows, too.
         origins: where pages may post errors from besides this service's own host.
+        beacon: takes these errors within other limits, `Beacon(rate=5)`; it has the origins then.
+        events: streams events within other limits: `EventStreams(streams=500)`.
         console: whether the live page is there, under `/reliability/`.
 
     Raises:
         MissingExtra: the console is wanted, and jinja2 is not installed.
         ConfigError: an option cannot be meant.
     """
-    return Router(routes(rel, open_metrics=open_metrics, beside=beside, origins=origins, console=console))
+    return Router(
+        routes(
+            rel,
+            open_metrics=open_metrics,
+            beside=beside,
+            origins=origins,
+            beacon=beacon,
+            events=events,
+            console=console,
+        )
+    )
+
+
+def _made(value: T, kind: type[T], option: str) -> T:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{option} must be a {kind.__name__}, got {value!r}")
+    return value
 
 
 def _guard(rel: Reliability, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:

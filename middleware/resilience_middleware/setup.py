@@ -15,6 +15,8 @@ from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware.admission import Peers, RouteGuards
 from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.errors import Beacon
+from resilience_middleware.events import EventStreams
 from resilience_middleware.problem import ProblemBody, render
 from resilience_middleware.request_log import RequestLog
 from resilience_middleware.routes import routes as endpoint_routes
@@ -34,6 +36,8 @@ def install(
     open_metrics: bool = True,
     beside: Iterable[Collector] = (),
     origins: Collection[str] = (),
+    beacon: Beacon | None = None,
+    events: EventStreams | None = None,
     timeout: float | None = None,
     guards: Sequence[Guard[Any]] = (),
     routes: Mapping[str, RouteGuards] | None = None,
@@ -58,6 +62,8 @@ def install(
         open_metrics: whether `/metrics` needs no token.
         beside: registries of the application's own metrics, which `/metrics` shows, too.
         origins: where pages may post errors from besides this service's own host.
+        beacon: takes these errors within other limits, `Beacon(rate=5)`; it has the origins then.
+        events: streams events within other limits: `EventStreams(streams=500)`.
         timeout: seconds for a request, to the last byte of its answer; None for no limit.
         guards: what each request has to pass, in this order.
         routes: other guards by route template, instead of `timeout` and `guards`.
@@ -91,7 +97,14 @@ def install(
     flag("details", details)
     taken = {getattr(route, "path", None) for route in app.router.routes}
     found = endpoint_routes(
-        rel, prefix=prefix, open_metrics=open_metrics, beside=beside, origins=origins, console=console
+        rel,
+        prefix=prefix,
+        open_metrics=open_metrics,
+        beside=beside,
+        origins=origins,
+        beacon=beacon,
+        events=events,
+        console=console,
     )
     endpoints = []
     for route in found:

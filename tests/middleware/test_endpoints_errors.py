@@ -122,6 +122,14 @@ async def test_pages_of_listed_origins_and_of_this_host_may_post(post: Post) -> 
     assert (await post(headers={"Origin": "http://own.example", "Host": "own.example"})).status == 204
     assert (await post(headers={"Origin": "https://evil.example", "Host": "own.example"})).status == 403
     assert (await post(headers={"Origin": "null"})).status == 403
+    assert (await post(headers={"Origin": "http://["})).status == 403
+    assert (await post(headers={"Origin": "null", "Host": ""})).status == 403
+    for body, status in ((b"x" * 20_000, 413), (b"nonsense", 400)):
+        refused = await post(body, headers={"Origin": "https://shop.example"})
+        assert refused.status == status
+        assert (
+            refused.headers["access-control-allow-origin"] == "https://shop.example"
+        )  # its page may read why
     ask = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     allowed = await post(b"", "OPTIONS", headers=ask)
     assert (allowed.status, allowed.headers["access-control-allow-headers"]) == (204, "content-type")

@@ -13,6 +13,8 @@ from starlette.routing import Mount, Route
 
 from resilience.errors import ConfigError
 from resilience.policies.rate_limiter import RateLimiter
+from resilience_middleware.errors import Beacon
+from resilience_middleware.events import EventStreams
 from resilience_middleware.routes import reliability_app
 from resilience_middleware.setup import install
 
@@ -134,4 +136,24 @@ async def test_guards_can_be_given_at_once(app: Any, rel: Any, client_of: Any) -
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"guards": [7]}, {"trusted": ["here"]}])
 def test_nonsense_is_refused_at_once(app: Any, rel: Any, options: Any) -> None:
     with pytest.raises(ConfigError):
+        install(app, rel, **options)
+
+
+async def test_beacon_and_events_have_the_limits_that_they_are_given(
+    app: Any, rel: Any, client_of: Any
+) -> None:
+    rel.token = "t0k3n"
+    install(app, rel, beacon=Beacon(burst=1, max_body=10), events=EventStreams(streams=1, per_client=1))
+    client = client_of(app)
+    client.incoming = [{"type": "http.request", "body": b"x" * 11, "more_body": False}]
+    assert (await client.request("/errors", "POST")).status == 413
+    assert (await client_of(app).request("/errors", "POST")).status == 429
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"beacon": 3}, {"events": Beacon()}, {"beacon": Beacon(), "origins": ["https://shop.example"]}],
+)
+def test_limits_that_cannot_be_meant_are_refused(app: Any, rel: Any, options: Any) -> None:
+    with pytest.raises(ConfigError, match="must be"):
         install(app, rel, **options)
