@@ -39,7 +39,7 @@ types: $(VENV)/.dev  ## Check types, ours and those a user sees
 imports: $(VENV)/.dev  ## Check that imports go down only
 	$(BIN)/lint-imports
 
-bench: .venv-bench/.ready  ## Measure against the peers, in an environment of its own
+bench: .venv-bench/.peers  ## Measure against the peers, in an environment of its own
 	.venv-bench/bin/python benchmarks/compare.py $(ARGS)
 
 matrix: $(VENV)/.dev  ## Import and unit tests on the other interpreters found here
@@ -64,7 +64,7 @@ $(VENV)/.dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
-.venv-bench/.ready: pyproject.toml
+.venv-bench/.peers: pyproject.toml
 	$(MAKE) VENV=.venv-bench .venv-bench/.dev
 	# One by one: a peer that cannot be installed here is left out, and named by the benchmark.
 	@for peer in $$(.venv-bench/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["peers"])'); do \
