@@ -66,8 +66,10 @@ class TestAsAsyncioTimeout:
         assert not limit.expired()
 
     async def test_infinity_never_comes(self) -> None:
-        async with timeout(float("inf")):
+        async with timeout(float("inf")) as limit:
             await asyncio.sleep(0)
+        assert limit.when() == float("inf")
+        assert not limit.expired()
 
     async def test_cancellation_from_outside_wins(self) -> None:
         async def block() -> None:

@@ -225,6 +225,7 @@ def test_any_text_is_a_template_or_refused(text: str) -> None:
     except ConfigError:
         return
     try:
-        template.render(DATA)
+        shown = template.render(DATA)
     except QueryError:
         return
+    assert isinstance(shown, str)
