@@ -154,13 +154,12 @@ def default_alerts(
     for alert in alerts:
         share = alert.factor * Decimal(str(alert.window)) / Decimal(str(_PERIOD))
         scaled = replace(alert, factor=max(Decimal(1), burn_factor(share, alert.window, period)))
-        if alert.window < period and scaled.reachable(budget):
-            kept.append(scaled)
+        if alert.window >= period:
+            reason = f"its window of {format_duration(alert.window)} is not shorter than the period"
+        elif not scaled.reachable(budget):
+            reason = f"{scaled.factor}x of a budget of {budget} cannot be reached"
         else:
-            log(__name__).warning(
-                "burn_rate_alert_left_out",
-                slo=slo_id,
-                alert=alert.name,
-                reason=f"{scaled.factor}x of a budget of {budget} in {format_duration(alert.window)} cannot be reached",
-            )
+            kept.append(scaled)
+            continue
+        log(__name__).warning("burn_rate_alert_left_out", slo=slo_id, alert=alert.name, reason=reason)
     return tuple(kept)

@@ -12,6 +12,7 @@ from resilience.errors import ConfigError
 __all__ = ["Part"]
 
 _SHOWN = 80  # characters of a value that an error shows
+_DIGITS = 30  # before or behind the point: more is no figure of anything
 
 
 class Part:
@@ -81,7 +82,7 @@ class Part:
             number = Decimal("NaN") if isinstance(found, bool) else Decimal(str(found))
         except InvalidOperation:
             number = Decimal("NaN")
-        if not number.is_finite():
+        if not number.is_finite() or abs(number.adjusted()) > _DIGITS:
             raise self._wrong(self._path + key, "a number", found)
         return number
 

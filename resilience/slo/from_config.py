@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from resilience.core.duration import parse_duration
@@ -17,6 +16,7 @@ from resilience.slo import spec
 from resilience.slo.alerting import DEFAULT_EXHAUSTION, Alerting, ExhaustionAlert
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, burn_factor, default_alerts
 from resilience.slo.exclusions import Exclusion
+from resilience.slo.keys import decimal, items, keys, optional, texts
 from resilience.slo.objective import BUDGETING, SLO
 from resilience.slo.period import Calendar
 from resilience.slo.sli import KINDS, Indicator
@@ -78,12 +78,12 @@ def from_config(
     services = sections.get("services")
     slos: list[SLO] = []
     with located("services"):
-        listed = [] if services is None else _list("services", services)
+        listed = [] if services is None else items("services", services)
     for index, service in enumerate(listed):
         with located("services", index):
-            about = _keys("a service", service, spec.SERVICES["items"])
+            about = keys("a service", service, spec.SERVICES["items"])
             text("name", about.get("name"))
-            given = _list("slos", about.get("slos", []))
+            given = items("slos", about.get("slos", []))
         for position, each in enumerate(given):
             with located("services", index, "slos", position):
                 slo = _slo(each, about, settings)
@@ -99,7 +99,7 @@ def _check_unique(slo: SLO, others: Sequence[SLO]) -> None:
 
 
 def _global(given: object) -> GlobalSettings:
-    found = _keys("global", {} if given is None else given, spec.GLOBAL)
+    found = keys("global", {} if given is None else given, spec.GLOBAL)
     settings = GlobalSettings()
     if "default_time_window" in found:
         parse_duration(found["default_time_window"], option="default_time_window")
@@ -110,9 +110,9 @@ def _global(given: object) -> GlobalSettings:
     if "alerting_enabled" in found:
         settings = replace(settings, alerting_enabled=flag("alerting_enabled", found["alerting_enabled"]))
     if "budget_calculation_interval" in found:
-        minutes = _decimal("budget_calculation_interval", found["budget_calculation_interval"])
+        minutes = decimal("budget_calculation_interval", found["budget_calculation_interval"])
         settings = replace(settings, budget_calculation_interval=float(minutes) * 60)
-    boards = _keys("dashboards", found.get("dashboards", {}), spec.GLOBAL["properties"]["dashboards"])
+    boards = keys("dashboards", found.get("dashboards", {}), spec.GLOBAL["properties"]["dashboards"])
     return replace(
         settings,
         dashboards=flag("auto_generate", boards.get("auto_generate", False)),
@@ -124,7 +124,7 @@ def _global(given: object) -> GlobalSettings:
 
 
 def _slo(given: object, service: Mapping[str, Any], settings: GlobalSettings) -> SLO:
-    found = _keys("an SLO", given, spec.SERVICES["items"]["properties"]["slos"]["items"])
+    found = keys("an SLO", given, spec.SERVICES["items"]["properties"]["slos"]["items"])
     tier = _tier(service.get("tier"))
     target = percentage("target", found.get("target"))
     calendar = _calendar(found.get("calendar"))
@@ -135,10 +135,10 @@ def _slo(given: object, service: Mapping[str, Any], settings: GlobalSettings) ->
             raise ConfigError(message)
         window = calendar.seconds
     options: dict[str, Any] = {
-        key: found.get(key, service.get(key, "")) for key in ("owner", "description", "runbook")
+        key: optional(key, found.get(key, service.get(key))) for key in ("owner", "description", "runbook")
     }
     for key in ("labels", "annotations"):
-        options[key] = {**_texts(key, service.get(key)), **_texts(key, found.get(key))}
+        options[key] = {**texts(key, service.get(key)), **texts(key, found.get(key))}
     if "budgeting_method" in found:
         options["budgeting"] = _budgeting(found["budgeting_method"])
     if "slice_length" in found:
@@ -151,14 +151,14 @@ def _slo(given: object, service: Mapping[str, Any], settings: GlobalSettings) ->
         service=service["name"],
         target=target,
         window=window,
-        name=found.get("name", ""),
+        name=optional("name", found.get("name")),
         sli=indicator(found.get("sli", {})),
         calendar=calendar,
         tier=tier,
         alerting=_alerting(found, slo_id, 1 - target, window, tier)
         if settings.alerting_enabled
         else Alerting((), ()),
-        exclusions=tuple(_exclusion(each) for each in _list("exclusions", found.get("exclusions", []))),
+        exclusions=tuple(_exclusion(each) for each in items("exclusions", found.get("exclusions", []))),
         backend=settings.monitoring_backend,
         **options,
     )
@@ -178,7 +178,7 @@ def percentage(option: str, given: object) -> Decimal:
         >>> percentage("target", 99.9)
         Decimal('0.999')
     """
-    value = _decimal(option, given.removesuffix("%") if isinstance(given, str) else given)
+    value = decimal(option, given.removesuffix("%") if isinstance(given, str) else given)
     if 0 < value <= 1:
         message = (
             f"{option} must be a percentage such as 99.9, got {given!r}: write {value * 100} for that ratio"
@@ -201,7 +201,7 @@ def _tier(given: object) -> int | None:
 def _calendar(given: object) -> Calendar | None:
     if given is None or isinstance(given, str):
         return None if given is None else Calendar(given)
-    found = _keys("calendar", given, spec.CALENDAR)
+    found = keys("calendar", given, spec.CALENDAR)
     return Calendar(found.get("unit", ""), found.get("time_zone", "UTC"))
 
 
@@ -213,7 +213,7 @@ def _budgeting(given: object) -> str:
 
 
 def _exclusion(given: object) -> Exclusion:
-    found = _keys("an exclusion", given, spec.EXCLUSION)
+    found = keys("an exclusion", given, spec.EXCLUSION)
     start = _moment("start", found.get("start"))
     if ("end" in found) == ("duration" in found):
         message = "an exclusion needs either end or duration"
@@ -223,7 +223,7 @@ def _exclusion(given: object) -> Exclusion:
     else:
         duration = parse_duration(found["duration"], option="duration")
     every = parse_duration(found["every"], option="every") if "every" in found else None
-    return Exclusion(start, duration, every, found.get("reason", ""))
+    return Exclusion(start, duration, every, optional("reason", found.get("reason")))
 
 
 def _moment(option: str, given: object) -> float:
@@ -249,7 +249,7 @@ def indicator(given: object) -> Indicator:
         >>> indicator({"type": "latency", "threshold": "250ms"})
         Latency(threshold=0.25, percentile=None, metric='', query=None)
     """
-    found = _keys("sli", given, spec.INDICATOR)
+    found = keys("sli", given, spec.INDICATOR)
     kind = KINDS[choice("type", found.pop("type", _kind(found)), KINDS)]
     known = {field.name for field in fields(kind)}
     if unknown := found.keys() - known:
@@ -260,7 +260,7 @@ def indicator(given: object) -> Indicator:
             found[option] = parse_duration(found[option], option=option)
     for option in ("percentile", "minimum", "at_most", "at_least"):
         if isinstance(found.get(option), str):
-            found[option] = float(_decimal(option, found[option]))
+            found[option] = float(decimal(option, found[option]))
     try:
         return kind(**found)
     except TypeError as error:
@@ -280,7 +280,7 @@ def _kind(found: Mapping[str, object]) -> str:
 def _alerting(
     found: Mapping[str, Any], slo_id: str, budget: Decimal, period: float, tier: int | None
 ) -> Alerting:
-    given = _keys("alerting", found.get("alerting", {}), spec.ALERTING)
+    given = keys("alerting", found.get("alerting", {}), spec.ALERTING)
     if not flag("enabled", given.get("enabled", True)):
         return Alerting((), ())
     minima = {
@@ -319,7 +319,7 @@ def _burn_rate(
 ) -> BurnRateAlert | None:
     if given is False:
         return None
-    found = _keys(f"burn rate {name!r}", given, spec.BURN_RATE)
+    found = keys(f"burn rate {name!r}", given, spec.BURN_RATE)
     if not flag("enabled", found.get("enabled", True)):
         return None
     if default is None and "window" not in found:
@@ -330,9 +330,9 @@ def _burn_rate(
         message = f"burn rate {name!r} has either threshold or budgetPercent"
         raise ConfigError(message)
     if "threshold" in found:
-        factor = _decimal("threshold", found["threshold"])
+        factor = decimal("threshold", found["threshold"])
     elif "budget_percent" in found:
-        factor = burn_factor(_decimal("budget_percent", found["budget_percent"]) / 100, window, period)
+        factor = burn_factor(decimal("budget_percent", found["budget_percent"]) / 100, window, period)
     elif default is not None:
         factor = default.factor
     else:
@@ -355,67 +355,14 @@ def _duration(found: Mapping[str, Any], key: str, default: float) -> float:
 def _exhaustion(given: object) -> tuple[ExhaustionAlert, ...]:
     if given is False:
         return ()
-    found = _keys("budget_exhaustion", given, spec.EXHAUSTION)
+    found = keys("budget_exhaustion", given, spec.EXHAUSTION)
     if not flag("enabled", found.get("enabled", True)):
         return ()
     if "thresholds" not in found:
         return DEFAULT_EXHAUSTION
     thresholds = []
-    for each in _list("thresholds", found["thresholds"]):
-        said = _keys("a threshold", each, spec.THRESHOLD)
-        consumed = _decimal("percentage", said.get("percentage")) / 100
+    for each in items("thresholds", found["thresholds"]):
+        said = keys("a threshold", each, spec.THRESHOLD)
+        consumed = decimal("percentage", said.get("percentage")) / 100
         thresholds.append(ExhaustionAlert(consumed, said.get("severity", "warning")))
     return tuple(thresholds)
-
-
-# -- plain data -------------------------------------------------------------------------------------------------
-
-
-def _keys(what: str, given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with its keys in snake case; refuse those that there are not."""
-    known = schema["properties"]
-    if not isinstance(given, Mapping):
-        message = f"{what} must be a mapping of {', '.join(map(spec.camel, known))}, got {given!r}"
-        raise ConfigError(message)
-    names = {written: name for name in known for written in (name, spec.camel(name))}
-    found: dict[str, Any] = {}
-    for key, value in given.items():
-        name = names.get(key)
-        if name is None:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = (
-                f"; did you mean {near[0]}?" if near else f"; known are {', '.join(map(spec.camel, known))}"
-            )
-            message = f"{what} has no key {key!r}{hint}"
-            raise ConfigError(message)
-        if name in found:
-            message = f"{what} says {spec.camel(name)} twice"
-            raise ConfigError(message)
-        found[name] = value
-    return found
-
-
-def _list(option: str, given: object) -> Sequence[Any]:
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        return given
-    message = f"{option} must be a list, got {given!r}"
-    raise ConfigError(message)
-
-
-def _texts(option: str, given: object) -> Mapping[str, str]:
-    if given is None or isinstance(given, Mapping):
-        return given or {}
-    message = f"{option} must be a mapping of names to strings, got {given!r}"
-    raise ConfigError(message)
-
-
-def _decimal(option: str, given: object) -> Decimal:
-    if isinstance(given, int | float | str | Decimal) and not isinstance(given, bool):
-        try:
-            value = Decimal(str(given))
-        except InvalidOperation:
-            value = Decimal("NaN")
-        if value.is_finite() and value > 0:
-            return value
-    message = f"{option} must be a number above 0, got {given!r}"
-    raise ConfigError(message)

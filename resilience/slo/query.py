@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from resilience import promql
+from resilience.core import validate
 from resilience.core.duration import format_duration
 from resilience.errors import ConfigError, QueryError
 from resilience.promql import nodes
@@ -90,7 +91,7 @@ def ratio_parts(option: str, text: str) -> RatioParts:
 
 def _parse(option: str, text: str) -> nodes.Node:
     try:
-        expression = promql.parse(text.replace(WINDOW, _ANY))
+        expression = promql.parse(validate.text(option, text).replace(WINDOW, _ANY))
     except QueryError as error:
         message = f"{option} must be PromQL: {error}"
         raise ConfigError(message) from error

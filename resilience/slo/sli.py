@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+_YEAR = 365 * 86_400.0
+_HEAVIEST = 1_000_000
+
+
 class Indicator(Protocol):
     """One kind of indicator."""
 
@@ -208,7 +212,7 @@ class Freshness:
     """The share of time in which data is young enough.
 
     Args:
-        max_age: seconds, above 0.
+        max_age: seconds, above 0, at most a year.
         job: name of the job whose last success makes the data; the service's name when not given.
         query: the age in seconds, in PromQL, instead of a job.
 
@@ -222,7 +226,7 @@ class Freshness:
     query: str | None = None
 
     def __post_init__(self) -> None:
-        number("max_age", self.max_age, above=0)
+        number("max_age", self.max_age, above=0, high=_YEAR)
         if self.query is not None:
             value_template("query", self.query)
 
@@ -390,7 +394,7 @@ def _weight(slo_id: str, given: object) -> Decimal:
         weight = Decimal(str(given))
     except InvalidOperation:
         weight = Decimal("NaN")
-    if not weight.is_finite() or weight <= 0:
-        message = f"components: the weight of {slo_id!r} must be a number above 0, got {given!r}"
+    if not weight.is_finite() or not 0 < weight <= _HEAVIEST:
+        message = f"components: the weight of {slo_id!r} must be a number above 0 and at most {_HEAVIEST}, got {given!r}"
         raise ConfigError(message)
     return weight

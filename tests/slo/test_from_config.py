@@ -9,10 +9,14 @@ from structlog.testing import capture_logs
 
 from resilience import Reliability
 from resilience.config import read
+from resilience.core import yaml
 from resilience.core.verdict import Verdict
-from resilience.errors import ConfigError
-from resilience.slo import SLO, Alerting, Availability, Calendar, EventRatio, Latency
+from resilience.errors import ConfigError, QueryError
+from resilience.slo import SLO, Alerting, Availability, Calendar, EventRatio, Latency, compile_rules
+from resilience.slo.burn_rate import default_alerts
 from resilience.slo.from_config import from_config
+from resilience.slo.to_config import to_config
+from tests.slo.junk import spoiled
 
 LARGE = r"""
 version: "1.0"
@@ -247,3 +251,49 @@ def test_several_files_make_one_configuration(tmp_path: Path) -> None:
     file.write_text("include: [nothing/*]\nservice: shop")
     with pytest.raises(ConfigError, match=r"reliability\.yaml:1.*no file is found"):
         read(file, environ={})
+
+
+def test_a_window_as_long_as_the_period_is_the_reason_why_an_alert_is_left_out() -> None:
+    with capture_logs() as logs:
+        default_alerts("ok", Decimal("0.001"), 86_400)
+    assert [each["reason"] for each in logs] == [
+        f"its window of {window} is not shorter than the period" for window in ("1d", "3d")
+    ]
+
+
+def test_no_junk_in_a_configuration_is_more_than_a_message() -> None:
+    refused = 0
+    for document in spoiled(yaml.load(EVERYTHING).data):
+        try:
+            slos, _ = from_config(document)
+            compile_rules(slos)
+            to_config(slos)
+        except (ConfigError, QueryError):
+            refused += 1
+    assert refused > 1000
+
+
+EVERYTHING = """
+global: {defaultTimeWindow: 30d, dashboards: {autoGenerate: true, platform: grafana}}
+services:
+  - name: b
+    tier: tier-3
+    owner: me
+    labels: {a: b}
+    slos:
+      - id: latency
+        target: "99.5"
+        sli: {type: latency, threshold: 250ms, percentile: 99}
+        exclusions: [{start: "2026-01-04T02:00:00Z", duration: 2h, every: 7d, reason: x}]
+        sliceLength: 1m
+        sliceTarget: 95
+      - {id: month, name: x, target: 99, calendar: {unit: month, timeZone: Europe/Berlin}, sli: {type: composite, components: {latency: 1}}}
+      - {id: e, target: 99, sli: {good: good, total: all}, minEvents: 10, budgetingMethod: timeslices, annotations: {x: y}, runbook: x}
+      - id: fresh
+        target: 99
+        sli: {type: freshness, maxAge: 1h}
+        alerting:
+          burnRate: {fast: {budgetPercent: 2, window: 1h, shortWindow: 5m, for: 1m, enabled: true}, slow: {threshold: 6, window: 6h, severity: x}}
+          budgetExhaustion: {thresholds: [{percentage: 50, severity: info}]}
+      - {id: t, target: 99, timeWindow: 7d, sli: {type: threshold, query: q, atMost: 5}, description: x}
+"""
