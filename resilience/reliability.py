@@ -7,14 +7,13 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from resilience.alerting import AlertManager, Route
-from resilience.alerting.config import SECTIONS as ALERTING_SECTIONS
 from resilience.alerting.config import AlertingConfig
 from resilience.alerting.leadership import Leadership
 from resilience.core.clock import SYSTEM_CLOCK, Instant
@@ -31,6 +30,7 @@ from resilience.persistence import KeptState
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.retry_settings import BeforeSleep
+from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
@@ -45,30 +45,9 @@ from resilience.ticker import Ticker
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-    from resilience.config import Config
     from resilience.http.admission import Admission
 
 __all__ = ["Reliability", "RuleSource", "default"]
-
-_RELOADED = (
-    "rules",
-    "packs",
-    "global",
-    "services",
-    "include",
-    "budget_policy",
-    "channels",
-    *ALERTING_SECTIONS,
-)
-"""Keys of a configuration that `reload` takes up."""
-_BUDGET_INTERVAL = 15.0
-
-
-class _Read(NamedTuple):
-    """What was read again."""
-
-    groups: list[RuleGroup]
-    config: Config | None
 
 
 class Reliability:
@@ -135,7 +114,7 @@ class Reliability:
         token: str | None = None,
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
-        budget_interval: float = _BUDGET_INTERVAL,
+        budget_interval: float = BUDGET_INTERVAL,
         shutdown_delay: float = 0.0,
         shutdown_timeout: float = 10.0,
         watch: float = 10.0,
@@ -169,10 +148,6 @@ class Reliability:
         )
         self.registry.subscribe(EventLog())
         self._given = tuple(rules)
-        self._config: Config | None = None
-        self._in_force: Config | None = None
-        self._overridden: Collection[str] = ()
-        self._from_file: Collection[str] = ()
         groups = gather(self._given)
         self._groups: dict[str, Sequence[RuleGroup]] = {"given": groups, "registered": (), "objectives": ()}
         self.rules: Evaluator = Evaluator(
@@ -186,7 +161,7 @@ class Reliability:
         channels = _by_name(notifiers) or {"log": LogNotifier()}
         self._store = store or MemoryStore()
         settings = alerting or AlertingConfig()
-        self._alerting = settings if route is None else replace(settings, route=route)
+        settings = settings if route is None else replace(settings, route=route)
         self.alerts: AlertManager = AlertManager(
             channels,
             store=self._store,
@@ -194,7 +169,7 @@ class Reliability:
             leadership=None if store is None else Leadership(store, f"{service}/alerting", clock=clock),
             service=service,
             clock=clock,
-            **vars(self._alerting),
+            **vars(settings),
         )
         self.slos: SLOManager = SLOManager(
             self.signals,
@@ -213,9 +188,19 @@ class Reliability:
         if budget_policy is not None:
             budget_policy.check(self.slos.slos)
         self.budget_actions: BudgetActions = BudgetActions(budget_policy, self.registry)
-        self.reloader: Reloader[_Read] = Reloader(
-            self._read, self._apply, files_of(groups), watch=watch, sighup=sighup, clock=clock
+        self._reconfiguration = Reconfiguration(
+            given=self._given,
+            files=files_of(groups),
+            alerting=settings,
+            slos=self.slos,
+            actions=self.budget_actions,
+            alerts=self.alerts,
+            evaluate=self._evaluate,
+            watch=watch,
+            sighup=sighup,
+            clock=clock,
         )
+        self.reloader: Reloader[Read] = self._reconfiguration.reloader
         self.transitions: Listeners[AlertTransition] = Listeners()
         self._tick_failures = self.signals.counter(
             "resilience_tick_failures_total", "Ticks that failed."
@@ -242,10 +227,7 @@ class Reliability:
 
         config = read(file)
         reliability = cls(**{**config.arguments, **options})
-        reliability.reloader.follow(config.files)
-        reliability._config = reliability._in_force = config
-        reliability._overridden = options.keys()
-        reliability._from_file = {slo.id for slo in reliability._said(config, "slos")}
+        reliability._reconfiguration.began_with(config, options.keys())
         return reliability
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -420,63 +402,6 @@ class Reliability:
             ConfigError: something in the files cannot be meant; nothing has changed then.
         """
         await self.reloader.reload()
-
-    def _read(self) -> _Read:
-        if self._config is None:
-            return _Read(gather(self._given), None)
-        from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
-
-        config = read(self._config.file)
-        rules = self._given if "rules" in self._overridden else config.arguments["rules"]
-        return _Read(gather(rules), config)
-
-    def _apply(self, found: _Read) -> list[str]:
-        groups, config = found
-        if config is None:
-            self._evaluate(given=groups)
-            self.reloader.follow(files_of(groups))
-            return []
-        slos = self._said(config, "slos")
-        later = [slo for name, slo in self.slos.slos.items() if name not in self._from_file]
-        policy = self.budget_actions.policy
-        if "budget_policy" not in self._overridden:
-            policy = config.arguments.get("budget_policy")
-        if policy is not None:
-            policy.check(slo.id for slo in (*slos, *later))
-        alert = self._alerting_of(config)
-        self.slos.reload(
-            (*slos, *later),
-            use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
-        )
-        self._from_file = {slo.id for slo in slos}
-        if "budget_interval" not in self._overridden:
-            self.slos.interval = config.arguments.get("budget_interval", _BUDGET_INTERVAL)
-        self.budget_actions.policy = policy
-        alert()
-        self._in_force = config
-        self.reloader.follow((*config.files, *files_of(groups)))
-        # Compared with what it was made of: what waits for a restart goes on waiting.
-        changed = [] if self._config is None else config.changes(self._config)
-        taken = set(_RELOADED)
-        if self.budget_actions.asks_to_shed and not self.budget_actions.sheds:
-            taken.remove("budget_policy")  # nothing stands before the requests yet that could shed
-        return [key for key in changed if key not in taken]
-
-    def _alerting_of(self, config: Config) -> Callable[[], None]:
-        """Check the channels and routes of a configuration; what is returned takes them over."""
-        settings = self._alerting
-        if "alerting" not in self._overridden:
-            settings = config.arguments.get("alerting") or AlertingConfig()
-        if "route" in self._overridden:
-            settings = replace(settings, route=self._alerting.route)
-        channels: Mapping[str, Notifier] = self.alerts.notifiers
-        if "notifiers" not in self._overridden and self._in_force is not None:
-            channels = config.channels(self._in_force, channels) or {"log": LogNotifier()}
-        return self.alerts.prepared(channels, **vars(settings))
-
-    def _said(self, config: Config, argument: str) -> Sequence[Any]:
-        """What a configuration says, unless it was given in Python instead."""
-        return () if argument in self._overridden else config.arguments.get(argument, ())
 
     def metrics(self, accept: str = "", *, beside: Iterable[Collector] = ()) -> tuple[bytes, str]:
         """Write the signals for a Prometheus scrape.

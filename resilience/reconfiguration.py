@@ -1,0 +1,170 @@
+"""What a service was made of, read again while it runs: what takes effect at once, and what waits for a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from resilience.alerting import AlertManager
+from resilience.alerting.config import SECTIONS as ALERTING_SECTIONS
+from resilience.alerting.config import AlertingConfig
+from resilience.core.ports import Clock, Notifier
+from resilience.notifiers.log import LogNotifier
+from resilience.reload import Reloader
+from resilience.rules import RuleGroup
+from resilience.rules.sources import RuleSource, files_of, gather
+from resilience.slo import SLOManager
+from resilience.slo.budget_actions import BudgetActions
+
+if TYPE_CHECKING:
+    from resilience.config import Config
+
+__all__ = ["BUDGET_INTERVAL", "Evaluate", "Read", "Reconfiguration"]
+
+BUDGET_INTERVAL = 15.0
+"""Seconds between writes of budgets and burn rates as signals, where nobody says."""
+
+_TAKEN_UP = (
+    "rules",
+    "packs",
+    "global",
+    "services",
+    "include",
+    "budget_policy",
+    "channels",
+    *ALERTING_SECTIONS,
+)
+"""Keys of a configuration that take effect at once."""
+
+
+class Evaluate(Protocol):
+    """Has rules evaluated instead of what there was of their origin."""
+
+    def __call__(self, **groups: Sequence[RuleGroup]) -> None:
+        """Take the rules by their origin: `given`, `objectives`."""
+
+
+class Read(NamedTuple):
+    """What was read again."""
+
+    groups: list[RuleGroup]
+    config: Config | None
+
+
+class Reconfiguration:
+    """Reads rule files and the configuration again, and has the parts of a service take over what they say.
+
+    What was given in Python goes before what the file says, then as at the start; what was registered later stays.
+
+    Args:
+        given: the rules that the service was made with.
+        files: where they stand.
+        alerting: the settings of alerting that it was made with.
+        slos: judge by its objectives.
+        actions: do what its error budget policy says.
+        alerts: tell its channels.
+        evaluate: takes over rules.
+        watch: seconds between looks at the files; 0 for never.
+        sighup: whether SIGHUP has them read.
+        clock: where time comes from.
+
+    Raises:
+        ConfigError: an option cannot be meant.
+    """
+
+    def __init__(
+        self,
+        *,
+        given: Sequence[RuleSource],
+        files: Iterable[Path],
+        alerting: AlertingConfig,
+        slos: SLOManager,
+        actions: BudgetActions,
+        alerts: AlertManager,
+        evaluate: Evaluate,
+        watch: float,
+        sighup: bool,
+        clock: Clock,
+    ) -> None:
+        self._given = given
+        self._alerting = alerting
+        self._slos = slos
+        self._actions = actions
+        self._alerts = alerts
+        self._evaluate = evaluate
+        self._config: Config | None = None
+        self._in_force: Config | None = None
+        self._overridden: Collection[str] = ()
+        self._from_file: Collection[str] = ()
+        self.reloader: Reloader[Read] = Reloader(
+            self._read, self._apply, files, watch=watch, sighup=sighup, clock=clock
+        )
+
+    def began_with(self, config: Config, overridden: Collection[str]) -> None:
+        """Say which configuration the service was made of, and which of its arguments were given in Python instead."""
+        self.reloader.follow(config.files)
+        self._config = self._in_force = config
+        self._overridden = overridden
+        self._from_file = {slo.id for slo in self._said(config, "slos")}
+
+    def _read(self) -> Read:
+        if self._config is None:
+            return Read(gather(self._given), None)
+        from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
+
+        config = read(self._config.file)
+        rules = self._given if "rules" in self._overridden else config.arguments["rules"]
+        return Read(gather(rules), config)
+
+    def _apply(self, found: Read) -> list[str]:
+        groups, config = found
+        if config is None:
+            self._evaluate(given=groups)
+            self.reloader.follow(files_of(groups))
+            return []
+        slos = self._said(config, "slos")
+        later = [slo for name, slo in self._slos.slos.items() if name not in self._from_file]
+        policy = self._actions.policy
+        if "budget_policy" not in self._overridden:
+            policy = config.arguments.get("budget_policy")
+        if policy is not None:
+            policy.check(slo.id for slo in (*slos, *later))
+        tell = self._telling(config)
+        self._slos.reload(
+            (*slos, *later),
+            use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
+        )
+        self._from_file = {slo.id for slo in slos}
+        if "budget_interval" not in self._overridden:
+            self._slos.interval = config.arguments.get("budget_interval", BUDGET_INTERVAL)
+        self._actions.policy = policy
+        tell()
+        self._in_force = config
+        self.reloader.follow((*config.files, *files_of(groups)))
+        return self._waiting(config)
+
+    def _telling(self, config: Config) -> Callable[[], None]:
+        """Check the channels and routes of a configuration; what is returned takes them over."""
+        settings = self._alerting
+        if "alerting" not in self._overridden:
+            settings = config.arguments.get("alerting") or AlertingConfig()
+        if "route" in self._overridden:
+            settings = replace(settings, route=self._alerting.route)
+        channels: Mapping[str, Notifier] = self._alerts.notifiers
+        if "notifiers" not in self._overridden and self._in_force is not None:
+            channels = config.channels(self._in_force, channels) or {"log": LogNotifier()}
+        return self._alerts.prepared(channels, **vars(settings))
+
+    def _waiting(self, config: Config) -> list[str]:
+        """Name what takes effect at the next start; compared with what it was made of, so that it goes on waiting."""
+        changed: Iterable[str] = [] if self._config is None else config.changes(self._config)
+        taken = set(_TAKEN_UP)
+        if self._actions.asks_to_shed and not self._actions.sheds:
+            taken.remove("budget_policy")  # nothing stands before the requests yet that could shed
+        return [key for key in changed if key not in taken]
+
+    def _said(self, config: Config, argument: str) -> Sequence[Any]:
+        """What a configuration says, unless it was given in Python instead."""
+        return () if argument in self._overridden else config.arguments.get(argument, ())
