@@ -7,8 +7,9 @@ import email
 import email.policy
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+import anyio
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from structlog.testing import capture_logs
@@ -44,6 +45,20 @@ class Mailbox:
         return self.answer
 
 
+class Counted(SMTP):
+    """Knows which connections are open."""
+
+    connected: ClassVar[set[SMTP]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connected.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.connected.discard(self)
+
+
 @pytest.fixture
 def mailbox() -> Mailbox:
     return Mailbox()
@@ -57,10 +72,14 @@ async def port(mailbox: Mailbox) -> AsyncIterator[int]:
         return AuthResult(success=data.login == b"me" and data.password == b"T0KEN", handled=False)
 
     server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(mailbox, authenticator=authenticate, auth_require_tls=False), "127.0.0.1", 0
+        lambda: Counted(mailbox, authenticator=authenticate, auth_require_tls=False), "127.0.0.1", 0
     )
     yield server.sockets[0].getsockname()[1]
     server.close()
+    with anyio.fail_after(30):  # what is still open when the loop ends would be another test's warning
+        while Counted.connected:
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
 
 
 def make(number: int, **options: Any) -> EmailNotifier:
