@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.errors import QueryError
 from resilience.promql.goformat import format_float
 from resilience.promql.labels import grouping, with_label
@@ -56,10 +57,11 @@ class _Plan:
         if source is self._source:
             return
         groups: dict[Labels, list[int]] = {}
-        for index, labels in enumerate(source):
+        for index, labels in enumerate(breathing(source)):
             groups.setdefault(self._group(labels), []).append(index)
-        self._source, self.labels, self.members = source, list(groups), list(groups.values())
-        self._pickers = [_picker(members, len(source)) for members in self.members]
+        members = list(groups.values())
+        self._pickers = [_picker(each, len(source)) for each in breathing(members)]
+        self._source, self.labels, self.members = source, list(groups), members
 
     def divide(self, values: Sequence[float]) -> list[Sequence[float]]:
         """The values of each group."""
@@ -102,7 +104,9 @@ def _reduced(inner: Closure, plan: _Plan, reduce: Callable[[Sequence[float]], fl
             return Vector((), ())
         plan.update(vector.labels)
         return Vector(
-            plan.labels, [reduce(values) for values in plan.divide(vector.values)], plan.drop(vector.drop)
+            plan.labels,
+            [reduce(values) for values in breathing(plan.divide(vector.values))],
+            plan.drop(vector.drop),
         )
 
     return run
@@ -113,7 +117,7 @@ def _quantile(inner: Closure, plan: _Plan, share: Closure) -> Closure:
         wanted = share(at)
         vector: Vector = inner(at)
         plan.update(vector.labels)
-        values = [quantile(wanted, group) for group in plan.divide(vector.values)]
+        values = [quantile(wanted, group) for group in breathing(plan.divide(vector.values))]
         return Vector(plan.labels, values, plan.drop(vector.drop))
 
     return run
@@ -128,7 +132,7 @@ def _count_values(inner: Closure, plan: _Plan, label: str) -> Closure:
         plan.update(vector.labels)
         counts: dict[Labels, tuple[float, bool]] = {}
         flags = drop_flags(vector.drop, len(vector))
-        for labels, members in zip(plan.labels, plan.members, strict=True):
+        for labels, members in zip(breathing(plan.labels), plan.members, strict=True):
             for index in members:
                 key = with_label(labels, label, format_float(vector.values[index]))
                 count, flag = counts.get(key, (0.0, False))
@@ -162,7 +166,7 @@ def _best(inner: Closure, plan: _Plan, parameter: Closure, operator: str) -> Clo
         plan.update(vector.labels)
         limit = min(int(wanted), len(values))
         chosen = (
-            [index for members in plan.members for index in choose(limit, members, key=rank)]
+            [index for members in breathing(plan.members) for index in choose(limit, members, key=rank)]
             if limit > 0
             else []
         )

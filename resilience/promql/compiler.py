@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from resilience.core.ports import SampleSource
+from resilience.core.slices import breathe
 from resilience.promql.aggregation import aggregate
 from resilience.promql.binary import binary, negation
 from resilience.promql.functions import FUNCTIONS
@@ -76,6 +77,7 @@ class Compiler:
         def run(at: float) -> Any:
             nonlocal era, when, value
             if era != self._era or when != at:
+                breathe()
                 value = evaluate(at)
                 era, when = self._era, at
             return value

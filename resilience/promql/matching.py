@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.errors import QueryError
 from resilience.promql.labels import grouping, label_text, only, unnamed, with_label, without
 from resilience.promql.nodes import Binary, Matching
@@ -38,7 +39,7 @@ class _Pairs:
         if many is self._left and one is self._right:
             return
         places: dict[Labels, int] = {}
-        for index, labels in enumerate(one):
+        for index, labels in enumerate(breathing(one)):
             key = self._group(labels)
             if key in places:
                 side = "left" if self._matching.many == "right" else "right"
@@ -50,7 +51,7 @@ class _Pairs:
             places[key] = index
         pairs = [
             (index, place)
-            for index, labels in enumerate(many)
+            for index, labels in enumerate(breathing(many))
             if (place := places.get(self._group(labels))) is not None
         ]
         self.many = [index for index, _ in pairs]
@@ -59,7 +60,7 @@ class _Pairs:
             raise QueryError(
                 "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
             )
-        self.labels = [self._result(many[index], one[place]) for index, place in pairs]
+        self.labels = [self._result(many[index], one[place]) for index, place in breathing(pairs)]
         self._repeats = len(set(self.labels)) < len(self.labels)
         self._left, self._right = many, one
 
@@ -145,8 +146,9 @@ class _Subset:
         self._pick = Picker()
 
     def __call__(self, first: Vector, second: Vector) -> Vector:
-        present = {self._group(labels) for labels in second.labels}
-        kept = [i for i, labels in enumerate(first.labels) if (self._group(labels) in present) is self._keep]
+        present = {self._group(labels) for labels in breathing(second.labels)}
+        shown = enumerate(breathing(first.labels))
+        kept = [i for i, labels in shown if (self._group(labels) in present) is self._keep]
         if len(kept) == len(first.values):
             return first
         values = [first.values[index] for index in kept]
@@ -164,8 +166,9 @@ class _Union:
             return first
         if not first.values:
             return second
-        present = {self._group(labels) for labels in first.labels}
-        more = [index for index, labels in enumerate(second.labels) if self._group(labels) not in present]
+        present = {self._group(labels) for labels in breathing(first.labels)}
+        shown = enumerate(breathing(second.labels))
+        more = [index for index, labels in shown if self._group(labels) not in present]
         labels = [*first.labels, *(second.labels[index] for index in more)]
         values = [*first.values, *(second.values[index] for index in more)]
         drop: Drop = first.drop

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.errors import QueryError
 from resilience.promql.labels import unnamed
 from resilience.promql.values import Vector, drop_flags
@@ -29,10 +30,13 @@ class Namer:
             return vector
         if vector.drop is not True:
             flags = drop_flags(vector.drop, len(vector))
-            labels = [unnamed(one) if flag else one for one, flag in zip(vector.labels, flags, strict=True)]
+            labels = [
+                unnamed(one) if flag else one
+                for one, flag in zip(breathing(vector.labels), flags, strict=True)
+            ]
             return Vector(unique(labels), vector.values)
         if vector.labels is not self._labels:
-            self._result = unique([unnamed(one) for one in vector.labels])
+            self._result = unique([unnamed(one) for one in breathing(vector.labels)])
             self._labels = vector.labels
         return Vector(self._result, vector.values)
 

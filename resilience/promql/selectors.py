@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from resilience.core.ports import Labels, Samples
+from resilience.core.slices import breathe
 from resilience.promql.nodes import Range, Selector, Subquery
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Drop, Picker, Vector, Window, drop_flags
@@ -23,9 +24,10 @@ def newest(scope: Scope, node: Selector) -> Callable[[float], Newest]:
 
     def look(at: float) -> Newest:
         moment = when(at)
+        labels = selection.labels  # as they are now: there may be more once others have had their turn
         indices, values, times = source.at(selection, moment, scope.lookback)
         scope.spend(len(indices))
-        return selection.labels, indices, values, times
+        return labels, indices, values, times
 
     return look
 
@@ -50,9 +52,10 @@ def ranged(scope: Scope, node: Range) -> Closure:
 
     def run(at: float) -> Window:
         end = when(at)
+        labels = selection.labels
         samples = source.samples(selection, scope.left(end, length), end)
         scope.spend(sum(len(one.times) for one in samples))
-        return Window(selection.labels, samples, end, length, at)
+        return Window(labels, samples, end, length, at)
 
     return run
 
@@ -77,6 +80,7 @@ def subquery(scope: Scope, node: Subquery) -> Closure:
         scope.spend_steps(max(0, (last - first) // step + 1))
         found: dict[Labels, tuple[list[float], list[float], bool]] = {}
         for moment in range(first, last + 1, step):
+            breathe()
             time = moment / 1000 - epoch
             vector: Vector = inner(time)
             flags = drop_flags(vector.drop, len(vector))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import math
 from collections import Counter
@@ -15,6 +14,7 @@ from resilience.core import validate
 from resilience.core.clock import Instant
 from resilience.core.log import log
 from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
+from resilience.core.slices import Slicer, breathe, on_loop
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.condition import ask
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
@@ -26,7 +26,7 @@ __all__ = ["Evaluator", "Retain"]
 Retain: TypeAlias = Callable[[Sequence[Matcher], float], object]
 """Asked to keep so many seconds of the series that some matchers mean."""
 
-_SLICE = 0.005  # seconds of the event loop that one stretch of work may take
+_SLICE = 0.002  # seconds of the event loop after which work gives it away; what it is at by then comes on top
 _EPSILON = 1e-6  # clock readings are floats
 _FAILED = AlertRule(
     "RuleEvaluationFailed",
@@ -110,6 +110,7 @@ class Evaluator:
         self._failed = self._new_state(_FAILED, "resilience")
         self._engine, self._running = self._prepare(groups, {})
         self._read = _read(self._running)
+        self._slicer = Slicer(_SLICE)
 
     # -- what there is
 
@@ -141,7 +142,7 @@ class Evaluator:
     # -- evaluation
 
     def tick(self, now: Instant) -> list[AlertTransition]:
-        """Evaluate the groups that are due.
+        """Evaluate the groups that are due, at once.
 
         Args:
             now: the moment of the evaluation.
@@ -150,59 +151,59 @@ class Evaluator:
             what changed, in the order of evaluation.
         """
         transitions: list[AlertTransition] = []
-        for _ in self._steps(now, transitions):
-            pass
-        return transitions
-
-    async def evaluate(self, now: Instant) -> list[AlertTransition]:
-        """Do what `tick` does in slices: the event loop gets its turn at least every 5 ms, between rules."""
-        transitions: list[AlertTransition] = []
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        for _ in self._steps(now, transitions):
-            if clock() - started >= _SLICE:
-                await asyncio.sleep(0)
-                started = clock()
-        return transitions
-
-    def _steps(self, now: Instant, transitions: list[AlertTransition]) -> Iterator[None]:
         self._engine.forget()
         groups = self._running
         for running in groups:
-            if running.due is not None and now.monotonic < running.due - _EPSILON:
+            if not self._is_due(running, now):
                 continue
             due = now.monotonic if running.due is None else running.due
             missed = math.floor((now.monotonic - due + _EPSILON) / running.interval)
             running.due = due + (missed + 1) * running.interval
             at = now.monotonic - running.group.query_offset
             for unit in running.units:
-                try:
-                    transitions += self._evaluate(unit, running.group, at, now)
-                    running.failing.pop(unit.owner, None)
-                except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
-                    self._fail(running, unit, error)
-                yield
+                breathe()
                 if self._running is not groups:  # reloaded while others had their turn
-                    return
+                    return transitions
+                transitions += self._evaluate(unit, running, at, now)
         self._tell_failures(now, transitions)
+        return transitions
 
-    def _evaluate(self, unit: _Unit, group: RuleGroup, at: float, now: Instant) -> list[AlertTransition]:
-        rule = unit.rule
-        found, data = self._ask(unit, at)
-        if isinstance(rule, RecordingRule) or unit.state is None:
-            self._write(unit.owner, at, recorded(rule, found, group.limit), rule.name)
-            return []
-        transitions = unit.state.evaluate(
-            found, now, data=data, limit=group.limit, query=lambda text: self._answer(text, at)
-        )
-        self._write(unit.owner, at, unit.state.series())
+    async def evaluate(self, now: Instant) -> list[AlertTransition]:
+        """Do what `tick` does in slices of at most 5 ms, in the middle of a rule too: between them others have their turn."""
+        if not any(self._is_due(running, now) for running in self._running):
+            return self.tick(now)
+        return await self._slicer.run(functools.partial(self.tick, now))
+
+    @staticmethod
+    def _is_due(running: _Running, now: Instant) -> bool:
+        return running.due is None or now.monotonic >= running.due - _EPSILON
+
+    def _evaluate(self, unit: _Unit, running: _Running, at: float, now: Instant) -> list[AlertTransition]:
+        groups, transitions, written = self._running, list[AlertTransition](), "ALERTS"
+        try:
+            found, data = self._ask(unit, at)
+            limit = running.group.limit
+            if isinstance(unit.rule, RecordingRule) or unit.state is None:
+                series, written = recorded(unit.rule, found, limit), unit.rule.name
+            else:
+                transitions = unit.state.evaluate(
+                    found, now, data=data, limit=limit, query=lambda text: self._answer(text, at)
+                )
+                series = unit.state.series()
+            if self._running is not groups:
+                return []  # a reload came in between: what it withdrew stays so, the others evaluate once more
+            self._write(unit.owner, at, series, written)
+            running.failing.pop(unit.owner, None)
+        except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
+            self._fail(running, unit, error)
         return transitions
 
     def _ask(self, unit: _Unit, at: float) -> tuple[Sequence[tuple[Labels, float]], bool | HasData]:
         """Return what a rule finds, and a way to learn whether there was anything to judge by."""
         rule = unit.rule
         if unit.query is None:
-            return ask(rule.condition) if isinstance(rule, AlertRule) and rule.condition else ((), True)
+            condition = rule.condition if isinstance(rule, AlertRule) else None
+            return on_loop(functools.partial(ask, condition)) if condition is not None else ((), True)
         return pairs(unit.query(at)), functools.partial(self._has_data, rule, at)
 
     def _has_data(self, rule: Rule, at: float, labels: Mapping[str, str]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from resilience import promql
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.errors import QueryError
 from resilience.rules.model import Rule
 
@@ -25,14 +26,14 @@ def pairs(result: promql.Value) -> Sequence[tuple[Labels, float]]:
     raise QueryError("rule result is not a vector or scalar")
 
 
-def recorded(rule: Rule, found: Iterable[tuple[Labels, float]], limit: int) -> list[tuple[Labels, float]]:
+def recorded(rule: Rule, found: Collection[tuple[Labels, float]], limit: int) -> list[tuple[Labels, float]]:
     """Give results the name and labels of their recording rule.
 
     Raises:
         QueryError: two have the same labels then, or there are more than `limit` (0 for any number).
     """
     series: dict[Labels, float] = {}
-    for labels, value in found:
+    for labels, value in breathing(found):
         named = {**dict(labels), **rule.labels, "__name__": rule.name}
         key = tuple(sorted((name, text) for name, text in named.items() if text))
         if key in series:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.log import log
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.errors import QueryError
 from resilience.rules.alert import Alert, AlertState, AlertTransition, fingerprint, load_alert, save_alert
 from resilience.rules.model import AlertRule, NoData
@@ -95,7 +96,7 @@ class RuleState:
 
     def evaluate(
         self,
-        vector: Iterable[tuple[Labels, float]],
+        vector: Collection[tuple[Labels, float]],
         now: Instant,
         *,
         data: bool | HasData = True,
@@ -123,9 +124,11 @@ class RuleState:
         if not found and self.rule.no_data is NoData.ALERT and not has_data({}):
             found = self._identify([((), math.nan)], query)
         transitions: list[AlertTransition] = []
-        updated = {key: self._present(key, element, now, transitions) for key, element in found.items()}
+        updated = {
+            key: self._present(key, element, now, transitions) for key, element in breathing(found.items())
+        }
         elements, silent_since = dict(found), {}
-        for key, alert in self._alerts.items():
+        for key, alert in breathing(self._alerts.items()):
             if key in found:
                 continue
             if self._minds_silence(alert, now) and not has_data(self._subject(key, alert)):
@@ -145,7 +148,7 @@ class RuleState:
     def series(self) -> list[tuple[Labels, float]]:
         """The `ALERTS` and `ALERTS_FOR_STATE` series of the active alerts."""
         series: list[tuple[Labels, float]] = []
-        for key, alert in self._alerts.items():
+        for key, alert in breathing(self._alerts.items()):
             if alert.state is AlertState.RESOLVED:
                 continue
             shown = {**dict(key), "__name__": "ALERTS", "alertstate": alert.state.value}
@@ -201,13 +204,13 @@ class RuleState:
         self._heard_by = now.monotonic + silence
 
     def _identify(
-        self, vector: Iterable[tuple[Labels, float]], query: Query | None
+        self, vector: Collection[tuple[Labels, float]], query: Query | None
     ) -> dict[Labels, TemplateData]:
         """Give each element the labels that its alert has."""
         found: dict[Labels, TemplateData] = {}
         known = self._keys or {}
         keys: dict[Labels, Labels] = {}
-        for sample, value in vector:
+        for sample, value in breathing(vector):
             data = self._external.of(dict(sample), value, query)
             key = known.get(sample) or self._labelled(data)
             if key in found:

@@ -73,6 +73,21 @@ class Part:
         self._origins: dict[bool, Origins] = {}
         self._readers: dict[tuple[int, bool], Reader] = {}
 
+    def extended(self, members: Sequence[tuple[int, Series]]) -> Part:
+        """Return the part that has these series too; what is known of the others is not worked out again."""
+        new = Part(self.table, members)
+        whole = Part(self.table, ())
+        whole.indices = [*self.indices, *new.indices]
+        whole.series = [*self.series, *new.series]
+        whole.cumulative = self.cumulative and new.cumulative
+        if (known := self._origins.get(False)) is not None:
+            times, values, latest = new.origins(long=False)
+            later = [max(known.latest[-1], time) for time in latest]
+            whole._origins[False] = Origins(
+                [*known.times, *times], [*known.values, *values], [*known.latest, *later]
+            )
+        return whole
+
     @property
     def kept(self) -> bool:
         """Whether all of them are in the long rows."""
@@ -123,6 +138,7 @@ class LiveSelection:
         self._parts: tuple[Part, ...] = ()
         self._new: list[tuple[Table, Series]] = []
         self._shrunk = False
+        self._lock = threading.Lock()
 
     @property
     def labels(self) -> Sequence[Labels]:
@@ -143,7 +159,8 @@ class LiveSelection:
 
     def grow(self, table: Table, series: Series) -> None:
         """Take a series that matches; it shows at the next look."""
-        self._new.append((table, series))
+        with self._lock:  # series are born in other threads too, also while somebody looks
+            self._new.append((table, series))
 
     def shrink(self) -> None:
         """Look for dropped series at the next look."""
@@ -152,20 +169,31 @@ class LiveSelection:
     def _refresh(self) -> None:
         if not (self._new or self._shrunk):
             return
-        fresh, self._new, self._shrunk = self._new, [], False
-        members = [member for member in (*self._members, *fresh) if not member[1].dropped]
-        if members != self._members:
-            self._members = members
-            self._labels = [series.labels for _, series in members]
-            self._parts = self._arranged()
+        with self._lock:
+            fresh, self._new = self._new, []
+            if self._shrunk:
+                self._shrunk = False
+                members = [member for member in (*self._members, *fresh) if not member[1].dropped]
+                if members == self._members:
+                    return
+                self._members, self._labels, self._parts = [], [], ()
+            else:
+                members = [member for member in fresh if not member[1].dropped]
+            if members:
+                self._extend(members)
 
-    def _arranged(self) -> tuple[Part, ...]:
-        tables: dict[int, list[tuple[int, Series]]] = {}
-        by_id = {}
-        for index, (table, series) in enumerate(self._members):
-            by_id[id(table)] = table
-            tables.setdefault(id(table), []).append((index, series))
-        return tuple(Part(by_id[key], members) for key, members in tables.items())
+    def _extend(self, members: Sequence[tuple[Table, Series]]) -> None:
+        """Take in more members; the lists are new ones, since others may hold the old."""
+        tables = {id(part.table): part for part in self._parts}
+        more: dict[int, list[tuple[int, Series]]] = {}
+        for index, (table, series) in enumerate(members, len(self._members)):
+            tables.setdefault(id(table), Part(table, ()))
+            more.setdefault(id(table), []).append((index, series))
+        for key, fresh in more.items():
+            tables[key] = tables[key].extended(fresh)
+        self._members = [*self._members, *members]
+        self._labels = [*self._labels, *(series.labels for _, series in members)]
+        self._parts = tuple(tables.values())
 
 
 class SelectionIndex:

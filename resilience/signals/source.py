@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from resilience.core.ports import Matcher, Samples
+from resilience.core.slices import breathe
 from resilience.signals.rings import Edge
 from resilience.signals.selection import LiveSelection, Part, SelectionIndex
 from resilience.signals.series import Row, is_stale
@@ -118,11 +119,13 @@ def _part_at(
 def _part_samples(part: Part, start: float, end: float) -> list[Samples]:
     part.table.seal()
     times, rows, long = part.table.rings.between(start, end, long=part.kept)
-    table = [
-        part.read(row, part.older(at, long=long), long=long) for at, row in zip(times, rows, strict=True)
-    ]
+    table = []
+    for at, row in zip(times, rows, strict=True):
+        breathe()
+        table.append(part.read(row, part.older(at, long=long), long=long))
     found = []
     for place, series in enumerate(part.series):
+        breathe()
         since = series.since if long else series.birth
         seen = [
             (at, row[place]) for at, row in zip(times, table, strict=True) if place < len(row) and at > since
@@ -133,6 +136,9 @@ def _part_samples(part: Part, start: float, end: float) -> list[Samples]:
         else:
             seen = [(at, value) for at, value in seen if not is_stale(value)]
         found.append(Samples([at for at, _ in seen], [value for _, value in seen]))
+    while table:  # to free it at once takes long
+        table.pop()
+        breathe()
     return found
 
 
@@ -141,8 +147,12 @@ def _part_increase(part: Part, start: float, end: float) -> tuple[Sequence[int],
     right = part.table.edge(end, left=False, long=part.kept)
     if left is None or right is None or right.at <= left.at:
         return (), ()
+    part.origins(long=False)
+    breathe()
     ending = _values(part, right)
+    breathe()
     beginning = _values(part, left)
+    breathe()
     born = part.older(right.at, long=False)
     indices = part.indices if born == len(part.indices) else part.indices[:born]
     return indices, [new - old for new, old in zip(ending[:born], beginning, strict=False)]
@@ -161,7 +171,9 @@ def _between(part: Part, edge: Edge, before: Row, count: int) -> Sequence[float]
     if edge.after is before:
         return values
     share = (edge.at - edge.before_at) / (edge.after_at - edge.before_at)
+    breathe()
     after = part.read(edge.after, count, long=edge.long)
+    breathe()
     return [old + (new - old) * share for old, new in zip(values, after, strict=True)]
 
 

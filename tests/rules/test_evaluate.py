@@ -307,34 +307,23 @@ def test_saved_state_of_another_version_is_refused() -> None:
 # -- slices
 
 
-async def test_a_reload_between_slices_ends_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    now = 0.0
-    monkeypatch.setattr(loop, "time", lambda: now)
-
-    def slow() -> bool:
-        nonlocal now
-        now += 1
-        return True
-
-    group = RuleGroup("g", tuple(AlertRule(f"R{i}", condition=slow) for i in range(10)))
-    rules = Evaluator([group], promql.MemorySource())
-    loop.call_soon(lambda: rules.reload([], at(0)))
-    transitions = await rules.evaluate(at(0))
-    assert changes(transitions) == [("R0", "inactive", "firing")]
-    assert rules.alerts() == []
+@pytest.fixture
+def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices that are over at each breath."""
+    monkeypatch.setattr("resilience.rules.evaluate._SLICE", 1e-9)
 
 
-async def test_long_work_gives_the_loop_its_turn_between_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = asyncio.get_running_loop()
-    now = 0.0
-    monkeypatch.setattr(loop, "time", lambda: now)
+def long_rules() -> tuple[RuleGroup, promql.MemorySource]:
+    memory = source(("up", "a", [0] * 20), ("up", "b", [0] * 20))
+    deep = "max_over_time(up[15m:1s]) == 0"
+    rules = (AlertRule("Deep", deep), RecordingRule("deep", deep), AlertRule("Down", "up == 0"))
+    return RuleGroup("g", rules), memory
+
+
+@pytest.mark.usefixtures("short_slices")
+async def test_others_have_their_turn_in_the_middle_of_a_rule_and_the_result_is_the_same() -> None:
+    group, memory = long_rules()
     turns = 0
-
-    def slow() -> bool:
-        nonlocal now
-        now += 0.003
-        return True
 
     async def others() -> None:
         nonlocal turns
@@ -342,10 +331,38 @@ async def test_long_work_gives_the_loop_its_turn_between_rules(monkeypatch: pyte
             turns += 1
             await asyncio.sleep(0)
 
-    group = RuleGroup("g", tuple(AlertRule(f"R{i}", condition=slow) for i in range(10)))
-    rules = Evaluator([group], promql.MemorySource())
     task = asyncio.create_task(others())
-    transitions = await rules.evaluate(at(0))
+    sliced, at_once = Evaluator([group], memory, memory), Evaluator([group], memory)
+    found = await sliced.evaluate(at(1000))
     task.cancel()
-    assert len(transitions) == 10
-    assert turns == 5
+    assert turns > 900  # as many steps has the subquery
+    assert changes(found) == changes(at_once.tick(at(1000)))
+    assert len(found) == 4
+    assert await sliced.evaluate(at(1001)) == []  # not due
+
+
+@pytest.mark.usefixtures("short_slices")
+async def test_what_a_reload_in_the_middle_of_a_rule_takes_away_stays_away() -> None:
+    group, memory = long_rules()
+    rules = Evaluator([group], memory, memory)
+    asyncio.get_running_loop().call_soon(lambda: rules.reload([], at(1000)))
+    assert await rules.evaluate(at(1000)) == []
+    assert rules.alerts() == []
+    assert list(promql.evaluate("ALERTS or deep", memory, 1000)) == []
+
+
+@pytest.mark.usefixtures("short_slices")
+async def test_what_a_reload_in_the_middle_of_a_rule_keeps_is_evaluated_once_more() -> None:
+    group, memory = long_rules()
+    rules = Evaluator([group], memory, memory)
+    asyncio.get_running_loop().call_soon(lambda: rules.reload([group], at(1000)))
+    assert await rules.evaluate(at(1000)) == []
+    assert len(await rules.evaluate(at(1060))) == 4
+    assert len(rules.alerts()) == 4
+
+
+async def test_conditions_are_asked_on_the_loop() -> None:
+    loop = asyncio.get_running_loop()
+    rule = AlertRule("Here", condition=lambda: asyncio.get_running_loop() is loop)
+    rules = Evaluator([RuleGroup("g", (rule,))], promql.MemorySource())
+    assert changes(await rules.evaluate(at(0))) == [("Here", "inactive", "firing")]

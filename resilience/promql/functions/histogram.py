@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.promql.functions.registry import general
 from resilience.promql.labels import without
 from resilience.promql.nodes import Call
@@ -33,7 +34,7 @@ class _Grouping:
         """Histogram -> (upper bound, index) of its buckets, ascending."""
         if labels is not self._labels:
             groups: dict[Labels, list[tuple[float, int]]] = {}
-            for index, one in enumerate(labels):
+            for index, one in enumerate(breathing(labels)):
                 try:
                     bound = float(dict(one).get("le", ""))
                 except ValueError:
@@ -127,7 +128,7 @@ def _of_buckets(function: Callable[..., float]) -> Callable[[Scope, Call], Closu
             groups = grouping(elements.labels)
             results = [
                 function(*given, [(bound, values[index]) for bound, index in members])
-                for members in groups.values()
+                for members in breathing(groups.values())
             ]
             return Vector(list(groups), results, drop=True)
 

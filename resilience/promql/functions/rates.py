@@ -70,6 +70,7 @@ def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Clo
 
         def run(at: float) -> Vector:
             end = when(at)
+            labels = selection.labels
             found = source.increase(selection, round(end - length, 6), end)
             if found is None:
                 return scan(at)
@@ -77,7 +78,7 @@ def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Clo
             scope.spend(len(indices))
             if per_second:
                 values = [value / length for value in values]
-            return Vector(pick(selection.labels, indices), values, drop=True)
+            return Vector(pick(labels, indices), values, drop=True)
 
         return run
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from resilience.core.ports import Samples
+from resilience.core.slices import breathe
 from resilience.promql.nodes import Call, Kind
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Picker, Vector, Window, pick_drop
@@ -128,7 +129,11 @@ def each_series(
     """Apply a function to the series of a window that have samples; what it says nothing of is left out."""
     indices: list[int] = []
     values: list[float] = []
-    for index, samples in enumerate(window.samples):
+    waiting = list(reversed(window.samples))
+    window.samples = ()  # let go of one by one: to free millions of samples at once takes long
+    for index in range(len(waiting)):
+        breathe()
+        samples = waiting.pop()
         if samples.times and (value := function(samples)) is not None:
             indices.append(index)
             values.append(value)
