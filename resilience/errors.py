@@ -8,6 +8,7 @@ __all__ = [
     "BulkheadFull",
     "CircuitOpen",
     "ConfigError",
+    "DeadlinePassed",
     "DeliveryError",
     "IntegrationError",
     "LimitReached",
@@ -150,6 +151,14 @@ class TimeoutExceeded(ResilienceError, TimeoutError):
         super().__init__(message)
         self.policy = policy
         self.seconds = seconds
+
+
+class DeadlinePassed(TimeoutExceeded, Rejected):
+    """The caller's time was up before the call began: nothing was sent, so it says nothing of whom it was for."""
+
+    def __init__(self, message: str = "", *, policy: str = "deadline") -> None:
+        Rejected.__init__(self, message, policy=policy)
+        self.seconds: float | None = None
 
 
 class DeliveryError(ResilienceError):

@@ -19,6 +19,7 @@ def test_every_error_is_of_the_family(name: str) -> None:
         CircuitOpen("open", policy="pay", retry_after=3.0, last_failure=ValueError("x")),
         ConfigError("no", file="a.yaml", line=3, column=1),
         TimeoutExceeded("late", policy="t", seconds=2.0),
+        errors.DeadlinePassed("late"),
         errors.QueryError("no", text="x", position=0),
         errors.DeliveryError("no", retryable=False),
         errors.MissingExtra("redis", "redis"),

@@ -68,8 +68,8 @@ class GuardedResponse(Coroutine[Any, Any, aiohttp.ClientResponse]):
 class ResilientSession:
     """Guarded calls through an aiohttp session: `async with session.get(url) as response`.
 
-    Every call runs under the preset's policies, of which each host (scheme, name, port) has its own. A 5xx or 429 is a
-    failure to the breaker, a 4xx is not; connection errors and 429, 502, 503 and 504 are tried again where the
+    Every call runs under the preset's policies, of which each host (scheme, name, port) has its own. A 5xx is a failure
+    to the breaker, a 4xx is not; connection errors and 429, 502, 503 and 504 are tried again where the
     method is idempotent or an `Idempotency-Key` is sent, and the body can be sent a second time. What the last
     attempt answered is returned, whatever its status; the responses before it were released.
 
@@ -275,6 +275,9 @@ _status: Final = operator.attrgetter("status")
 # A file in a form is closed with the form; a BytesIO is not.
 _REPLAYED: Final = (payload.BytesPayload, payload.StringPayload, payload.BytesIOPayload)
 
+# What aiohttp says of a URL that cannot be meant: no host has done anything wrong.
+_MEANINGLESS: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
+
 # Notes on an error that a host further down a chain of redirects has caused.
 _ELSEWHERE: Final = "raised by a redirect to another host"
 
@@ -286,8 +289,8 @@ def _calls(
         preset,
         says_later=says_later,
         failed=_failed,
-        transient=(aiohttp.ClientError, TimeoutError),
-        ignore=lambda error: _ELSEWHERE in getattr(error, "__notes__", ()),
+        transient=(aiohttp.ClientConnectionError, TimeoutError),
+        ignore=lambda error: isinstance(error, _MEANINGLESS) or _ELSEWHERE in getattr(error, "__notes__", ()),
     )
     return HttpCalls(
         HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),

@@ -113,7 +113,7 @@ class HttpCalls(Generic[R]):
         """Write into the headers of the next attempt what its host is told of the time that is left.
 
         Raises:
-            TimeoutExceeded: nothing is left.
+            DeadlinePassed: nothing is left.
         """
         tell(headers, told=self._told is None or self._remembered(host).told)
 

@@ -107,7 +107,7 @@ class GuardedClient:
         return Pipeline(
             Retry(
                 self._attempts,
-                on=(aiohttp.ClientError, TimeoutError),
+                on=(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError),
                 on_result=says_later,
                 clock=self._clock,
             ),

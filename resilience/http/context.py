@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
+from sys import modules
 from typing import Final
 
 from resilience.core.deadline import remaining
-from resilience.errors import TimeoutExceeded
+from resilience.errors import DeadlinePassed
 
 __all__ = [
     "CRITICALITIES",
@@ -95,23 +96,28 @@ def read_criticality(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
 
 
 def tell(headers: MutableMapping[str, str], *, told: bool = True) -> None:
-    """Write into a request's headers how long its answer is of use, and how much it matters.
+    """Write into a request's headers how long its answer is of use, how much it matters, and of what trace it is part.
 
     Args:
-        headers: of the request; what they say of this already is replaced.
+        headers: of the request; what they say of this already is replaced, but for the trace.
         told: False for a receiver that is to hear nothing of it.
 
     Raises:
-        TimeoutExceeded: nothing is left: the answer would come too late for anybody.
+        DeadlinePassed: nothing is left: the answer would come too late for anybody.
     """
     left = remaining()
     if left is not None:
         if left <= 0:
-            raise TimeoutExceeded("the deadline has passed: the request was not sent", policy="deadline")
+            raise DeadlinePassed("the deadline has passed: the request was not sent")
         if told:
             headers[DEADLINE_HEADER] = f"{int(left * 1000)}m" if left < _FITS else format_budget(left)
-    if told and (level := criticality.get()) is not None:
+    if not told:
+        return
+    if (level := criticality.get()) is not None:
         headers[CRITICALITY_HEADER] = CRITICALITIES[level]
+    # Where the application traces: a trace that ends at each outbound call is of no use.
+    if (tracing := modules.get("opentelemetry.propagate")) is not None and "traceparent" not in headers:
+        tracing.inject(headers)
 
 
 _BUDGET_HEADERS: Final = frozenset({DEADLINE_HEADER.lower().encode(), b"grpc-timeout"})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resilience.core.clock import ManualClock
 from resilience.core.deadline import timeout
-from resilience.errors import TimeoutExceeded
+from resilience.errors import DeadlinePassed
 from resilience.http.context import (
     criticality,
     format_budget,
@@ -94,7 +94,7 @@ async def test_what_is_left_is_sent_along_and_nothing_is_sent_when_nothing_is_le
     async def late() -> None:
         async with timeout(2.0, clock=clock):
             clock.shift(2.0)
-            with pytest.raises(TimeoutExceeded, match="not sent"):
+            with pytest.raises(DeadlinePassed, match="not sent"):
                 tell({})
             await asyncio.sleep(0)
 

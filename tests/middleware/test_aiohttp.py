@@ -16,9 +16,11 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.window import CountWindow
 from resilience.errors import CircuitOpen, ConfigError
 from resilience.policies.backoff import Exponential
+from resilience.policies.fallback import Fallback
 from resilience.policies.hedge import Hedge
 from resilience.policies.presets import API_CALLS, Layer, Preset
 from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession
+from tests.waiting import PATIENCE
 
 FAST = API_CALLS.changed(
     retry={"backoff": Exponential(0.001)}, circuit_breaker={"window": CountWindow(10), "minimum_calls": 10}
@@ -120,17 +122,6 @@ async def test_the_last_answer_is_returned_and_can_be_read(session: Any, upstrea
         assert (response.status, await response.read()) == (503, b"content")
 
 
-async def test_a_failed_answer_of_8_mib_does_not_hold_a_pool_of_one(real: Any, upstream: Any) -> None:
-    upstream.statuses, upstream.content = [503, 503], bytes(8 << 20)
-    async with (
-        asyncio.timeout(10),
-        ResilientSession(real, preset=FAST, connector=aiohttp.TCPConnector(limit=1)) as session,
-        session.get(upstream.url()) as response,
-    ):
-        assert response.status == 200
-        assert len(await response.read()) == 8 << 20
-
-
 async def test_a_post_is_not_repeated_but_with_a_key(session: Any, upstream: Any) -> None:
     upstream.statuses = [503]
     async with session.post(upstream.url(), data=b"x") as response:
@@ -176,16 +167,6 @@ async def test_json_is_sent_again(session: Any, upstream: Any) -> None:
     assert upstream.bodies == [b'{"a": 1}'] * 2
 
 
-async def test_a_generator_is_never_sent_again_empty(session: Any, upstream: Any) -> None:
-    async def body() -> Any:
-        yield b"once"
-
-    upstream.statuses = [503]
-    async with session.put(upstream.url(), data=body()) as response:
-        assert response.status == 503
-    assert upstream.bodies == [b"once"]
-
-
 async def test_a_refused_connection_is_tried_again_and_raised(
     session: Any, real: Any, refusing_port: Any
 ) -> None:
@@ -204,31 +185,6 @@ async def test_each_host_has_a_breaker_of_its_own(session: Any, real: Any, upstr
     async with session.get(other.url()) as response:
         assert response.status == 200
     assert len(real.pipelines) == 2
-
-
-async def test_the_callers_own_fault_does_not_open_the_breaker(session: Any, upstream: Any) -> None:
-    upstream.statuses = [404] * 50
-    for _ in range(50):
-        async with session.get(upstream.url()) as response:
-            assert response.status == 404
-
-
-async def test_a_cancelled_call_is_no_verdict(session: Any, real: Any, upstream: Any) -> None:
-    gate = asyncio.Event()
-    app = web.Application()
-
-    async def hang(request: Any) -> None:
-        gate.set()
-        await asyncio.Event().wait()
-
-    app.router.add_get("/", hang)
-    async with TestServer(app) as server:
-        task = asyncio.ensure_future(session.get(server.make_url("/")).__aenter__())
-        await gate.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert real.seen == [("http", "GET", 0, "cancelled")]
 
 
 async def test_raise_for_status_sessions_raise_after_the_last_attempt(real: Any, upstream: Any) -> None:
@@ -355,18 +311,6 @@ async def test_the_same_as_a_middleware_of_a_session(real: Any, upstream: Any) -
     assert upstream.bodies[-3:] == [b"again", b"again", b"x"]
 
 
-async def test_the_middleware_releases_8_mib_in_a_pool_of_one(real: Any, upstream: Any) -> None:
-    upstream.statuses, upstream.content = [503, 503], bytes(8 << 20)
-    async with (
-        asyncio.timeout(10),
-        aiohttp.ClientSession(
-            middlewares=[ResilientMiddleware(real, preset=FAST)], connector=aiohttp.TCPConnector(limit=1)
-        ) as session,
-        session.get(upstream.url()) as response,
-    ):
-        assert response.status == 200
-
-
 async def test_a_slow_get_is_hedged_and_the_losers_connection_given_back(real: Any, upstream: Any) -> None:
     first = asyncio.Event()
 
@@ -399,3 +343,64 @@ async def test_only_the_hosts_that_are_named_are_told_of_the_deadline(
             assert "X-Request-Deadline" in upstream.seen[-1]
         async with untold.get(other.url()):
             assert "X-Request-Deadline" not in other.seen[-1]
+
+
+async def test_the_middleware_in_a_session_that_raises_for_status(real: Any, upstream: Any) -> None:
+    middleware = ResilientMiddleware(real, preset=FAST)
+    async with aiohttp.ClientSession(middlewares=[middleware], raise_for_status=True) as session:
+        upstream.statuses = [503]
+        assert (await session.get(upstream.url())).status == 200
+        upstream.statuses = [404]
+        with pytest.raises(aiohttp.ClientResponseError):
+            await session.get(upstream.url())
+
+
+async def test_a_task_can_be_made_of_a_call_as_of_aiohttps_own(session: Any, upstream: Any) -> None:
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(session.get(upstream.url())) for _ in range(3)]
+    for call in calls:
+        assert await call.result().read() == b"content"
+    never = session.get(upstream.url())
+    never.close()
+    assert len(upstream.bodies) == 3
+
+
+async def test_traces_see_every_attempt_as_without_us(real: Any, upstream: Any) -> None:
+    seen: list[str] = []
+    trace = aiohttp.TraceConfig()
+    for signal in (trace.on_request_start, trace.on_request_end, trace.on_request_redirect):
+
+        async def note(session: Any, context: Any, params: Any) -> None:
+            seen.append(type(params).__name__)
+
+        signal.append(note)
+    upstream.statuses, upstream.headers = [503, 302], {"Location": "/there"}
+    async with ResilientSession(real, preset=FAST, trace_configs=[trace]) as session:
+        assert (await session.get(upstream.url())).status == 200
+    attempt = ["TraceRequestStartParams", "TraceRequestEndParams"]
+    assert seen == [*attempt, attempt[0], "TraceRequestRedirectParams", attempt[1]]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://example.org/"])
+async def test_a_url_that_cannot_be_meant_is_not_tried_again_nor_held_against_a_host(
+    session: Any, real: Any, url: str
+) -> None:
+    for _ in range(20):
+        with pytest.raises((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+            await session.get(url)
+    assert len(real.seen) == 20
+
+
+async def test_a_response_that_a_fallback_replaces_is_released(real: Any, upstream: Any) -> None:
+    stale = object()
+    preset = Preset(
+        {"fallback": Layer(Fallback, {"value": stale, "on_result": lambda answer: answer.status == 503})}
+    )
+    upstream.statuses = [503]
+    connector = aiohttp.TCPConnector(limit=1)
+    async with (
+        asyncio.timeout(PATIENCE),
+        ResilientSession(real, preset=preset, connector=connector) as session,
+    ):
+        assert await session.get(upstream.url()) is stale
+        assert (await session.get(upstream.url())).status == 200

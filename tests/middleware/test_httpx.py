@@ -77,16 +77,6 @@ async def test_a_post_is_repeated_only_with_a_key() -> None:
         assert keyed.status_code == 200
 
 
-async def test_a_generator_is_never_sent_again() -> None:
-    async def body() -> Any:
-        yield b"once"
-
-    script = Script(503)
-    async with client_of(script) as client:
-        assert (await client.put("http://a.example/", content=body())).status_code == 503
-    assert len(script.requests) == 1
-
-
 async def test_each_host_has_a_breaker_of_its_own() -> None:
     script = Script(*[500] * 10)
     async with client_of(script) as client:
