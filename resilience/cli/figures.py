@@ -23,8 +23,10 @@ from resilience.promql import Series
 from resilience.signals import Signals
 from resilience.slo import SLO, SLOManager
 from resilience.slo.compile import counted_events
+from resilience.slo.counts import weigh_history
 from resilience.slo.latency import latency_query, plain_latency
-from resilience.slo.ledger import Ledger
+from resilience.slo.ledger import Bucket, Ledger
+from resilience.slo.measure import Weighted
 from resilience.slo.plain import plain_history, plain_slo
 from resilience.stores.sqlite import SQLiteStore
 
@@ -173,9 +175,16 @@ class PrometheusFigures:
     async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:
         """Count step by step."""
         slo, step = self._manager.slos[slo_id], float(round((end - start) / _POINTS) or 1)
-        if counted_events(slo) is None:
-            return plain_history([], step)
-        return plain_history(await self._prometheus.history(slo, start=start, end=end, step=step), step)
+        return plain_history(await self._history(slo, start, end, step), step)
+
+    async def _history(self, slo: SLO, start: float, end: float, step: float) -> list[Bucket]:
+        if not isinstance(slo.measure, Weighted):
+            return await self._prometheus.history(slo, start=start, end=end, step=step)
+        parts = {
+            name: await self._history(self._manager.slos[name], start, end, step)
+            for name in slo.measure.weights
+        }
+        return weigh_history(slo.measure, parts, step)
 
     async def events(self, since: float) -> list[dict[str, Any]]:
         """Read from `ALERTS` what fired, and when, to a step of 1/1000 of the time since."""

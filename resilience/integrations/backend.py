@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Clock
 from resilience.core.validate import number
-from resilience.errors import IntegrationError, QueryError
+from resilience.errors import ResilienceError
 from resilience.slo.figures import Figures
+from resilience.slo.ledger import Bucket, Ledger
 from resilience.slo.measure import Weighted
 from resilience.slo.objective import SLO
 
@@ -22,6 +25,9 @@ class FiguresSource(Protocol):
 
     async def figures(self, slo: SLO) -> Figures:
         """Count the events of an objective."""
+
+    async def history(self, slo: SLO, *, start: float, end: float, step: float) -> list[Bucket]:
+        """Count them step by step."""
 
     async def close(self) -> None:
         """Close the connections."""
@@ -57,6 +63,7 @@ class PrometheusBackend:
         self._observe = observe
         self._interval = number("interval", interval, above=0)
         self._clock = clock
+        self._histories: dict[str, tuple[float, list[Bucket]]] = {}
 
     async def run(self) -> None:
         """Look for ever; cancel it to stop."""
@@ -73,6 +80,20 @@ class PrometheusBackend:
             if slo.backend != "prometheus" or isinstance(slo.measure, Weighted):
                 continue
             try:
-                self._observe(slo.id, await self._source.figures(slo))
-            except (IntegrationError, QueryError) as error:
+                figures = await self._source.figures(slo)
+                self._observe(slo.id, replace(figures, history=await self._history(slo)))
+            except ResilienceError as error:
                 log(__name__).warning("figures_missing", slo=slo.id, error=str(error))
+
+    async def _history(self, slo: SLO) -> list[Bucket]:
+        """What was counted bucket by bucket, asked for once in a bucket's time."""
+        due, history = self._histories.get(slo.id, (-math.inf, []))
+        now = self._clock.monotonic()
+        if now >= due:
+            step, end = Ledger(slo.window).step, self._clock.time()
+            try:
+                history = await self._source.history(slo, start=end - slo.window, end=end, step=step)
+            except ResilienceError as error:
+                log(__name__).warning("history_missing", slo=slo.id, error=str(error))
+            self._histories[slo.id] = now + step, history
+        return history

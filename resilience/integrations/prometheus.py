@@ -6,25 +6,27 @@ Source: Prometheus' HTTP API, https://prometheus.io/docs/prometheus/latest/query
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import aiohttp
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import format_duration, parse_duration
-from resilience.core.ports import Clock, Labels
+from resilience.core.ports import Clock
 from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
 from resilience.errors import ConfigError, IntegrationError, QueryError, Rejected, TimeoutExceeded
 from resilience.http.client import GuardedClient, Response
+from resilience.integrations.answers import points, read_value, single
 from resilience.integrations.rule_file import Loaded, RuleServer, publish
-from resilience.promql import Matrix, Scalar, Series, String, Value, Vector
+from resilience.promql import Matrix, Series, Value
 from resilience.rules import dump
 from resilience.slo.compile import compile_rules, counted_events
+from resilience.slo.exclusions import excluded
 from resilience.slo.figures import Figures
 from resilience.slo.ledger import Bucket
 from resilience.slo.measure import Events
@@ -99,7 +101,7 @@ class PrometheusIntegration:
             IntegrationError: the server cannot be asked, or its answer is no answer.
         """
         when = self._clock.time() if at is None else number("at", at)
-        return _value(await self._data(expr, "/api/v1/query", query=expr, time=repr(when)))
+        return read_value(await self._data(expr, "/api/v1/query", query=expr, time=repr(when)))
 
     async def query_range(self, expr: str, start: float, end: float, step: float) -> list[Series]:
         """Evaluate PromQL at `start`, `start + step` and so on up to `end`.
@@ -117,7 +119,7 @@ class PrometheusIntegration:
         number("end", end, low=number("start", start))
         number("step", step, above=0)
         bounds = {"start": repr(start), "end": repr(end), "step": repr(step)}
-        found = _value(await self._data(expr, "/api/v1/query_range", query=expr, **bounds))
+        found = read_value(await self._data(expr, "/api/v1/query_range", query=expr, **bounds))
         if not isinstance(found, Matrix):
             raise IntegrationError(f"{self._prometheus.host}: answered a range with a {type(found).__name__}")
         return list(found.series)
@@ -145,7 +147,8 @@ class PrometheusIntegration:
         """Count the events of an objective in its period and in the windows of its alerts: what `SLOManager` judges.
 
         Args:
-            slo: no composite; one of the calendar is counted from the beginning of its period.
+            slo: no composite; one of the calendar is counted from the beginning of its period, and none while it is
+                excluded.
             at: Unix seconds; now when not given.
 
         Raises:
@@ -158,7 +161,11 @@ class PrometheusIntegration:
         windows = {each for alert in slo.burn_rates for each in (alert.window, alert.short_window)}
         windows.add(min(_DAY, slo.window))  # what forecasts are drawn from
         found = {window: await self._counts(events, window, when) for window in sorted(windows)}
-        return Figures(*await self._counts(events, period, when), windows=found)
+        bad, total = await self._counts(events, period, when)
+        for begin, end in excluded(slo.exclusions, when - period, when):
+            less_bad, less = await self._counts(events, end - begin, end)
+            bad, total = max(0.0, bad - less_bad), max(0.0, total - less)
+        return Figures(bad, total, windows=found)
 
     async def history(self, slo: SLO, *, start: float, end: float, step: float) -> list[Bucket]:
         """Count the events of an objective, step by step.
@@ -181,17 +188,21 @@ class PrometheusIntegration:
         window = format_duration(step)
         first = end - math.ceil((end - start) / step - 1) * step  # the last step ends at the end, not before
         bad, total = [
-            _points(await self.query_range(expr, first, end, step))
+            points(await self.query_range(expr, first, end, step))
             for expr in (events.bad_in(window), events.total_in(window))
         ]
-        return [Bucket(at - step, bad.get(at, 0.0), count) for at, count in sorted(total.items())]
+        return [
+            Bucket(at - step, bad.get(at, 0.0), count)
+            for at, count in sorted(total.items())
+            if count and not slo.excluded(at - step / 2)
+        ]
 
     async def _counts(self, events: Events, window: float, at: float) -> tuple[float, float]:
         length = format_duration(window)
         bad, total = [
             await self.query(expr, at=at) for expr in (events.bad_in(length), events.total_in(length))
         ]
-        return _single(bad), _single(total)
+        return single(bad), single(total)
 
     async def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that fire, as Alertmanager's API v2 gives them, or else as Prometheus' does.
@@ -332,41 +343,6 @@ def _member(found: object, key: str, kind: type) -> Any:
     return value
 
 
-def _value(data: object) -> Value:
-    """Read a result of the query API."""
-    if isinstance(data, dict) and (read := _READERS.get(str(data.get("resultType")))):
-        try:
-            return read(data["result"])
-        except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
-            raise IntegrationError(f"the answer is no result of a query: {str(data)[:_SHOWN]}") from error
-    raise IntegrationError(f"the answer is no result of a query: {str(data)[:_SHOWN]}")
-
-
-def _labels(metric: Mapping[str, str]) -> Labels:
-    return tuple(sorted((str(name), str(value)) for name, value in metric.items()))
-
-
-def _vector(result: list[Any]) -> Vector:
-    labels = [_labels(each["metric"]) for each in result]
-    return Vector(labels, [float(each["value"][1]) for each in result])
-
-
-def _matrix(result: list[Any]) -> Matrix:
-    series = []
-    for each in result:
-        times = [float(at) for at, _ in each["values"]]
-        series.append(Series(_labels(each["metric"]), times, [float(value) for _, value in each["values"]]))
-    return Matrix(sorted(series))
-
-
-_READERS: Final[Mapping[str, Callable[[Any], Value]]] = {
-    "scalar": lambda result: Scalar(float(result[1])),
-    "string": lambda result: String(str(result[1])),
-    "vector": _vector,
-    "matrix": _matrix,
-}
-
-
 def _events(sli: SLO | Events) -> Events:
     if isinstance(sli, Events):
         return sli
@@ -376,25 +352,3 @@ def _events(sli: SLO | Events) -> Events:
             f"{sli.id!r} is a composite, which counts nothing of its own: ask for its components"
         )
     return events
-
-
-def _points(series: Sequence[Series]) -> dict[float, float]:
-    if len(series) > 1:
-        raise QueryError("a count must be one figure: put sum(...) around it")
-    return {
-        at: value
-        for each in series
-        for at, value in zip(each.times, each.values, strict=True)
-        if not math.isnan(value)
-    }
-
-
-def _single(value: Value) -> float:
-    """The only figure of a sum, or zero where there was nothing to sum."""
-    if isinstance(value, Scalar):
-        found = value.value
-    elif isinstance(value, Vector) and len(value) <= 1:
-        found = value.values[0] if value.values else 0.0
-    else:
-        raise QueryError("a count must be one figure: put sum(...) around it")
-    return 0.0 if math.isnan(found) else found

@@ -14,7 +14,7 @@ from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.ledger import BUCKETS
 from resilience.slo.measure import Events, Weighted
 from resilience.slo.objective import SLO, percent
-from resilience.slo.slices import slice_events
+from resilience.slo.slices import slice_events, slice_rule
 
 __all__ = ["compile_rules", "counted_events", "ratio_query"]
 
@@ -43,6 +43,8 @@ def compile_rules(slos: Iterable[SLO], *, known: Mapping[str, SLO] | None = None
         windows = sorted(
             {window for alert in slo.burn_rates for window in (alert.window, alert.short_window)}
         )
+        if (slices := slice_rule(slo, _labels(slo))) is not None:
+            groups.append(RuleGroup(f"slo:{slo.id}:slices", [slices], interval=slo.slice_length))
         burning: list[Rule] = [_ratio_rule(slo, window, everything) for window in windows]
         burning += [_burn_rule(slo, alert) for alert in slo.burn_rates]
         if burning:
@@ -57,7 +59,7 @@ def compile_rules(slos: Iterable[SLO], *, known: Mapping[str, SLO] | None = None
 def counted_events(slo: SLO) -> Events | None:
     """Return what counts the events of an objective, be they slices of time; None for a composite."""
     if slo.sliced:
-        return slice_events(slo.id)
+        return slice_events(slo)
     return slo.measure if isinstance(slo.measure, Events) else None
 
 

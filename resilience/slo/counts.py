@@ -100,6 +100,8 @@ class Counts:
         if isinstance(slo.measure, Weighted):
             parts = {name: self.history(self._slos[name]) for name in slo.measure.weights}
             return weigh_history(slo.measure, parts, Ledger(slo.window).step)
+        if (figures := self._elsewhere.get(slo.id)) is not None:
+            return list(figures.history)
         return [Bucket(*each) for each in self._accounts[slo.id].ledger.snapshot(self._now)]
 
     # -- what outlives the process ------------------------------------------------------------------------------

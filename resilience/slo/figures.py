@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from resilience.slo.burn_rate import BurnRateAlert
+from resilience.slo.ledger import Bucket
 
 __all__ = ["BurnRateState", "Figures"]
 
@@ -39,8 +40,10 @@ class Figures:
         bad: bad events in the period.
         total: all events in the period.
         windows: (bad, all) by window in seconds.
+        history: what was counted in the period, oldest first, by Unix time; as old as it may be.
     """
 
     bad: float
     total: float
     windows: Mapping[float, tuple[float, float]]
+    history: Sequence[Bucket] = ()

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
+from resilience.core.duration import format_duration
+from resilience.promql.goformat import format_float
 from resilience.promql.show import quote
+from resilience.rules import RecordingRule
 from resilience.slo.budget import exact
-from resilience.slo.measure import Events
+from resilience.slo.measure import Condition, Events
 from resilience.slo.meter import ConditionMeter, EventMeter
 from resilience.slo.objective import SLO
 from resilience.slo.query import WINDOW
 
-__all__ = ["SliceMeter", "slice_events"]
+__all__ = ["SliceMeter", "slice_events", "slice_rule"]
+
+_RECORDED: Final = "slo:slice_bad:ratio"
 
 
 class SliceMeter:
@@ -58,10 +65,40 @@ class SliceMeter:
         return float(exact(self._bad) > allowed)
 
 
-def slice_events(slo_id: str) -> Events:
-    """Return how the slices of an objective are counted in PromQL, from what the service itself records."""
-    selector = f"slo={quote(slo_id)}"
+def slice_events(slo: SLO) -> Events:
+    """Return how the slices of an objective are counted in PromQL.
+
+    From what the service itself records; or, where a Prometheus judges it alone, from what `slice_rule` records there.
+    """
+    selector = f"slo={quote(slo.id)}"
+    if slo.backend == "prometheus":
+        selector = f"{_RECORDED}{{{selector},service={quote(slo.service)}}}[{WINDOW}]"
+        return Events(f"sum(count_over_time({selector}))", bad=f"sum(sum_over_time({selector}))")
     return Events(
         f"sum(increase(slo_slices_total{{{selector}}}[{WINDOW}]))",
         bad=f"sum(increase(slo_bad_slices_total{{{selector}}}[{WINDOW}]))",
     )
+
+
+def slice_rule(slo: SLO, labels: Mapping[str, str]) -> RecordingRule | None:
+    """Return the rule that records, slice by slice, how bad a slice was; None where the service counts them.
+
+    Args:
+        slo: whose slices.
+        labels: of what is recorded.
+    """
+    if slo.backend != "prometheus" or not slo.sliced:
+        return None
+    window, measure = format_duration(slo.slice_length), slo.measure
+    if isinstance(measure, Condition):
+        expr = (
+            f"1 - (({measure.value_in(window)}) {measure.comparison} bool {format_float(measure.threshold)})"
+        )
+    elif isinstance(measure, Events):
+        # Without events there is no slice: 0 / 0 is no figure of at least zero.
+        expr = f"{measure.ratio_in(window)} >= 0"
+        if slo.budgeting == "timeslices":
+            expr = f"({expr}) > bool {1 - Decimal(slo.slice_target or slo.target)}"
+    else:
+        return None
+    return RecordingRule(_RECORDED, expr, labels)

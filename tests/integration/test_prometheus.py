@@ -170,5 +170,5 @@ async def test_the_command_line_reads_budgets_and_reports_from_it(
     page = prometheus.folder / "report.html"
     assert await asyncio.to_thread(main, ["report", "--days", "0.02", "--output", str(page), *place]) == 0
     text = page.read_text()
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 4
     assert "how many requests took how long" in text

@@ -5,11 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from resilience import Reliability
 from resilience.core.clock import ManualClock
 from resilience.errors import IntegrationError
 from resilience.integrations.backend import PrometheusBackend
 from resilience.slo import SLO, Figures
+from resilience.slo.ledger import Bucket
 from resilience.slo.sli import Composite
 
 THERE = SLO("there", service="shop", target=0.99, backend="prometheus")
@@ -24,12 +27,20 @@ class Source:
         self.bad: float | None = 1.0
         self.asked: list[str] = []
         self.closed = False
+        self.remembers = True
+        self.histories = 0
 
     async def figures(self, slo: SLO) -> Figures:
         self.asked.append(slo.id)
         if self.bad is None:
             raise IntegrationError("down")
         return Figures(self.bad, 1000.0, {})
+
+    async def history(self, slo: SLO, *, start: float, end: float, step: float) -> list[Bucket]:
+        self.histories += 1
+        if self.bad is None or not self.remembers:
+            raise IntegrationError("down")
+        return [Bucket(start, 0.0, 500.0), Bucket(end - step, self.bad, 500.0)]
 
     async def close(self) -> None:
         self.closed = True
@@ -57,6 +68,24 @@ async def test_a_service_judges_by_the_last_figures_that_it_got(clock: ManualClo
         await clock.advance(61)
         assert rel.slos.status("there").status == "breached"
     assert source.closed
+
+
+async def test_the_history_is_the_servers_too_and_asked_for_once_in_a_buckets_time(
+    clock: ManualClock,
+) -> None:
+    source = Source()
+    rel = Reliability("shop", slos=[THERE, BOTH], prometheus=source, watch=0, clock=clock)
+    async with rel:
+        await clock.advance(1)
+        assert [each.bad for each in rel.slos.history("there")] == [0, 1]
+        assert [each.bad for each in rel.slos.history("both")] == pytest.approx([0, 0.001])
+        await clock.advance(300)
+        assert (source.histories, len(source.asked) > 3) == (1, True)
+        source.bad, source.remembers = 5.0, False
+        await clock.advance(3600)
+        assert source.histories == 2
+        assert [each.bad for each in rel.slos.history("there")] == [0, 1]
+        assert rel.slos.error_budget("there").bad == 5, "figures come without a history, too"
 
 
 def test_without_one_they_are_judged_here_and_that_is_said() -> None:

@@ -16,7 +16,7 @@ from resilience.integrations import rule_file
 from resilience.integrations.prometheus import PrometheusIntegration
 from resilience.promql import Scalar, String, Vector
 from resilience.rules import loads
-from resilience.slo import SLO
+from resilience.slo import SLO, Alerting, Exclusion
 from resilience.slo.sli import Composite
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
@@ -171,6 +171,34 @@ async def test_an_indicator_is_a_ratio_of_two_counts_of_one_moment(
     figures = await client.figures(OK, at=100)
     assert (figures.bad, figures.total) == (3.0, 1000.0)
     assert {300.0, 3600.0, 86_400.0} <= set(figures.windows)
+
+
+async def test_what_is_excluded_is_taken_from_the_period(
+    server: Server, client: PrometheusIntegration
+) -> None:
+    month, asked = 30 * 86_400, dict[tuple[str, str], None]()
+
+    def answer(form: dict[str, str]) -> object:
+        window = form["query"].rpartition("[")[2].partition("]")[0]
+        asked[window, form["time"]] = None
+        count = {"30d": 1000, "1h": 100, "30m": 10}.get(window, 0)
+        return result(
+            "vector",
+            [
+                {
+                    "metric": {},
+                    "value": [0, str(count if 'verdict="failure"' not in form["query"] else count / 10)],
+                }
+            ],
+        )
+
+    server.answers["/api/v1/query"] = answer
+    nightly = Exclusion(start=7200.0, duration=3600.0, every=20 * 86_400.0)
+    begun = Exclusion(start=month - 1800.0, duration=7200.0)
+    slo = SLO("ok", service="shop", target=0.99, exclusions=(nightly, begun), alerting=Alerting((), ()))
+    figures = await client.figures(slo, at=month)
+    assert (figures.bad, figures.total) == (100 - 2 * 10 - 1, 1000 - 2 * 100 - 10)
+    assert {("1h", "10800.0"), ("1h", repr(20 * 86_400 + 10_800.0)), ("30m", "2592000.0")} <= asked.keys()
 
 
 async def test_no_traffic_is_no_ratio(server: Server, client: PrometheusIntegration) -> None:

@@ -16,6 +16,7 @@ from resilience.rules import AlertState
 from resilience.signals import Signals
 from resilience.slo import (
     SLO,
+    Availability,
     Calendar,
     Composite,
     Correctness,
@@ -26,6 +27,7 @@ from resilience.slo import (
     SLOManager,
     Throughput,
 )
+from resilience.slo.compile import counted_events
 from tests.slo.conftest import Service
 
 DAY = 86_400
@@ -398,3 +400,43 @@ def test_what_is_left_of_all_budgets_is_that_of_each() -> None:
     left = service.slos.budgets_left()
     assert left == {name: service.slos.error_budget(name).remaining for name in service.slos.slos}
     assert left["idle"] is None
+
+
+# -- slices that a Prometheus judges alone ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budgeting", ["timeslices", "ratio_timeslices", "occurrences"])
+def test_recorded_slices_are_the_slices_that_a_process_counts(budgeting: str) -> None:
+    sli = Throughput(1.0) if budgeting == "occurrences" else Availability()
+    there = SLO(
+        "there",
+        service="shop",
+        target=0.9,
+        sli=sli,
+        budgeting=budgeting,
+        slice_target=0.95,
+        backend="prometheus",
+    )
+    here = replace(there, id="here", backend="inprocess")
+    service = Service(there, here, tick=60)
+    for minute in range(40):
+        service.traffic(
+            1, errors=0.2 if minute in (20, 21, 30) else 0.02, requests=0 if minute in (5, 6) else 100
+        )
+    counted, recorded = (
+        [
+            _figure(service, query)
+            for query in (counted_events(slo).total_in("20m"), counted_events(slo).bad_in("20m"))
+        ]
+        for slo in (here, there)
+    )
+    assert recorded == pytest.approx(counted, abs=0.03)
+    assert recorded[0] == 20
+    expected = {"timeslices": 3, "ratio_timeslices": 3 * 0.2 + 17 * 0.02, "occurrences": 0}[budgeting]
+    assert recorded[1] == pytest.approx(expected)
+
+
+def _figure(service: Service, query: str) -> float:
+    found = promql.evaluate(query, service.signals.source, service.clock.monotonic())
+    assert isinstance(found, promql.Vector)
+    return found.values[0]

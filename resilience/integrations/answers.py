@@ -1,0 +1,88 @@
+"""What a Prometheus answers to queries, as values.
+
+Source: Prometheus' HTTP API, https://prometheus.io/docs/prometheus/latest/querying/api/.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from resilience.core.ports import Labels
+from resilience.errors import IntegrationError, QueryError
+from resilience.promql import Matrix, Scalar, Series, String, Value, Vector
+
+__all__ = ["points", "read_value", "single"]
+
+_SHOWN = 200  # characters of an answer that an error shows
+
+
+def read_value(data: object) -> Value:
+    """Read a result of the query API.
+
+    Raises:
+        IntegrationError: it is none.
+    """
+    if isinstance(data, dict) and (read := _READERS.get(str(data.get("resultType")))):
+        try:
+            return read(data["result"])
+        except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
+            raise IntegrationError(f"the answer is no result of a query: {str(data)[:_SHOWN]}") from error
+    raise IntegrationError(f"the answer is no result of a query: {str(data)[:_SHOWN]}")
+
+
+def _labels(metric: Mapping[str, str]) -> Labels:
+    return tuple(sorted((str(name), str(value)) for name, value in metric.items()))
+
+
+def _vector(result: list[Any]) -> Vector:
+    labels = [_labels(each["metric"]) for each in result]
+    return Vector(labels, [float(each["value"][1]) for each in result])
+
+
+def _matrix(result: list[Any]) -> Matrix:
+    series = []
+    for each in result:
+        times = [float(at) for at, _ in each["values"]]
+        series.append(Series(_labels(each["metric"]), times, [float(value) for _, value in each["values"]]))
+    return Matrix(sorted(series))
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Value]]] = {
+    "scalar": lambda result: Scalar(float(result[1])),
+    "string": lambda result: String(str(result[1])),
+    "vector": _vector,
+    "matrix": _matrix,
+}
+
+
+def points(series: Sequence[Series]) -> dict[float, float]:
+    """Return the only series of a range, by time, without what is no number.
+
+    Raises:
+        QueryError: there are several.
+    """
+    if len(series) > 1:
+        raise QueryError("a count must be one figure: put sum(...) around it")
+    return {
+        at: value
+        for each in series
+        for at, value in zip(each.times, each.values, strict=True)
+        if not math.isnan(value)
+    }
+
+
+def single(value: Value) -> float:
+    """Return the only figure of a sum, zero where there was nothing to sum.
+
+    Raises:
+        QueryError: there are several.
+    """
+    if isinstance(value, Scalar):
+        found = value.value
+    elif isinstance(value, Vector) and len(value) <= 1:
+        found = value.values[0] if value.values else 0.0
+    else:
+        raise QueryError("a count must be one figure: put sum(...) around it")
+    return 0.0 if math.isnan(found) else found
