@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -70,12 +71,19 @@ def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
     order(shop, 5)
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(shop.console)
+    page.goto(f"{shop.console}?window=5m")
+    until = time.monotonic() + 60
+    while page.locator("svg.plain").count() < 4 and time.monotonic() < until:  # the first points come with time
+        order(shop, 5)
+        page.wait_for_timeout(500)
+        page.reload()
     text = page.inner_text("main")
     assert "All is well" in text
     assert "availability" in text
     assert "pay/circuit_breaker" in text
+    assert "0 to" in text
     assert page.locator("svg.plain").count() == 4
+    assert page.locator("svg.spark").count() == 1
     context.close()
 
 

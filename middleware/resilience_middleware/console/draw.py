@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-__all__ = ["heat_svg", "lines_svg", "spark_svg"]
+__all__ = ["heat_svg", "lines_svg", "spark_svg", "top_of"]
 
 _WIDTH: Final = 600
 _HEIGHT: Final = 120
@@ -33,10 +33,7 @@ def lines_svg(series: Mapping[str, Sequence[float | None]], title: str) -> Marku
         >>> str(lines_svg({"all": [0.0, None, 2.0]}, "Traffic")).count("<polyline")
         2
     """
-    top = (
-        max((value for values in series.values() for value in values if value is not None), default=0.0)
-        or 1.0
-    )
+    top = top_of(series)
     lines = Markup().join(
         _line(
             f"line s-{name}",
@@ -49,6 +46,12 @@ def lines_svg(series: Mapping[str, Sequence[float | None]], title: str) -> Marku
         for name, values in series.items()
     )
     return _FRAME.format(_WIDTH, _HEIGHT, title, lines)
+
+
+def top_of(series: Mapping[str, Sequence[float | None]]) -> float:
+    """Return the value at the top of a chart of lines."""
+    known = (value for values in series.values() for value in values if value is not None)
+    return max(known, default=0.0) or 1.0
 
 
 def heat_svg(rows: Mapping[str, Sequence[float | None]], title: str) -> Markup:

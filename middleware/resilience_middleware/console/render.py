@@ -10,7 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg
+from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg, top_of
 from resilience_middleware.console.view import View
 
 __all__ = ["Renderer"]
@@ -60,7 +60,9 @@ class Renderer:
             mark=mark,
             reading=reading,
         )
-        self._environment.globals.update(heat_svg=heat_svg, lines_svg=lines_svg, spark_svg=spark_svg)
+        self._environment.globals.update(
+            heat_svg=heat_svg, lines_svg=lines_svg, spark_svg=spark_svg, top_of=top_of
+        )
 
     def panel(self, name: str, data: Mapping[str, Any], view: View) -> str:
         """Return what stands inside a panel."""

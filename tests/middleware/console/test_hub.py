@@ -12,7 +12,7 @@ import pytest
 from resilience.core.verdict import Verdict
 from resilience.reliability import Reliability
 from resilience_middleware.console.charts import Charts, charts_for
-from resilience_middleware.console.hub import Hub
+from resilience_middleware.console.hub import Hub, Shown
 from resilience_middleware.console.render import Renderer
 from resilience_middleware.console.stream import EventStream, Stream
 from resilience_middleware.console.view import View
@@ -151,3 +151,46 @@ async def test_charts_say_what_was_counted(rel: Reliability, clock: Any) -> None
 def test_a_hostile_service_name_stays_a_string_of_promql() -> None:
     charts = {chart.id: chart for chart in charts_for(View(service='a"} or vector(1) #\\\n'))}
     assert charts["budgets"].queries["slo"].endswith('{service="a\\"} or vector(1) #\\\\\\n"}')
+
+
+async def test_a_dead_reader_is_dropped_while_others_and_the_tick_go_on(
+    hub: Hub, rel: Reliability, clock: Any
+) -> None:
+    dead, alive = await hub.open(View()), await hub.open(View())
+    assert dead is not None
+    assert alive is not None
+
+    async def never(_message: Any) -> None:
+        await asyncio.Event().wait()
+
+    stuck = asyncio.create_task(EventStream(dead)({"type": "http"}, never, never))  # type: ignore[arg-type]
+    await alive.next()
+    for _ in range(12):
+        before = rel.signals.last_tick
+        assert await news(alive, clock)
+        assert rel.signals.last_tick.monotonic == before.monotonic + 1
+    assert dead.closed
+    assert hub.streams == 1
+    stuck.cancel()
+
+
+async def test_once_nobody_looks_nothing_is_looked_at(
+    hub: Hub, rel: Reliability, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[View] = []
+    refresh = Shown.refresh
+
+    def noticed(shown: Shown) -> dict[str, str]:
+        looks.append(shown.view)
+        return refresh(shown)
+
+    monkeypatch.setattr(Shown, "refresh", noticed)
+    stream = await hub.open(View())
+    assert stream is not None
+    await news(stream, clock)
+    assert looks
+    stream.close()
+    await clock.advance(2)
+    looks.clear()
+    await clock.advance(30)
+    assert looks == []

@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels.alerts import makers
+from resilience_middleware.console.view import View
 
 __all__ = ["events"]
 
 _SHOWN: Final = 40
-_SAID: Final = frozenset({"alertname", "severity", "service"})
+_SAID: Final = frozenset({"alertname", "severity"})
 
 
 def events(look: Look) -> Mapping[str, Any]:
@@ -31,11 +32,11 @@ def _happened(look: Look) -> Iterator[dict[str, Any]]:
             "at": each.at,
             "kind": each.kind,
             "subject": each.subject,
-            "detail": each.detail or _which(each.labels),
+            "detail": each.detail or _which(each.labels, view),
             "link": made_by({"alertname": each.subject, **each.labels}) if each.fingerprint else "",
         }
     for at, version in look.charts.deployments():
-        yield {"at": at, "kind": "deployment", "subject": version, "detail": "is there", "link": ""}
+        yield {"at": at, "kind": "deployment", "subject": version, "detail": "first seen", "link": ""}
     if not look.own:
         return
     for happening in watch.happenings:
@@ -48,6 +49,8 @@ def _happened(look: Look) -> Iterator[dict[str, Any]]:
         }
 
 
-def _which(labels: Mapping[str, str]) -> str:
+def _which(labels: Mapping[str, str], view: View) -> str:
     """What tells an alert from others of its name."""
-    return ", ".join(f"{name} {value}" for name, value in labels.items() if name not in _SAID)
+    return ", ".join(
+        f"{name} {value}" for name, value in labels.items() if name not in _SAID and value != view.service
+    )

@@ -17,7 +17,8 @@ __all__ = ["Breaker", "breakers", "policies"]
 
 _MOST: Final = 200  # of each kind: a breaker per host of a crawler would fill the page
 _GRAIN: Final = 120  # slots of a breaker's past
-_WORST: Final = {"open": 0, "forced_open": 0, "half_open": 1}
+_FEW: Final = 12  # closed breakers that are shown at once
+_WORST: Final = {"open": 0, "forced_open": 0, "half_open": 1, "closed": 3}
 
 
 class Breaker(NamedTuple):
@@ -37,6 +38,7 @@ def policies(look: Look) -> Mapping[str, Any]:
     found.sort(key=lambda each: _WORST.get(each.breaker.state, 2))
     now = watch.rel.clock.time()
     return {
+        "shown": max(_FEW, sum(each.breaker.state != "closed" for each in found)),
         "breakers": [
             _breaker(
                 each,

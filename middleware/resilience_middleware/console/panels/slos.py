@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from resilience.core.duration import format_duration
 from resilience.slo import SLO
@@ -11,12 +11,17 @@ from resilience_middleware.console.look import Look
 
 __all__ = ["slos"]
 
+_WORST: Final = {"breached": 0, "at_risk": 1}
+
 
 def slos(look: Look) -> Mapping[str, Any]:
-    """Say how each objective stands."""
+    """Say how each objective stands, the worst first."""
     found = look.watch.rel.slos.slos.values()
     return {
-        "slos": [_row(look, slo) for slo in found if look.view.covers(slo.service)],
+        "slos": sorted(
+            (_row(look, slo) for slo in found if look.view.covers(slo.service)),
+            key=lambda row: _WORST.get(row["status"], len(_WORST)),
+        ),
         "worker": look.watch.worker,
     }
 

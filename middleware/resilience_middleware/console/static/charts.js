@@ -160,8 +160,15 @@ window.charts = (() => {
     if (!all) return;
     let begun = false;
     for (const { dataset: { chart: id, unit } } of document.querySelectorAll("[data-chart]")) {
-      if (unit === "heat") continue;
       all.charts[id] = all.charts[id] || {};
+      if (unit === "heat") {
+        if (Object.keys(all.charts[id]).length) continue;
+        for (const [name, value] of Object.entries(data.charts[id] || {})) {
+          all.charts[id][name] = all.t.map((_, at) => (at === all.t.length - 1 ? value : null));
+          begun = begun || value > 0;
+        }
+        continue;
+      }
       for (const name of Object.keys(data.charts[id] || {})) {
         if (name in all.charts[id]) continue;
         all.charts[id][name] = all.t.map(() => null);

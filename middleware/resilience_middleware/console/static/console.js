@@ -30,7 +30,8 @@
       if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
       return;
     }
-    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
+    // What the reader has unfolded stays so.
+    for (const { name } of [...from.attributes]) if (name !== "open" && !to.hasAttribute(name)) from.removeAttribute(name);
     for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     children(from, to);
   }
@@ -81,9 +82,12 @@
     live.dataset.state = state;
   }
 
+  let heard = new Date();
+
   function hear(name, use) {
     stream.addEventListener(name, (event) => {
       const data = JSON.parse(event.data);
+      heard = new Date();
       if (held) kept.set(name, name === "panels" ? { ...kept.get(name), ...data } : data);
       else use(data);
       if (!held) say("live", "live");
@@ -93,7 +97,7 @@
   const uses = { panels: show, charts: (data) => window.charts.points(data), now: (data) => window.charts.now(data) };
   for (const [name, use] of Object.entries(uses)) hear(name, use);
   stream.onerror = () => {
-    say(stream.readyState === EventSource.CLOSED ? "no longer live: reload the page" : "connecting…", "lost");
+    say(stream.readyState === EventSource.CLOSED ? "no longer live: reload the page" : `figures of ${hour.format(heard)}; connecting…`, "lost");
   };
 
   function hold() {
