@@ -50,7 +50,7 @@ class Silence:
             message = "matchers of a silence must name at least one label, got none: it would mute everything"
             raise ConfigError(message)
         if self.end <= self.start:
-            message = f"end of a silence must be after its start {self.start:g}, got {self.end:g}"
+            message = f"end of a silence must be after its start {self.start:.0f} (Unix seconds), got {self.end:.0f}"
             raise ConfigError(message)
 
     def mutes(self, labels: Mapping[str, str], wall: float) -> bool:

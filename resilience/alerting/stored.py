@@ -1,4 +1,4 @@
-"""The alerts of a service that does not run, as its store has them."""
+"""The alerts of a service as its store has them, for whoever is not that service."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ __all__ = ["StoredAlerts"]
 
 
 class StoredAlerts:
-    """Reads what an `AlertManager` has stored, and writes what it takes up when it starts next.
-
-    A running service holds its state in memory and would not see what is written here: use its endpoints.
+    """Reads what an `AlertManager` has stored, and writes what it takes up: within seconds, or when it starts next.
 
     Args:
         store: where the service keeps its state.

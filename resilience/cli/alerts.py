@@ -28,7 +28,8 @@ _by = click.option("--by", default=getpass.getuser, show_default="you", help="Wh
 def alerts() -> None:
     """See what fires, and acknowledge, resolve or silence it.
 
-    It is about a running service (--url) or, where one is stopped, about its state file (--state).
+    It is about a running service (--url), or about a state file (--state): a service that runs takes up within
+    seconds what is written there, one that is stopped when it starts.
     """
 
 
@@ -99,6 +100,10 @@ def resolve(desk: Desk, alert_id: str) -> None:
 def silence(desk: Desk, matchers: tuple[str, ...], duration: str, comment: str, by: str) -> None:
     """Mute the alerts that all MATCHERS mean: severity=warning 'team=~"db|web"'."""
     seconds = parse_duration(duration, option="--for")
+    if seconds <= 0:
+        raise click.UsageError("--for must be longer than 0s")
+    if not comment.strip():
+        raise click.UsageError("--comment must say why")
     made = _ask(desk, desk.silence(matchers, seconds=seconds, author=by, comment=comment))
     click.echo(f"{made['id']}: {made['matchers']} until {_moment(made['end'])}")
 

@@ -1,14 +1,16 @@
-"""Where the alerts are that a command is about: in a running service, or in the state file of one that is stopped."""
+"""Where the alerts are that a command is about: in a running service, or in the state file that it keeps."""
 
 from __future__ import annotations
 
 import functools
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import click
@@ -69,6 +71,9 @@ class Service:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            message = f"--url must be an http:// or https:// URL, got {url!r}"
+            raise ConfigError(message)
         self._url = url.rstrip("/")
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._client = GuardedClient(headers=headers, attempts=1)
@@ -153,16 +158,25 @@ class Service:
 
 
 class StateFile:
-    """The state file of a service that is stopped; what is changed takes effect when it starts next.
+    """The state file of a service; what is changed takes effect within seconds, or when a stopped one starts next.
 
     Args:
         file: the SQLite file.
         service: the service's name.
+
+    Raises:
+        ConfigError: there is no such file, it is no state file, or it holds nothing of the service.
     """
 
     def __init__(self, file: Path, service: str) -> None:
         if not file.is_file():  # SQLite would make one
             raise ConfigError("no such file", file=str(file))
+        services = _services(file)
+        if service not in services:
+            message = (
+                f"holds nothing of the service {service!r}; it knows {', '.join(sorted(services)) or 'none'}"
+            )
+            raise ConfigError(message, file=str(file))
         self._store = SQLiteStore(file)
         self._stored = StoredAlerts(self._store, service)
 
@@ -207,6 +221,20 @@ class StateFile:
         await self._store.close()
 
 
+def _services(file: Path) -> set[str]:
+    """The services that a state file knows; it is not changed, which matters where it is another program's."""
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute(
+                """SELECT "table" FROM state UNION SELECT name FROM leases
+                UNION SELECT "key" || '/' FROM state WHERE "table" = 'rules'"""
+            ).fetchall()
+    except sqlite3.Error as error:
+        message = f"is no state file that can be read: {error}"
+        raise ConfigError(message, file=str(file)) from None
+    return {name.rpartition("/")[0] for (name,) in rows if "/" in name}
+
+
 def desk_options(function: F) -> F:
     """Give a command the options that say where the alerts are, as the one argument `desk`."""
 
@@ -222,7 +250,9 @@ def desk_options(function: F) -> F:
 
     for option in (
         click.option("--service", envvar="RESILIENCE_SERVICE", help="Whose state is meant, with --state."),
-        click.option("--state", type=click.Path(path_type=Path), help="The state file of a stopped service."),
+        click.option(
+            "--state", type=click.Path(path_type=Path), help="The service's state file, running or not."
+        ),
         click.option(
             "--token", envvar="RESILIENCE_TOKEN", help="Better by the environment: RESILIENCE_TOKEN."
         ),

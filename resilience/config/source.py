@@ -20,6 +20,8 @@ _PREFIX: Final = "RESILIENCE_"
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?")
 _MASK: Final = "***"
+_TEXTS: Final = ("key", "password", "secret", "slack", "token", "url", "username")
+"""Settings whose values are texts, be they all digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,8 @@ def _value(variable: str, text: str) -> Any:
         except ConfigError:
             message = f"environment variable {variable} must be text, or YAML on one line, got something that begins so and is none"
             raise ConfigError(message) from None  # the value may be a secret: it is not shown
+    if variable.lower().endswith(_TEXTS):
+        return text
     if number := _NUMBER.fullmatch(text):
         return float(text) if number["fraction"] else int(text)
     return {"true": True, "false": False}.get(text, text)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -175,5 +177,67 @@ def test_wrong_places_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["alerts", "list", "--state", str(tmp_path / "none.db"), "--service", "shop"]) == 2
     assert main(["alerts", "list", "--state", str(tmp_path / "none.db")]) == 2
     assert not (tmp_path / "none.db").exists()
-    (tmp_path / "some.db").touch()
-    assert main(["alerts", "test-channel", "x", "--state", str(tmp_path / "some.db"), "--service", "s"]) == 2
+
+
+def test_a_state_file_holds_no_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = kept(tmp_path / "shop.db")
+    assert main(["alerts", "test-channel", "x", "--state", str(file), "--service", "shop"]) == 2
+    assert "holds no channels" in capsys.readouterr().err
+
+
+def kept(file: Path) -> Path:
+    """The state file of a service that ran."""
+
+    async def live() -> None:
+        async with Reliability("shop", store=SQLiteStore(file), watch=0):
+            pass
+
+    asyncio.run(live())
+    return file
+
+
+def test_another_programs_database_is_refused_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    before = file.read_bytes()
+    assert main(["alerts", "list", "--state", str(file), "--service", "shop"]) == 2
+    assert f"{file}: is no state file that can be read" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["list", "--url", "nonsense"], "--url must be an http:// or https:// URL, got 'nonsense'"),
+        (["list", "--state", "TEXT", "--service", "shop"], "is no state file that can be read"),
+        (["list", "--state", "FILE", "--service", "pay"], "nothing of the service 'pay'; it knows shop"),
+        (["list", "--state", "FILE"], "--state needs --service"),
+        (["ack", "x", "--state", "FILE", "--service", "shop"], "alert_id must be the id of an alert that fires"),
+        (["ack", "x", "--by", "", "--state", "FILE", "--service", "shop"], "alert_id must be"),
+        (["silence", "a==b", "--for", "1h", "--comment", "c"], "a matcher must read like"),
+        (["silence", "a=b", "--for", "0s", "--comment", "c"], "--for must be longer than 0s"),
+        (["silence", "a=b", "--for", "1y2", "--comment", "c"], "--for must be a duration"),
+        (["silence", "a=b", "--for", "1h", "--comment", " "], "--comment must say why"),
+        (["silence", "--for", "1h", "--comment", "c"], "Missing argument"),
+        (["history", "--since", "5"], "--since must be a duration"),
+        (["history", "--limit", "0"], "--limit"),
+        (["test-channel", "x", "--config", "NOWHERE"], "No such file"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_2_and_one_message(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "TEXT").write_text("nonsense" * 500)
+    kept(tmp_path / "FILE")
+    capsys.readouterr()
+    given = [str(tmp_path / each) if each.isupper() else each for each in arguments]
+    if not {"--url", "--state", "--config"} & set(given):
+        given += ["--state", str(tmp_path / "FILE"), "--service", "shop"]
+    assert main(["alerts", *given]) == 2
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert not shown.out
+    assert shown.err.lower().count("error:") == 1

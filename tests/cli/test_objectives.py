@@ -284,7 +284,7 @@ def test_a_state_file_without_the_service_is_no_empty_budget(run: Run, config: P
     for command in ("budgets", "report"):
         code, _, err = run(command, *place, "--service", "shpo")
         assert code == 2
-        assert "no budgets of service 'shpo' in it, but shop" in err
+        assert "holds nothing of the service 'shpo'; it knows shop" in err
 
 
 def test_a_secret_that_a_pipeline_has_not_is_none(

@@ -134,6 +134,8 @@ def test_the_environment_goes_before_the_file_and_reaches_every_setting(folder: 
         "RESILIENCE_RULES": "[rules/shop.yml]",
         "RESILIENCE_INTERVAL": "2s",
         "RESILIENCE_CHANNELS__OPS__EMAIL__PORT": "25",
+        "RESILIENCE_CHANNELS__OPS__EMAIL__USERNAME": "ops",
+        "RESILIENCE_CHANNELS__OPS__EMAIL__PASSWORD": "0123456",
         "RESILIENCE_CHANNELS__LOG__LOG": "{}",
         "RESILIENCE_ROUTES__0__TO": "log",
         "RESILIENCE_ROUTES__0__SEVERITY": "critical",
@@ -154,6 +156,7 @@ def test_the_environment_goes_before_the_file_and_reaches_every_setting(folder: 
     assert origins["channels.Ops.email.host"] == f"{file}:2"
     assert origins["rules.0"] == "RESILIENCE_RULES"
     assert "12345" not in repr(read)
+    assert read.keys["channels"]["Ops"]["email"]["password"] == "0123456", "digits may be a password"
 
 
 @pytest.mark.parametrize(
