@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
@@ -26,6 +27,24 @@ class Door(NamedTuple):
     default: RouteGuards
     routes: Mapping[str, RouteGuards]
     trusted: Collection[str]
+
+    def by_name(self) -> dict[str, Guard[Any]]:
+        """Return all guards once each, by names that tell them apart; those of single routes have the template in theirs."""
+        found: dict[str, Guard[Any]] = {}
+        seen: set[int] = set()
+        for template, guards in (("", self.default), *self.routes.items()):
+            for guard in guards.guards:
+                if id(guard) in seen:
+                    continue
+                seen.add(id(guard))
+                name = guard.name if guard.name.startswith(template) else f"{template} {guard.name}"
+                unique = name
+                for number in itertools.count(2):
+                    if unique not in found:
+                        break
+                    unique = f"{name} {number}"
+                found[unique] = guard
+        return found
 
     def unknown(self, templates: Sequence[str]) -> ConfigError | None:
         """Say which routes are guarded that the application does not have.
@@ -72,7 +91,7 @@ def door_of(
     )
     actions = reliability.budget_actions
     first = (actions.shedder,) if actions.sheds else ()
-    return Door(
+    door = Door(
         replace(default, guards=(*first, *default.guards)),
         {
             flat(template): replace(each, guards=(*first, *each.guards))
@@ -80,6 +99,9 @@ def door_of(
         },
         trusted or admission.trusted,
     )
+    if shown := door.by_name():
+        reliability.registry.show("requests", shown)
+    return door
 
 
 def _made(admission: Admission, clock: Clock) -> tuple[RouteGuards, dict[str, RouteGuards]]:

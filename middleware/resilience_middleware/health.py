@@ -19,7 +19,7 @@ from resilience.health import (
     plain,
 )
 from resilience.reliability import Reliability
-from resilience_middleware.endpoint import Endpoint
+from resilience_middleware.endpoint import Endpoint, refuse
 from resilience_middleware.plain import plain as as_json
 from resilience_middleware.security import Access, may
 
@@ -51,7 +51,11 @@ async def startupz(rel: Reliability, request: Request) -> Response:
 
 async def health(rel: Reliability, request: Request) -> Response:
     """Answer with all checks; `?tag=` asks for those of a group, and may stand there more than once."""
-    return _answer(rel, request, await rel.health.check_all(request.query_params.getlist("tag") or None))
+    tags = request.query_params.getlist("tag")
+    if unknown := set(tags) - rel.health.groups:
+        # Of no checks the whole would be healthy: whoever mistyped a group would never hear otherwise.
+        return refuse(404, f"There is no check of the group {', '.join(map(repr, sorted(unknown)))}.")
+    return _answer(rel, request, await rel.health.check_all(tags or None))
 
 
 ENDPOINTS: Final = (

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from resilience.reliability import Reliability
 from resilience_middleware.endpoint import Endpoint, answer
 from resilience_middleware.security import Access
+from resilience_middleware.templates import flat
 
 __all__ = ["describe", "endpoint"]
 
@@ -43,7 +44,7 @@ def describe(endpoints: Sequence[Endpoint], *, service: str, server: str = "/") 
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         for method in each.methods:
-            paths.setdefault(each.path, {})[method.lower()] = _operation(each)
+            paths.setdefault(flat(each.path), {})[method.lower()] = _operation(each)
     return {
         "openapi": "3.1.0",
         "info": {"title": f"Reliability of {service}", "version": "1.0"},
@@ -65,7 +66,7 @@ def _operation(each: Endpoint) -> dict[str, Any]:
         "responses": {**good, "4XX": {"description": "What was asked cannot be meant (RFC 9457)."}},
         "security": [] if each.access is Access.OPEN else [{"token": []}],
     }
-    parameters = _PARAMETER.findall(each.path)
+    parameters = _PARAMETER.findall(flat(each.path))
     if parameters:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

@@ -166,12 +166,11 @@ def _guard(rel: Reliability, endpoint: Endpoint) -> Callable[[Request], Awaitabl
             return refuse(431, f"at most {_MAX_HEADERS} headers of {_MAX_HEADER_BYTES} bytes together")
         if may(endpoint.access, request.scope, rel.token):
             return await _handled(rel, endpoint, request)
-        return Response(
-            "This needs `Authorization: Bearer` and the token that the service was started with.\n",
-            status_code=401,
-            headers={"www-authenticate": "Bearer", "cache-control": "no-store"},
-            media_type="text/plain",
+        refused = refuse(
+            401, "This needs `Authorization: Bearer` and the token that the service was started with."
         )
+        refused.headers["www-authenticate"] = "Bearer"
+        return refused
 
     return answer
 

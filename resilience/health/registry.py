@@ -22,7 +22,7 @@ from resilience.signals import InstrumentRegistry
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["LIVENESS", "READINESS", "STARTUP", "HealthRegistry"]
+__all__ = ["GROUPS", "LIVENESS", "READINESS", "STARTUP", "HealthRegistry"]
 
 STARTUP: Final = "startup"
 """The group that decides whether the service has started."""
@@ -30,6 +30,9 @@ LIVENESS: Final = "liveness"
 """The group that decides whether the process has to be killed; never something outside of it."""
 READINESS: Final = "readiness"
 """The group that decides whether requests are sent here."""
+
+GROUPS: Final = (STARTUP, LIVENESS, READINESS)
+"""The groups that decide something; without a check in one, nothing speaks against it."""
 
 F = TypeVar("F", bound=Callable[[], Finding | Awaitable[Finding]])
 
@@ -90,6 +93,11 @@ class HealthRegistry:
 
     def __contains__(self, name: object) -> bool:
         return name in self._checks
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups there are: the three that decide something, and those that checks name."""
+        return frozenset(GROUPS).union(*(each.options.tags for each in self._checks.values()))
 
     def add_check(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
@@ -53,6 +54,7 @@ class Registry:
         self._followers: list[Callable[[str, object], object]] = []
         self._recorder = recorder
         self._pipelines: dict[str, Pipeline] = {}
+        self._shown: dict[str, Mapping[str, Policy | Guard[Any]]] = {}
 
     @classmethod
     def from_config(
@@ -125,10 +127,33 @@ class Registry:
         if self._pipelines.setdefault(pipeline.name, pipeline) is not pipeline:
             raise ConfigError(f"there is a pipeline {pipeline.name!r} already")
         if self._forwarding:
-            self._forward(pipeline)
-        for listener in self._followers:
-            self._lead(pipeline, listener)
+            self._forward((pipeline, *pipeline))
+        self._lead(pipeline.name, _by_name(pipeline), self._followers)
         return pipeline
+
+    def show(self, name: str, policies: Mapping[str, Policy | Guard[Any]]) -> None:
+        """Report on policies that stand elsewhere, and steer them, as those of a pipeline: guards at the door, say.
+
+        Args:
+            name: stands before theirs in their paths; of a second of the same name the number follows it.
+            policies: by what they are called there.
+
+        Example:
+            >>> from resilience.policies.bulkhead import Bulkhead
+            >>> registry = Registry()
+            >>> registry.show("requests", {"bulkhead": Bulkhead(3)})
+            >>> registry.find("requests/bulkhead").statistics().limit
+            3
+        """
+        unique = name
+        for number in itertools.count(2):
+            if unique not in self._pipelines and unique not in self._shown:
+                break
+            unique = f"{name} {number}"
+        self._shown[unique] = dict(policies)
+        if self._forwarding:
+            self._forward(policies.values())
+        self._lead(unique, policies, self._followers)
 
     async def call(
         self, name: str, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -143,8 +168,11 @@ class Registry:
 
     def _named(self) -> Iterator[tuple[str, str, Policy | Guard[Any]]]:
         for pipeline_name, pipeline in tuple(self._pipelines.items()):
-            for name, policy in zip(pipeline.names(), pipeline, strict=True):
+            for name, policy in _by_name(pipeline).items():
                 yield pipeline_name, name, policy
+        for shown, policies in tuple(self._shown.items()):
+            for name, policy in policies.items():
+                yield shown, name, policy
 
     def find(self, path: str) -> Policy | Guard[Any]:
         """Return a policy by its path, `pay/circuit_breaker`.
@@ -170,7 +198,9 @@ class Registry:
             # Not before somebody listens: policies make their events only then.
             self._forwarding = True
             for pipeline in self._pipelines.values():
-                self._forward(pipeline)
+                self._forward((pipeline, *pipeline))
+            for policies in self._shown.values():
+                self._forward(policies.values())
         return self.events.subscribe(listener)
 
     def follow(self, listener: Callable[[str, object], object]) -> None:
@@ -181,20 +211,27 @@ class Registry:
         """
         self._followers.append(listener)
         for pipeline in self._pipelines.values():
-            self._lead(pipeline, listener)
+            self._lead(pipeline.name, _by_name(pipeline), [listener])
+        for name, policies in self._shown.items():
+            self._lead(name, policies, [listener])
 
-    def _forward(self, pipeline: Pipeline) -> None:
-        for source in (pipeline, *pipeline):
+    def _forward(self, sources: Iterable[object]) -> None:
+        for source in sources:
             events = getattr(source, "events", None)
             if isinstance(events, Listeners):
                 events.subscribe(self.events.emit)
 
     @staticmethod
-    def _lead(pipeline: Pipeline, listener: Callable[[str, object], object]) -> None:
-        for name, policy in zip(pipeline.names(), pipeline, strict=True):
+    def _lead(
+        name: str,
+        policies: Mapping[str, Policy | Guard[Any]],
+        listeners: Iterable[Callable[[str, object], object]],
+    ) -> None:
+        for own, policy in policies.items():
             events = getattr(policy, "events", None)
             if isinstance(events, Listeners):
-                events.subscribe(functools.partial(listener, f"{pipeline.name}/{name}"))
+                for listener in listeners:
+                    events.subscribe(functools.partial(listener, f"{name}/{own}"))
 
     def apply(self, overrides: Mapping[str, Mapping[str, Any]]) -> Callable[[], None]:
         """Change options of many policies until further notice: fewer retries while an error budget is short, say.
@@ -233,3 +270,7 @@ class Registry:
             undone(undo)
             raise
         return lambda: undone(undo)
+
+
+def _by_name(pipeline: Pipeline) -> dict[str, Policy | Guard[Any]]:
+    return dict(zip(pipeline.names(), pipeline, strict=True))

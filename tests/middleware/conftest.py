@@ -55,7 +55,8 @@ class NotedReliability:
         self.signals = Signals(clock)
         self.health = HealthRegistry(clock=clock)
         self.guards = None
-        self.budget_actions = BudgetActions(None, Registry(clock=clock))
+        self.registry = Registry(clock=clock)
+        self.budget_actions = BudgetActions(None, self.registry)
         self.running = self.ready = False
         self.token: str | None = None
         self.shutdown_delay = 0.0

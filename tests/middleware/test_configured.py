@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from resilience import config
+from resilience import Reliability, config
+from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
 from resilience.policies.bulkhead import Bulkhead
+from resilience.policies.rate_limiter import RateLimiter
 from resilience_middleware import install
-from resilience_middleware.admission import RouteGuards
+from resilience_middleware.admission import RouteGuards, per_client
 from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.routes import routes
 
 
 async def hello(request: Any) -> Any:
@@ -228,3 +232,61 @@ def test_install_takes_over_what_the_file_says(rel: Any) -> None:
     with TestClient(app) as client:
         assert [client.get("/").status_code for _ in range(2)] == [200, 429]
         assert client.get("/livez").status_code == 200
+
+
+async def test_guards_at_the_door_are_told_of_and_steered_as_those_of_pipelines(
+    clock: ManualClock, client_of: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "reliability.yaml"
+    file.write_text(
+        "service: shop\ntoken: t0k3n\n"
+        "guards: {bulkhead: 9, circuit_breaker: {failure_threshold: 2}, routes: {/hang: {bulkhead: 1}}}\n"
+    )
+    rel = Reliability.from_file(file, clock=clock)
+    app = Starlette(routes=[Route("/", hello), Route("/fail", fail), Route("/hang", hang), *routes(rel)])
+    served = ResilienceMiddleware(app, rel)
+    async with rel:
+
+        async def ask(path: str, method: str = "GET") -> Any:
+            return await client_of(served).request(path, method, headers={"Authorization": "Bearer t0k3n"})
+
+        assert [(await ask("/fail")).status for _ in range(3)] == [500, 500, 503]
+        shown = {each["path"]: each for each in json.loads((await ask("/policies")).body)["policies"]}
+        assert list(shown) == ["requests/bulkhead", "requests/circuit_breaker", "requests//hang bulkhead"]
+        assert shown["requests/bulkhead"]["statistics"]["limit"] == 9
+        breakers = shown["requests/circuit_breaker"]
+        assert (breakers["kind"], breakers["keys"]) == ("keyed", 1)
+        assert breakers["statistics"]["/fail"]["state"] == "open"
+        transitions = rel.signals.find("circuit_breaker_transitions_total")
+        assert transitions is not None
+        assert [labels[0] for labels, _ in transitions.items()] == ["/fail circuit_breaker"]
+
+        assert (await ask("/policies/requests/circuit_breaker//fail/close", "POST")).status == 200
+        assert (await ask("/fail")).status == 500
+        assert (await ask("/policies/requests/circuit_breaker//none/close", "POST")).status == 404
+        assert (await ask("/policies/requests/circuit_breaker/close", "POST")).status == 409
+
+
+async def test_of_many_keys_a_hundred_are_shown(clock: ManualClock, client_of: Any) -> None:
+    rel = Reliability("shop", token="t0k3n", clock=clock)
+    app = Starlette(routes=[Route("/", hello), *routes(rel)])
+    served = ResilienceMiddleware(app, rel, guards=[per_client(lambda _: RateLimiter(1, clock=clock))])
+    for number in range(150):
+        await client_of(served).request(client=(f"192.0.2.{number}", 1))
+    shown = await client_of(served).request("/policies", headers={"Authorization": "Bearer t0k3n"})
+    (limits,) = json.loads(shown.body)["policies"]
+    assert (limits["keys"], len(limits["statistics"])) == (150, 100)
+
+
+def test_guards_of_one_name_are_told_apart(rel: Any) -> None:
+    shared = Bulkhead(1)
+    ResilienceMiddleware(
+        APP, rel, guards=[shared, Bulkhead(2)], routes={"/": RouteGuards(guards=[shared, Bulkhead(3)])}
+    )
+    ResilienceMiddleware(APP, rel, guards=[Bulkhead(4)])
+    assert [path for path, _ in rel.registry.policies()] == [
+        "requests/bulkhead",
+        "requests/bulkhead 2",
+        "requests// bulkhead",
+        "requests 2/bulkhead",
+    ]

@@ -89,6 +89,9 @@ async def test_metrics_can_ask_for_the_token(
     install(app, rel, open_metrics=False)
     client = await client_of(app).request("/metrics", headers=headers, client=(address, 1))
     assert client.status == status
+    if status == 401:
+        assert client.headers["content-type"] == "application/problem+json"
+        assert client.headers["www-authenticate"] == "Bearer"
     assert (await client_of(app).request("/livez")).status == 200
 
 

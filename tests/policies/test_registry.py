@@ -9,8 +9,8 @@ import pytest
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
 from resilience.core.window import CountWindow, TimeWindow
-from resilience.errors import ConfigError, TimeoutExceeded
-from resilience.policies import API_CALLS, DATABASE, CircuitBreaker, Pipeline, Registry, Timeout
+from resilience.errors import BulkheadFull, ConfigError, TimeoutExceeded
+from resilience.policies import API_CALLS, DATABASE, Bulkhead, CircuitBreaker, Pipeline, Registry, Timeout
 from resilience.policies.limit_algorithms import Aimd, Vegas
 from resilience.policies.pipeline import Reloaded
 from resilience.policies.quantile import Quantile
@@ -276,3 +276,21 @@ class TestFromConfig:
     def test_what_cannot_be_meant_is_named(self, config: object, words: str) -> None:
         with pytest.raises(ConfigError, match=words):
             Registry.from_config(config)
+
+
+def test_policies_that_stand_elsewhere_are_found_heard_and_changed_alike() -> None:
+    registry, heard, followed = Registry(), [], []
+    door = Bulkhead(1)
+    registry.subscribe(heard.append)
+    registry.show("requests", {"bulkhead": door})
+    registry.follow(lambda path, event: followed.append(path))
+    registry.show("requests", {"bulkhead": Bulkhead(5)})
+    assert [path for path, _ in registry.policies()] == ["requests/bulkhead", "requests 2/bulkhead"]
+    door.enter(0.0, None)
+    with pytest.raises(BulkheadFull):
+        door.enter(0.0, None)
+    assert (len(heard), followed) == (1, ["requests/bulkhead"])
+    undo = registry.apply({"requests/bulkhead": {"limit": 7}})
+    assert door.statistics().limit == 7
+    undo()
+    assert door.statistics().limit == 1
