@@ -50,6 +50,9 @@ class Group:
         scene: added to the names of all rows, where a file has more than one group.
         loop: `asyncio` or `uvloop`.
         around: entered before the first round and left after the last (a crowd of live calls, say).
+        ground: what the figures are over: `bare`, which is a bare await, or one of the rows.
+        cpu: whether to count CPU time, and judge by medians of pairs: for what goes through the kernel, whose best
+            round says little.
         batches: batches of 100 calls in a round; fewer for rows that are slow by nature.
         suspending: whether to race once more with a function that suspends once.
     """
@@ -58,6 +61,8 @@ class Group:
     scene: str = ""
     loop: str = "asyncio"
     around: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext
+    ground: str = "bare"
+    cpu: bool = False
     batches: int = 100
     suspending: bool = True
     rows: list[Row] = field(default_factory=list)
@@ -70,6 +75,50 @@ class Group:
             return make
 
         return register
+
+
+@dataclass
+class Measure:
+    """Rows of figures that are no time of a call: each is measured once, and compared with one of them.
+
+    Args:
+        reference: name of the row that the others are divided by.
+        unit: what the figures are, `MB` for example.
+    """
+
+    reference: str
+    unit: str
+    rows: dict[str, Callable[[], float]] = field(default_factory=dict)
+
+    def row(self, name: str) -> Callable[[Callable[[], float]], Callable[[], float]]:
+        """Register a function that returns the row's figure, and may raise ImportError where a peer is not installed."""
+
+        def register(measure: Callable[[], float]) -> Callable[[], float]:
+            self.rows[name] = measure
+            return measure
+
+        return register
+
+    def results(self, group: str) -> list[dict[str, Any]]:
+        """Measure all rows."""
+        found: dict[str, float] = {}
+        for name, measure in self.rows.items():
+            try:
+                found[name] = measure()
+            except ImportError as error:
+                print(f"{group}: {name} left out: {error}", file=sys.stderr)
+        ground = found.get(self.reference)
+        return [
+            {
+                "group": group,
+                "name": name,
+                "value": round(value, 2),
+                "unit": self.unit,
+                "ratio": round(value / ground, 3) if ground else None,
+                "reference": self.reference,
+            }
+            for name, value in found.items()
+        ]
 
 
 def decorated(decorator: Callable[[Function], Function]) -> Batch:
@@ -97,16 +146,17 @@ async def suspends() -> None:
     await asyncio.sleep(0)
 
 
-async def one_round(batch: Batch, function: Function, batches: int) -> float:
+async def one_round(batch: Batch, function: Function, batches: int, *, cpu: bool = False) -> float:
     """Mean nanoseconds of one call; the loop turns between the batches, outside the measured time."""
+    clock = time.process_time_ns if cpu else time.perf_counter_ns
     spent = 0
     gc.collect()
     gc.disable()
     try:
         for _ in range(batches):
-            started = time.perf_counter_ns()
+            started = clock()
             await batch(function, BATCH)
-            spent += time.perf_counter_ns() - started
+            spent += clock() - started
             await asyncio.sleep(0)
     finally:
         gc.enable()
@@ -131,38 +181,63 @@ async def race(name: str, group: Group, rounds: int) -> list[dict[str, Any]]:
             times: dict[str, list[float]] = {contender: [] for contender in contenders}
             for batch in contenders.values():  # warm up
                 await one_round(batch, function, max(1, group.batches // 10))
+            # In pairs, each batch of a row stands beside one of every other: what the machine does else hits all alike.
+            turns, batches = (group.batches, 1) if group.cpu else (1, group.batches)
             for _ in range(rounds):
-                for contender, batch in contenders.items():
-                    times[contender].append(await one_round(batch, function, group.batches))
+                spent = dict.fromkeys(contenders, 0.0)
+                for _ in range(turns):
+                    for contender, batch in contenders.items():
+                        spent[contender] += await one_round(batch, function, batches, cpu=group.cpu)
+                for contender in contenders:
+                    times[contender].append(spent[contender] / turns)
             results += figures(name, group, kind, times)
     return results
 
 
 def figures(name: str, group: Group, kind: str, times: dict[str, list[float]]) -> list[dict[str, Any]]:
     """Turn the times of all rounds into rows."""
-    ground = times.pop("bare")
-
-    def best(row: str) -> float:
-        return min(times[row]) - min(ground)
+    ground = times[group.ground]
+    times.pop("bare", None)
 
     def label(row: str) -> str:
         return ", ".join(filter(None, (row, group.scene, kind)))
 
+    rows = {row: over(rounds, ground, cpu=group.cpu) for row, rounds in times.items()}
+    reference = rows.get(group.reference)
+    judged = "median_ns" if group.cpu else "best_ns"
     return [
         {
             "group": name,
             "name": label(row),
-            "best_ns": round(best(row), 1),
-            "median_ns": round(statistics.median(rounds) - statistics.median(ground), 1),
-            "ratio": round(best(row) / best(group.reference), 3) if group.reference in times else None,
+            **found,
+            "ratio": round(found[judged] / reference[judged], 3) if reference and reference[judged] else None,
             "reference": label(group.reference),
         }
-        for row, rounds in times.items()
+        for row, found in rows.items()
     ]
 
 
-def run(name: str, group: Group, rounds: int) -> list[dict[str, Any]]:
-    """Run one group on the loop that it asks for."""
+def over(rounds: list[float], ground: list[float], *, cpu: bool) -> dict[str, float]:
+    """What a row costs more than the ground: best and median, and the middle half of the pairs where pairs count."""
+    if not cpu:
+        median = statistics.median(rounds) - statistics.median(ground)
+        return {"best_ns": round(min(rounds) - min(ground), 1), "median_ns": round(median, 1)}
+    pairs = list(map(float.__sub__, rounds, ground))
+    low, median, high = statistics.quantiles(
+        pairs * 2, n=4, method="inclusive"
+    )  # twice: one is too few for it
+    return {
+        "best_ns": round(min(rounds) - min(ground), 1),
+        "median_ns": round(median, 1),
+        "low_ns": round(low, 1),
+        "high_ns": round(high, 1),
+    }
+
+
+def run(name: str, group: Group | Measure, rounds: int) -> list[dict[str, Any]]:
+    """Run one group, on the loop that it asks for."""
+    if isinstance(group, Measure):
+        return group.results(name)
     if group.loop == "asyncio":
         return asyncio.run(race(name, group, rounds))
     try:
@@ -178,10 +253,10 @@ def names() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
 
 
-def groups(name: str) -> Iterator[Group]:
+def groups(name: str) -> Iterator[Group | Measure]:
     """The groups of one file, in the order in which it defines them."""
     module = importlib.import_module(f"bench_{name}")
-    yield from (value for value in vars(module).values() if isinstance(value, Group))
+    yield from (value for value in vars(module).values() if isinstance(value, Group | Measure))
 
 
 def main() -> int:
@@ -205,10 +280,13 @@ def main() -> int:
         return 0
     for row in results:
         ratio = "      -" if row["ratio"] is None else f"{row['ratio']:7.3f}"
-        print(
-            f"{row['group']:12s} {row['name']:44s} {row['best_ns']:10.0f} {row['median_ns']:10.0f} {ratio}"
-            f" x {row['reference']}"
+        shown = (
+            f"{row['value']:18.2f} {row['unit']:2s}"
+            if "unit" in row
+            else f"{row['best_ns']:10.0f} {row['median_ns']:10.0f}"
         )
+        spread = f" [{row['low_ns']:.0f} to {row['high_ns']:.0f}]" if "low_ns" in row else ""
+        print(f"{row['group']:12s} {row['name']:44s} {shown} {ratio} x {row['reference']}{spread}")
     return 0
 
 
