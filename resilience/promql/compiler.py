@@ -77,8 +77,8 @@ class Compiler:
         def run(at: float) -> Any:
             nonlocal era, when, value
             if era != self._era or when != at:
-                breathe()
                 value = evaluate(at)
+                breathe()
                 era, when = self._era, at
             return value
 

@@ -21,6 +21,8 @@ __all__ = ["Alert", "AlertState", "AlertTransition", "HasData", "RuleState", "fi
 HasData: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether there is anything to judge an element of these labels by."""
 
+_Shown: TypeAlias = tuple[AlertState, Labels, Labels]  # a state, and the labels of both series in it
+
 _RESOLVED_RETENTION = 900.0  # Prometheus re-sends resolved alerts for 15 minutes
 _ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall short by their rounding
 
@@ -55,6 +57,7 @@ class RuleState:
         "_keys",
         "_labels",
         "_settled_at",
+        "_shown",
         "_silent_since",
         "group",
         "rule",
@@ -80,6 +83,7 @@ class RuleState:
         if all(template.is_constant for _, template in self._labels):
             self._keys = {}
         self._alerts: dict[Labels, Alert] = {}
+        self._shown: dict[Labels, _Shown] = {}
         self._silent_since: dict[Labels, Instant] = {}
         self._settled_at = -math.inf
         self._heard_by = -math.inf
@@ -148,13 +152,18 @@ class RuleState:
     def series(self) -> list[tuple[Labels, float]]:
         """The `ALERTS` and `ALERTS_FOR_STATE` series of the active alerts."""
         series: list[tuple[Labels, float]] = []
+        shown: dict[Labels, _Shown] = {}
         for key, alert in breathing(self._alerts.items()):
             if alert.state is AlertState.RESOLVED:
                 continue
-            shown = {**dict(key), "__name__": "ALERTS", "alertstate": alert.state.value}
-            series.append((tuple(sorted(shown.items())), 1.0))
-            since = {**dict(key), "__name__": "ALERTS_FOR_STATE"}
-            series.append((tuple(sorted(since.items())), float(math.floor(alert.active_at.wall))))
+            known = self._shown.get(key)
+            if known is None or known[0] is not alert.state:
+                labels = {**dict(key), "__name__": "ALERTS", "alertstate": alert.state.value}
+                since = {**dict(key), "__name__": "ALERTS_FOR_STATE"}
+                known = alert.state, tuple(sorted(labels.items())), tuple(sorted(since.items()))
+            shown[key] = known
+            series += (known[1], 1.0), (known[2], float(math.floor(alert.active_at.wall)))
+        self._shown = shown
         return series
 
     def snapshot(self, now: Instant) -> list[dict[str, Any]]:
