@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -55,9 +56,10 @@ def test_ctrl_c_leaves_no_process_behind_and_no_traceback() -> None:
         assert "Traceback" not in demo.stderr.read()
 
         def alone() -> bool:
-            return (
-                subprocess.run(["pgrep", "-g", str(demo.pid)], capture_output=True, check=False).returncode
-                == 1
-            )
+            try:
+                os.killpg(demo.pid, 0)
+            except ProcessLookupError:
+                return True
+            return False
 
         blocked_until(alone)
