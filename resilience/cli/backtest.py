@@ -63,6 +63,12 @@ def backtest(  # noqa: PLR0917  click gives options by their names
     options: dict[str, Any] = {"what_if": scales} if scales else {}
     test = Backtest(service, slos=slos, rules=groups, routes=routes, interval=interval, **options)
     result = test.run(_blocks(logs), formats.make(log_format, unit=unit))
+    if not result.requests and result.malformed.count:
+        # Nothing would have fired, but only because nothing was read.
+        example = f", such as {result.malformed.examples[0]!r}"
+        raise ConfigError(
+            f"none of {result.malformed.count} lines is a request of the format {log_format!r}{example}"
+        )
     if as_json:
         print_json(result)
     else:
@@ -115,8 +121,9 @@ def _size(log: str) -> int:
 
 
 def _print(result: BacktestResult) -> None:
+    period = f", {_at(result.start)} to {_at(result.end)}" if result.requests else ""
     click.echo(
-        f"{result.service}: {result.requests} requests, {_at(result.start)} to {_at(result.end)};"
+        f"{result.service}: {result.requests} requests{period};"
         f" {result.malformed.count} malformed lines, {result.misdated} with a wrong time,"
         f" {result.late} requests too late to be counted"
     )

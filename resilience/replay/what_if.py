@@ -64,14 +64,16 @@ class OtherThresholds:
     ) -> None:
         known = {slo.id: slo for slo in slos}
         wanted = [number("what_if", scale, above=0) for scale in scales]
-        self._asked = [
-            (slo, scale, alert)
-            for slo in known.values()
-            for given in slo.burn_rates
-            for scale in wanted
-            for alert in _scaled(slo, scale)
-            if alert.name == given.name
-        ]
+        self._asked: list[tuple[SLO, float, BurnRateAlert]] = []
+        for slo in known.values():
+            for given in slo.burn_rates:
+                found: dict[Decimal, tuple[SLO, float, BurnRateAlert]] = {}
+                for scale in wanted:
+                    for alert in _scaled(slo, scale):
+                        # What would come to less than the even pace comes to the same: once is enough, as it is if need be.
+                        if alert.name == given.name and (alert.factor not in found or scale == 1):
+                            found[alert.factor] = (slo, scale, alert)
+                self._asked += found.values()
         groups = [group for slo in known.values() for scale in wanted for group in _groups(slo, scale, known)]
         self._rules = Evaluator(groups, signals.source, interval=interval)
         self._log = IncidentLog()

@@ -66,6 +66,10 @@ def test_json_has_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--logs", "good.log"], "nothing to judge by"),
         (["--logs", "good.log", "--rules", "rules.yml"], "--service"),
+        (
+            ["--logs", "good.log", "--slo", "reliability.yaml", "--format", "json"],
+            "none of 601 lines is a request",
+        ),
         (["--logs", "gone.log", "--slo", "reliability.yaml"], "gone.log"),
         (["--logs", "good.log", "--slo", "rules.yml"], "unknown key"),
     ],

@@ -200,3 +200,11 @@ def test_rules_that_are_given_keep_their_burn_rates_unique() -> None:
     )
     assert sorted(each.labels["burn_rate"] for each in result.incidents) == ["fast", "slow"]
     assert {each.scale for each in result.what_if} == {0.5, 0.75, 1.0, 1.5, 2.0}
+
+
+def test_thresholds_that_come_to_the_same_are_told_once() -> None:
+    even = BurnRateAlert("even", Decimal(1), window=HOUR)
+    slo = SLO("ok", service="shop", target=0.99, alerting=Alerting((even,), ()))
+    test = Backtest("shop", slos=[slo], what_if=(0.5, 0.75, 1.0, 2.0))
+    result = test.run(traffic(60, range(0)), formats.make("combined"))
+    assert [(each.scale, each.factor) for each in result.what_if] == [(1.0, 1), (2.0, 2)]
