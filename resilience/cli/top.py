@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -15,6 +15,7 @@ from resilience.errors import MissingExtra, ResilienceError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.live import Live
 
 __all__ = ["top"]
 
@@ -26,7 +27,10 @@ _LEVELS: Final = {
     "healthy": "good", "degraded": "warning", "unhealthy": "critical",
     "page": "critical",
 }  # fmt: skip
-_MOST: Final = 20  # rows of a table: a terminal does not scroll
+_SAID: Final = frozenset({"alertname", "severity"})
+_MOST: Final = 20  # rows of a table where nobody says how many there is room for
+_NARROW: Final = 100
+_WIDEST: Final = 24  # of a column, where room is scarce
 
 
 @click.command()
@@ -62,7 +66,7 @@ def top(url: str, token: str | None, interval: float, *, once: bool, as_json: bo
         raise MissingExtra("rich", "console") from error
     console = Console()
     if once or not console.is_terminal:
-        console.print(view(asyncio.run(_look(url, token))))
+        console.print(view(asyncio.run(_look(url, token)), width=console.width))
         return
     with Live(console=console, screen=True, auto_refresh=False) as live:
         asyncio.run(_watch(url, token, interval, live))
@@ -73,23 +77,41 @@ async def _look(url: str, token: str | None) -> Mapping[str, Any]:
         return await service.state()
 
 
-async def _watch(url: str, token: str | None, interval: float, live: Any) -> None:
+async def _watch(url: str, token: str | None, interval: float, live: Live) -> None:
+    from rich.console import Group  # noqa: PLC0415  an extra
+    from rich.text import Text  # noqa: PLC0415  same
+
     async with Service(url, token) as service:
+        state: Mapping[str, Any] | None = None
         while True:
             started = time.monotonic()
             try:
-                shown = view(await service.state())
-            except ResilienceError as error:
-                shown = f"[bold red]■[/] {_safe(error)}"
-            live.update(shown, refresh=True)
+                state, error = await service.state(), None
+            except ResilienceError as failure:
+                error = Text.from_markup(f"[bold red]■ {_safe(failure)}[/]")
+            size = live.console.size
+            parts: list[RenderableType] = [] if error is None else [error]
+            if state is not None:  # where nobody answers, what was seen last is better than nothing
+                parts.append(view(state, width=size.width, height=size.height - len(parts)))
+            live.update(Group(*parts), refresh=True)
             await asyncio.sleep(max(0.0, started + interval - time.monotonic()))
 
 
-def view(state: Mapping[str, Any]) -> RenderableType:
+class Rows(NamedTuple):
+    """One table: what it is called, its columns, and its rows, the worst first."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def view(state: Mapping[str, Any], *, width: int = 120, height: int | None = None) -> RenderableType:
     """Lay out what the console's `state.json` says.
 
     Args:
         state: the figures of all panels.
+        width: of the terminal; below 100 the burn rate of the shortest window stands for all.
+        height: lines that there are; None where it may scroll.
     """
     from rich.console import Group  # noqa: PLC0415  an extra
     from rich.padding import Padding  # noqa: PLC0415  same
@@ -100,76 +122,123 @@ def view(state: Mapping[str, Any]) -> RenderableType:
     facts = [_safe(overall["worker"])]
     if overall["paged"]:
         facts.insert(0, f"told: {_safe(', '.join(overall['paged']))}")
-    head = f"[{style}]{_MARKS.get(overall['level'], '◇')} {_safe(overall['headline'])}[/]\n[dim]{'   '.join(facts)}[/]\n{_traffic(state)}"
+    mark = _MARKS.get(overall["level"], "◇")
+    head = f"[{style}]{mark} {_safe(overall['headline'])}[/]\n[dim]{'   '.join(facts)}[/]\n{_traffic(state)}"
+    tables = [table for table in _tables(state, narrow=width < _NARROW) if table.rows]
+    shares = _shares([len(table.rows) for table in tables], height)
     return Group(
         Panel(head, title=_safe(state["service"]), title_align="left", border_style=style),
-        *(Padding(each, (1, 0, 0, 0)) for each in _tables(state)),
+        *(
+            Padding(_table(table, share), (1, 0, 0, 0))
+            for table, share in zip(tables, shares, strict=True)
+            if share
+        ),
     )
 
 
-def _tables(state: Mapping[str, Any]) -> list[RenderableType]:
-    found = []
-    if firing := state["alerts"]["firing"]:
-        rows = [
-            [
+def _shares(counts: Sequence[int], height: int | None) -> list[int]:
+    """How many rows of each table fit: all that want less than their share leave the rest to the others.
+
+    Example:
+        >>> _shares([2, 50, 50], 30), _shares([1, 2], 80), _shares([50], None)
+        ([2, 6, 5], [1, 2], [20])
+    """
+    shares = [0] * len(counts)
+    if height is None:
+        return [min(count, _MOST) for count in counts]
+    # The panel takes five lines, and each table three beside its rows and what is left out.
+    left = max(0, height - 5 - sum(3 + 1 for _ in counts))
+    while left and (wanting := [at for at, count in enumerate(counts) if shares[at] < count]):
+        for at in wanting[:left]:
+            shares[at] += 1
+        left -= min(left, len(wanting))
+    return shares
+
+
+def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
+    yield Rows(
+        "alerts",
+        ("severity", "alert", "of", "by", "what"),
+        [
+            (
                 _level(each["labels"].get("severity", "warning")),
                 each["labels"]["alertname"],
-                each["annotations"].get("summary", ""),
+                ", ".join(value for name, value in each["labels"].items() if name not in _SAID),
                 each["acknowledged_by"] or "-",
-            ]
-            for each in firing
-        ]
-        found.append(_table("alerts", ("severity", "alert", "what", "taken over by"), rows))
-    if slos := state["slos"]["slos"]:
-        rows = [
-            [
+                each["annotations"].get("summary", ""),
+            )
+            for each in state["alerts"]["firing"]
+        ],
+    )
+    yield Rows(
+        "objectives",
+        ("state", "objective", "target", "actual", "budget left", "burn rates"),
+        [
+            (
                 _level(each["status"]),
                 each["id"],
                 _percent(each["target"]),
                 _percent(each["actual"]),
                 _bar(each["remaining"]),
-                _burns(each),
-            ]
-            for each in slos
-        ]
-        found.append(
-            _table(
-                "objectives", ("state", "objective", "target", "actual", "budget left", "burn rates"), rows
+                _burns(each["burn_rates"][:1] if narrow else each["burn_rates"]),
             )
-        )
-    if breakers := state["policies"]["breakers"]:
-        rows = [
-            [
+            for each in state["slos"]["slos"]
+        ],
+    )
+    yield Rows(
+        "breakers of this worker",
+        ("state", "breaker", "failures", "refused", "opened"),
+        [
+            (
                 _level(each["state"]),
                 each["path"],
                 f"{each['failures']} of {each['calls']}",
                 str(each["rejected"]),
                 str(each["opened"]),
-            ]
-            for each in breakers
-        ]
-        found.append(
-            _table("breakers of this worker", ("state", "breaker", "failures", "refused", "opened"), rows)
-        )
-    if checks := state["health"]["checks"]:
-        rows = [[_level(each["status"]), each["name"], each["detail"]] for each in checks]
-        found.append(_table("health of this worker", ("state", "check", "detail"), rows))
-    return found
+            )
+            for each in state["policies"]["breakers"]
+        ],
+    )
+    yield Rows(
+        "health of this worker",
+        ("state", "check", "detail"),
+        [(_level(each["status"]), each["name"], each["detail"]) for each in state["health"]["checks"]],
+    )
 
 
-def _table(title: str, headers: tuple[str, ...], rows: list[list[str]]) -> RenderableType:
+def _table(table: Rows, most: int) -> RenderableType:
     from rich.table import Table  # noqa: PLC0415  an extra
     from rich.text import Text  # noqa: PLC0415  same
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
-    for header in headers:
-        table.add_column(header, header_style="dim", overflow="ellipsis", no_wrap=True)
-    for row in rows[:_MOST]:
+    made = Table(
+        title=table.title,
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+        expand=False,
+    )
+    for place, header in enumerate(table.headers):
+        # What there is no room for is taken from the last column, not from a word in the middle of each.
+        last = place == len(table.headers) - 1
+        longest = (
+            0
+            if last
+            else max(len(Text.from_markup(row[place]) if not place else row[place]) for row in table.rows)
+        )
+        made.add_column(
+            header,
+            header_style="dim",
+            overflow="ellipsis",
+            no_wrap=True,
+            min_width=min(longest, _WIDEST) or None,
+        )
+    for row in table.rows[:most]:
         # Names and messages are anybody's: as texts they cannot be markup.
-        table.add_row(row[0], *(Text(_printable(cell)) for cell in row[1:]))
-    if len(rows) > _MOST:
-        table.caption = f"and {len(rows) - _MOST} more"
-    return table
+        made.add_row(row[0], *(Text(_printable(cell)) for cell in row[1:]))
+    if len(table.rows) > most:
+        made.caption = f"and {len(table.rows) - most} more"
+    return made
 
 
 def _traffic(state: Mapping[str, Any]) -> str:
@@ -186,7 +255,9 @@ def _level(word: str) -> str:
 
 
 def _percent(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{100 * ratio:.4g}%"
+    if ratio is None:
+        return "-"
+    return f"{100 * ratio:.4g}%" if abs(ratio) < 10 else f"{100 * ratio:,.0f}%"  # noqa: PLR2004  a thousand percent
 
 
 def _bar(remaining: float | None) -> str:
@@ -196,10 +267,8 @@ def _bar(remaining: float | None) -> str:
     return f"{'█' * full}{'░' * (10 - full)} {_percent(remaining)}"
 
 
-def _burns(slo: Mapping[str, Any]) -> str:
-    return "  ".join(
-        f"{each['window']} {each['rate']:.3g}x" for each in slo["burn_rates"] if each["rate"] is not None
-    )
+def _burns(rates: Sequence[Mapping[str, Any]]) -> str:
+    return "  ".join(f"{each['window']} {each['rate']:.3g}x" for each in rates if each["rate"] is not None)
 
 
 def _printable(text: str) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from rich.console import Console
 
 from resilience.alerting import RaisedAlert
+from resilience.cli.desk import Service
 from resilience.cli.main import main
+from resilience.cli.top import view
 from resilience.policies import CircuitBreaker
 from resilience.reliability import Reliability
 from resilience.slo import SLO
@@ -58,3 +64,43 @@ def test_prints_json(service: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_says_where_nobody_answers(refusing_port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", "--once", "--url", f"http://127.0.0.1:{refusing_port}"]) == 1
     assert "cannot be reached" in capsys.readouterr().err
+
+
+def lines_of(state: dict[str, Any], width: int, height: int) -> list[str]:
+    console = Console(width=width, height=height, file=io.StringIO(), record=True)
+    console.print(view(state, width=width, height=height))
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 45)])
+def test_fits_the_terminal_however_many_there_are(service: str, width: int, height: int) -> None:
+    state = asyncio.run(look(service))
+    [alert], [slo], [breaker] = (
+        state["alerts"]["firing"],
+        state["slos"]["slos"],
+        state["policies"]["breakers"],
+    )
+    burns = [{"window": window, "rate": 14.4} for window in ("1h", "6h", "1d", "3d")]
+    slo |= {"status": "breached", "actual": 0.5, "remaining": -490.0, "burn_rates": burns}
+    state["alerts"]["firing"] = [alert] * 50
+    state["slos"]["slos"] = [{**slo, "id": f"objective-{number}"} for number in range(50)]
+    state["policies"]["breakers"] = [breaker] * 50
+    shown = lines_of(state, width, height)
+    assert len(shown) <= height
+    assert all(len(line) <= width for line in shown)
+    assert sum(line.startswith("and ") for line in shown) == 3
+    row = next(line for line in shown if "objective-0" in line)
+    assert all(each in row for each in ("breached", "99%", "50%", "-49,000%", "1h 14.4x"))
+    assert ("3d 14.4x" in row) is (width == 140)
+
+
+def test_shows_a_service_that_has_nothing(service: str) -> None:
+    state = asyncio.run(look(service))
+    state["alerts"]["firing"] = state["slos"]["slos"] = state["policies"]["breakers"] = []
+    state["health"]["checks"] = []
+    assert len(lines_of(state, 80, 24)) == 5
+
+
+async def look(service: str) -> dict[str, Any]:
+    async with Service(service, TOKEN) as asked:
+        return dict(await asked.state())
