@@ -14,9 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def output(name: str) -> str:
-    done = subprocess.run(
-        [sys.executable, name], cwd=EXAMPLES, capture_output=True, text=True, check=False, timeout=100
-    )
+    done = subprocess.run([sys.executable, name], cwd=EXAMPLES, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

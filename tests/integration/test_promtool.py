@@ -20,7 +20,7 @@ pytestmark = pytest.mark.server("promtool")
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
 
 
 def test_there_are_cases_of_both_verdicts() -> None:

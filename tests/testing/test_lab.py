@@ -187,6 +187,6 @@ def test_the_plugin_comes_with_the_package_and_imports_the_laboratory_only_when_
     options = ["-q", "-o", "asyncio_mode=auto", "-p", "no:anyio", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "test_it.py"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "2 passed" in done.stdout, done.stdout + done.stderr
