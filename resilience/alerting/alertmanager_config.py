@@ -87,17 +87,15 @@ class _Reader:
         for key in self._data:
             if key not in _TOP:
                 self._leave_out(key, key)
-        for index, receiver in enumerate(self._data.get("receivers") or []):
-            for key in receiver:
-                if key != "name":
-                    self._leave_out(f"{key} of receiver {receiver.get('name')!r}", "receivers", index, key)
+        for index, receiver in enumerate(self._list(self._data, "receivers")):
+            self._receiver(receiver, "receivers", index)
         for section in ("time_intervals", "mute_time_intervals"):
             self._times |= self._checked(time_intervals_from_config, section)
         inhibitions = tuple(
             self._inhibition(rule, "inhibit_rules", index)
-            for index, rule in enumerate(self._data.get("inhibit_rules") or [])
+            for index, rule in enumerate(self._list(self._data, "inhibit_rules"))
         )
-        route = self._route(self._data["route"], "route")
+        route = self._root(self._data["route"])
         return AlertmanagerConfig(route, inhibitions, self._times, tuple(self._unsupported))
 
     def _checked(self, parse: Any, section: str) -> Any:
@@ -110,6 +108,40 @@ class _Reader:
         self._unsupported.append(
             f"{self._document.file}:{self._document.line(*path)}: {what} is not supported"
         )
+
+    def _list(self, found: Mapping[str, Any], key: str, *path: str | int) -> list[Any]:
+        value = found.get(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            message = f"{key} must be a list"
+            raise self._document.error(message, *path, key)
+        return value
+
+    def _receiver(self, found: Any, *path: str | int) -> None:
+        if not isinstance(found, dict):
+            raise self._document.error("a receiver is a mapping with a name", *path)
+        name = found.get("name")
+        for key, configs in found.items():
+            if key == "name":
+                continue
+            self._leave_out(f"{key} of receiver {name!r}", *path, key)
+            for index, each in enumerate(configs if isinstance(configs, list) else ()):
+                if isinstance(each, dict) and each.get("send_resolved") is False:
+                    what = (
+                        f"send_resolved: false of receiver {name!r} (whoever hears 'firing' hears 'resolved')"
+                    )
+                    self._leave_out(what, *path, key, index, "send_resolved")
+
+    def _root(self, found: Any) -> Route:
+        """The root takes every alert, at any time: as Alertmanager, this refuses what says otherwise."""
+        for key in ("matchers", "match", "match_re", "mute_time_intervals", "active_time_intervals"):
+            if found.get(key):
+                message = f"the root route must have no {key}: every alert goes somewhere"
+                raise self._document.error(message, "route", key)
+        if found.get("receiver") is None:
+            raise self._document.error("the root route must name a receiver", "route")
+        return self._route(found, "route")
 
     def _route(self, found: Any, *path: str | int) -> Route:
         if not isinstance(found, dict):
@@ -132,7 +164,7 @@ class _Reader:
                 to=None if receiver is None else (str(receiver),),
                 matchers=_matchers(found, ""),
                 # An empty list means one group for all; absent means the parent's, and at the root the same.
-                group_by=tuple(found["group_by"])
+                group_by=tuple(map(str, self._list(found, "group_by", *path)))
                 if "group_by" in found
                 else (() if path == ("route",) else None),
                 proceed=flag("continue", found.get("continue", False)),
@@ -140,7 +172,7 @@ class _Reader:
                 active=self._intervals(found, "active_time_intervals"),
                 routes=tuple(
                     self._route(each, *path, "routes", index)
-                    for index, each in enumerate(found.get("routes") or [])
+                    for index, each in enumerate(self._list(found, "routes", *path))
                 ),
                 **durations,
             )
@@ -148,7 +180,7 @@ class _Reader:
             raise error if error.file else self._document.error(error.message, *path) from None
 
     def _intervals(self, found: Mapping[str, Any], key: str) -> tuple[TimeIntervals, ...]:
-        names = found.get(key) or []
+        names = _texts(key, found.get(key))
         missing = [name for name in names if name not in self._times]
         if missing:
             message = f"{key} must name time intervals of the file, got {missing[0]!r}"
@@ -165,14 +197,27 @@ class _Reader:
             source, target = _matchers(rule, "source_"), _matchers(rule, "target_")
         except ConfigError as error:
             raise self._document.error(error.message, *path) from None
-        return Inhibition(source, target, tuple(rule.get("equal") or ()))
+        return Inhibition(source, target, tuple(map(str, self._list(rule, "equal", *path))))
 
 
 def _matchers(found: Mapping[str, Any], prefix: str) -> Matchers:
     """Matchers in Alertmanager's three forms: `matchers`, and the older `match` and `match_re`."""
-    equal = [Matcher(name, "=", str(value)) for name, value in (found.get(f"{prefix}match") or {}).items()]
-    regular = [
-        Matcher(name, "=~", str(value)) for name, value in (found.get(f"{prefix}match_re") or {}).items()
-    ]
-    texts = found.get(f"{prefix}matchers") or []
-    return Matchers([*([texts] if isinstance(texts, str) else texts), *equal, *regular])
+    equal = [Matcher(name, "=", value) for name, value in _labels(f"{prefix}match", found)]
+    regular = [Matcher(name, "=~", value) for name, value in _labels(f"{prefix}match_re", found)]
+    return Matchers([*_texts(f"{prefix}matchers", found.get(f"{prefix}matchers")), *equal, *regular])
+
+
+def _labels(option: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    labels = found.get(option) or {}
+    if not isinstance(labels, dict):
+        message = f"{option} must be a mapping of labels to values"
+        raise ConfigError(message)
+    return [(str(name), str(value)) for name, value in labels.items()]
+
+
+def _texts(option: str, value: object) -> list[str]:
+    texts = [value] if isinstance(value, str) else value or []
+    if isinstance(texts, list) and all(isinstance(each, str) for each in texts):
+        return texts
+    message = f"{option} must be a list of texts"
+    raise ConfigError(message)

@@ -251,10 +251,10 @@ def _channels(option: str, value: object, channels: Collection[str]) -> tuple[st
 
 
 def _named(option: str, name: object, known: Mapping[str, T]) -> T:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         message = f"{option} must be one of {', '.join(map(str, known)) or '(none is defined)'}, got {name!r}"
         raise ConfigError(message)
-    return known[str(name)]
+    return known[name]
 
 
 def _names(value: object) -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from resilience.core.ports import Clock, Notifier
+from resilience.core.secret import Secret
 from resilience.errors import ConfigError
 
-__all__ = ["build"]
+__all__ = ["build", "one_or_more"]
 
 
 def build(
@@ -64,6 +65,19 @@ def build(
     if clock is not None and "clock" in parameters:
         options["clock"] = clock
     return kind(name, **options)
+
+
+def one_or_more(option: str, value: object) -> list[Any]:
+    """Return what is one text or a list of them as a list of at least one; its parts are checked by who takes them.
+
+    Raises:
+        ConfigError: it is neither; the value is not shown.
+    """
+    found = [value] if isinstance(value, str | Secret) else value
+    if isinstance(found, list | tuple) and found:
+        return list(found)
+    message = f"{option} must be a text or a list of at least one, got a {type(value).__name__}"
+    raise ConfigError(message)
 
 
 def _content(name: str, option: str, path: object) -> str:

@@ -10,7 +10,7 @@ from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import text
 from resilience.errors import ConfigError, DeliveryError, MissingExtra
-from resilience.notifiers._options import build
+from resilience.notifiers._options import build, one_or_more
 from resilience.notifiers._text import cut, describe, title
 
 __all__ = ["AppriseNotifier", "from_config"]
@@ -36,11 +36,11 @@ class AppriseNotifier:
         except ImportError:
             raise MissingExtra("apprise", "apprise") from None
         self.name: str = text("name", name)
-        given = [urls] if isinstance(urls, str | Secret) else list(urls)
         services: list[Any] = [
-            apprise.Apprise.instantiate(Secret(each, option="urls").reveal()) for each in given
+            apprise.Apprise.instantiate(Secret(each, option="urls").reveal())
+            for each in one_or_more("urls", urls)
         ]
-        if not services or any(service is None for service in services):
+        if any(service is None for service in services):
             message = f"urls of channel {name!r} must be one or more URLs that Apprise knows (not shown: they hold secrets)"
             raise ConfigError(message)
         self._services = services

@@ -16,7 +16,7 @@ from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import choice, integer, number, text
 from resilience.errors import ConfigError, DeliveryError, MissingExtra
-from resilience.notifiers._options import build
+from resilience.notifiers._options import build, one_or_more
 from resilience.notifiers._text import cut, describe, moment, title
 
 __all__ = ["EmailNotifier", "from_config"]
@@ -70,10 +70,7 @@ class EmailNotifier:
         self._port = integer("port", port, high=65_535)
         self._security = choice("security", security, ("starttls", "tls", "none"))
         self._sender = _address("sender", sender)
-        self._to = [_address("to", each) for each in ([to] if isinstance(to, str) else to)]
-        if not self._to:
-            message = "to must name at least one address, got none"
-            raise ConfigError(message)
+        self._to = [_address("to", each) for each in one_or_more("to", to)]
         self._username = None if username is None else text("username", username)
         self._password = None if password is None else Secret(password, option="password")
         self._timeout = number("timeout", timeout, above=0)

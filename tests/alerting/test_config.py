@@ -138,7 +138,7 @@ time_intervals:
       - times: [{start_time: "00:00", end_time: "06:00"}]
 receivers:
   - name: ops
-    slack_configs: [{api_url: https://x}]
+    slack_configs: [{api_url: https://x, send_resolved: false}]
   - name: pager
 """
 
@@ -164,6 +164,7 @@ def test_alertmanagers_file_is_read_and_what_is_left_out_is_named(tmp_path: Path
         "3: global is not supported",
         "4: templates is not supported",
         "32: slack_configs of receiver 'ops' is not supported",
+        "32: send_resolved: false of receiver 'ops' (whoever hears 'firing' hears 'resolved') is not supported",
         "25: name of an inhibition rule is not supported",
         "18: labels of a route is not supported",
     ]
@@ -192,11 +193,23 @@ def test_a_configuration_can_point_to_it(tmp_path: Path) -> None:
         ("route: {receiver: nobody}", "am.yml:1:.*receiver must be one of the channels ops.*got 'nobody'"),
         ("route: {receiver: ops, group_wait: 3}", "am.yml:1:.*group_wait must be a duration"),
         ("route: {receiver: ops, routes: [7]}", "a route is a mapping"),
-        ("route: {receiver: ops, mute_time_intervals: [x]}", "must name time intervals of the file, got 'x'"),
+        (
+            "route: {receiver: ops, routes: [{mute_time_intervals: [x]}]}",
+            "must name time intervals of the file, got 'x'",
+        ),
+        ("route: {receiver: ops, mute_time_intervals: [x]}", "root route must have no mute_time_intervals"),
+        ("route: {receiver: ops, matchers: [a=b]}", "root route must have no matchers"),
+        ("route: {group_by: [a]}", "root route must name a receiver"),
+        ("route: {receiver: ops, routes: 7}", "am.yml:1:.*routes must be a list"),
+        ("route: {receiver: ops, group_by: 7}", "am.yml:1:.*group_by must be a list"),
+        ("route: {receiver: ops, routes: [{match: 7}]}", "match must be a mapping of labels to values"),
+        ("route: {receiver: ops, routes: [{matchers: [7]}]}", "matchers must be a list of texts"),
+        ("route: {receiver: ops}\nreceivers: 7", "am.yml:2:.*receivers must be a list"),
+        ("route: {receiver: ops}\nreceivers: [7]", "am.yml:2:.*a receiver is a mapping with a name"),
         ("route: {receiver: ops}\ninhibit_rules: [7]", "am.yml:2:.*an inhibition rule is a mapping"),
         (
             "route: {receiver: ops}\ninhibit_rules: [{source_matchers: [7]}]",
-            "am.yml:2:.*a matcher must read like",
+            "am.yml:2:.*source_matchers must be a list of texts",
         ),
         ("route: {receiver: ops}\ntime_intervals: 7", "am.yml:2:.*time_intervals must be"),
     ],

@@ -180,7 +180,7 @@ async def test_a_server_that_is_not_there_may_come_back(refusing_port: int, say:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"to": []}, "to must name at least one address"),
+        ({"to": []}, "to must be a text or a list of at least one"),
         ({"to": "not an address"}, "to must be an e-mail address"),
         ({"sender": "a@b\r\nBcc: c@d"}, "sender must be an e-mail address"),
         ({"port": 0}, "port must be"),

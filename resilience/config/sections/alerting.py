@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resilience.alerting import config
+from resilience.config.sections.channels import channels
 from resilience.config.source import Source
 from resilience.errors import ConfigError
 
@@ -19,11 +20,11 @@ def read(source: Source) -> dict[str, Any]:
     present = [key for key in KEYS if key in source.data]
     if not present:
         return {}
-    channels = source.data.get("channels") or {"log": {}}
+    names = tuple(channels(source)) or ("log",)
     if "alertmanager" in present:
         source.files.append(source.folder / str(source.data["alertmanager"]))
     try:
-        return {"alerting": config.from_config(source.data, tuple(channels), folder=source.folder)}
+        return {"alerting": config.from_config(source.data, names, folder=source.folder)}
     except ConfigError as error:
         if error.file is not None:
             raise

@@ -7,7 +7,7 @@ from typing import Any
 from resilience import notifiers
 from resilience.config.source import Source
 
-__all__ = ["KEYS", "SECRETS", "read", "reads_files"]
+__all__ = ["KEYS", "SECRETS", "channels", "read", "reads_files"]
 
 KEYS = ("channels",)
 _FILE = "_file"
@@ -19,16 +19,23 @@ SECRETS = (
 
 def read(source: Source) -> dict[str, Any]:
     """Read `channels: {ops: {slack: "${SLACK_URL}"}}`."""
-    channels = source.data.get("channels", {})
-    if not isinstance(channels, dict):
-        raise source.error(
-            f"channels must be a mapping of names to channels, got a {type(channels).__name__}", "channels"
-        )
     made = []
-    for name, setting in channels.items():
+    for name, setting in channels(source).items():
         with source.place("channels", name):
             made.append(notifiers.from_config(name, _with_files(source, setting)))
     return {"notifiers": tuple(made)}
+
+
+def channels(source: Source) -> dict[str, Any]:
+    """Return the settings of the channels by name.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    found = source.data.get("channels", {})
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise source.error("channels must be a mapping of names to channels", "channels")
+    return found
 
 
 def reads_files(setting: object) -> bool:
