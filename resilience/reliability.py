@@ -439,7 +439,7 @@ class Reliability:
             missing.append("no token: endpoints beyond health and metrics answer on loopback only")
         return {
             "service": self.service,
-            "guarded": sorted(self.registry),
+            "guarded": sorted({*self.registry, *self.registry.shown}),
             "recorded": "requests and calls, every second",
             "judged": f"{alert_rules} alert rules, {len(self.slos.slos)} objectives",
             "channels": sorted(self.alerts.notifiers),

@@ -35,7 +35,7 @@ class Overdue:
 
     def __call__(self, entry: Entry) -> None:
         """See to one; called by the timer."""
-        task = asyncio.get_running_loop().create_task(self._see_to(entry))
+        task: asyncio.Task[None] = entry[TASK].get_loop().create_task(self._see_to(entry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -131,6 +131,11 @@ class Registry:
         self._lead(pipeline.name, _by_name(pipeline), self._followers)
         return pipeline
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The names of what `show` was given."""
+        return tuple(self._shown)
+
     def show(self, name: str, policies: Mapping[str, Policy | Guard[Any]]) -> None:
         """Report on policies that stand elsewhere, and steer them, as those of a pipeline: guards at the door, say.
 

@@ -246,6 +246,7 @@ async def test_guards_at_the_door_are_told_of_and_steered_as_those_of_pipelines(
     app = Starlette(routes=[Route("/", hello), Route("/fail", fail), Route("/hang", hang), *routes(rel)])
     served = ResilienceMiddleware(app, rel)
     async with rel:
+        assert rel.describe()["guarded"] == ["requests"]
 
         async def ask(path: str, method: str = "GET") -> Any:
             return await client_of(served).request(path, method, headers={"Authorization": "Bearer t0k3n"})
