@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +15,7 @@ from resilience_middleware.demo.payments import Health
 from tests.browser.conftest import Seen
 from tests.browser.demo import demo
 from tests.browser.shop import HOSTILE, Shop, log_in, make_shop, serving
+from tests.waiting import blocked_until
 
 pytestmark = pytest.mark.server("chromium")
 
@@ -72,17 +72,18 @@ def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{shop.console}?window=5m")
-    until = time.monotonic() + 60
-    while page.locator("svg.plain").count() < 4 and time.monotonic() < until:  # the first points come with time
+
+    def drawn() -> bool:  # the first points come with time
         order(shop, 5)
-        page.wait_for_timeout(500)
         page.reload()
+        return page.locator("svg.plain").count() == 4
+
+    blocked_until(drawn)
     text = page.inner_text("main")
     assert "All is well" in text
     assert "availability" in text
     assert "pay/circuit_breaker" in text
     assert "0 to" in text
-    assert page.locator("svg.plain").count() == 4
     assert page.locator("svg.spark").count() == 1
     context.close()
 
@@ -156,6 +157,40 @@ def test_keys_and_deep_links_lead_to_panels(page: Any, shop: Shop) -> None:
     page.wait_for_selector("#live:has-text('held')")
     page.click("#slos a >> nth=0")
     page.wait_for_selector("article#slo-availability:target")
+    assert "window=15m" in page.url
+    page.click("text=Back to the console")
+    live(page)
+    assert page.input_value("#window") == "15m"
+
+
+def test_what_was_unfolded_stays_so_while_the_page_changes(page: Any, shop: Shop) -> None:
+    for number in range(20):
+        shop.rel.pipeline(f"client-{number}")
+    page.goto(shop.console)
+    live(page)
+    page.click("#more-breakers summary")
+    assert page.locator("[id='breaker-client-19/circuit_breaker']").is_visible()
+    shop.rel.pipeline("one-more")
+    page.wait_for_selector("#more-breakers summary:has-text('10 more')")
+    assert page.locator("[id='breaker-one-more/circuit_breaker']").is_visible()
+
+
+def test_says_of_when_the_figures_are_once_the_connection_is_lost(page: Any) -> None:
+    with serving(*make_shop()) as shop:
+        page.goto(shop.console)
+        live(page)
+    page.wait_for_selector("#live[data-state=lost]:has-text('figures of')")
+
+
+def test_says_that_nothing_is_judged_while_ticks_fail(page: Any, shop: Shop) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    page.goto(shop.console)
+    live(page)
+    shop.rel.rules.evaluate = broken  # type: ignore[method-assign, assignment]
+    page.wait_for_selector(".headline:has-text('Nothing is judged any more')")
+    assert "in the last minute; the log says why" in page.inner_text("#overall")
 
 
 def test_shows_hostile_texts_as_texts(seen: Seen) -> None:

@@ -21,6 +21,8 @@ from resilience.reliability import Reliability
 from resilience.slo import SLO
 from resilience_middleware import install
 from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.console.app import Console
+from resilience_middleware.console.view import View
 from resilience_middleware.routes import reliability_app
 
 TOKEN = "t0k3n"
@@ -189,6 +191,21 @@ async def test_is_small_even_when_it_has_much_to_show(rel: Reliability, clock: A
         assert again.status_code == 304
     assert own < 35_000
     assert all_files < 200_000
+
+
+async def test_streams_beyond_the_cap_are_refused(rel: Reliability) -> None:
+    console = Console(rel, streams=1)
+    app = Starlette(routes=console.routes())
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, client=("127.0.0.1", 5000)), base_url="http://shop"
+    ) as client:
+        stream = await console.hub.open(View())
+        assert stream is not None
+        assert (await client.get("/reliability/stream")).status_code == 503
+        assert (
+            await client.get("/reliability/")
+        ).status_code == 200  # looked at once, it is there all the same
+        stream.close()
 
 
 async def test_is_not_there_unless_wanted(rel: Reliability) -> None:
