@@ -323,9 +323,9 @@ class Evaluator:
                 for use in rule.expression.selectors:
                     self._retain(use.matchers, use.window or self._lookback)
         except (QueryError, ConfigError) as error:
-            if group.file is None:
+            if group.file is None and isinstance(error, QueryError):
                 raise
-            message = f"expr: {error}"
+            message = f"rule {rule.name}: expr: {error}"
             raise ConfigError(message, file=group.file, line=rule.line) from error
         return query
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from contextlib import AbstractContextManager
 
 from resilience.core.ports import Recorder
 from resilience.core.validate import text
@@ -15,6 +16,7 @@ __all__ = ["CIRCUIT_STATES", "RequestSeries", "SliRecorder"]
 
 CIRCUIT_STATES = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
 _INFINITY = math.inf
+_NOWHERE = (1 << 62,) * 3  # no array has such columns
 
 
 class _CallRecorder:
@@ -41,15 +43,28 @@ class RequestSeries:
         count: how many.
         duration: how long they took.
         in_flight: of which each of them was one.
+        lock: held while columns are given back.
     """
 
-    __slots__ = ("_bounds", "_count", "_duration", "_in_flight")
+    __slots__ = ("_bounds", "_cells", "_columns", "_fastest", "_lock", "_values")
 
-    def __init__(self, count: CounterSeries, duration: HistogramSeries, in_flight: GaugeSeries) -> None:
-        self._count = count
-        self._duration = duration
-        self._in_flight = in_flight
+    def __init__(
+        self,
+        count: CounterSeries,
+        duration: HistogramSeries,
+        in_flight: GaugeSeries,
+        lock: AbstractContextManager[object],
+    ) -> None:
+        self._cells = (count, duration, in_flight)
+        self._lock = lock
         self._bounds = duration.instrument.buckets
+        self._fastest = self._bounds[0]
+        self._values = duration.values
+        self._columns = _NOWHERE
+
+    def forget(self) -> None:
+        """Ask anew where the figures stand; called before any column is given back."""
+        self._columns = _NOWHERE
 
     def finish(self, seconds: float) -> None:
         """Count one request, which is in flight no more.
@@ -57,23 +72,35 @@ class RequestSeries:
         Args:
             seconds: how long it took, zero or more.
         """
-        bucket = bisect_left(self._bounds, seconds) + 1
-        # No call from here on, so no other thread comes between: see `Cell`.
-        duration = self._duration
-        values, column = duration.values, duration.column
+        # Most are in the first bucket; asking costs a quarter of a search.
+        bucket = 1 if seconds <= self._fastest else bisect_left(self._bounds, seconds) + 1
+        count, duration, in_flight = self._columns
+        # No call from the look at the columns to here, so no other thread comes between: see `Cell`.
+        values = self._values
         try:
-            values[column] += seconds
-            values[column + bucket] += 1.0
-        except IndexError:  # dropped since it was used last
+            values[duration] += seconds
+        except IndexError:
+            self._finish(seconds)
+            return
+        values[duration + bucket] += 1.0
+        values[count] += 1.0
+        values[in_flight] -= 1.0
+
+    @property
+    def overflows(self) -> bool:
+        """Whether it is over a cap, and counted along with all that is."""
+        return any(OVERFLOW in cell.key for cell in self._cells)
+
+    def _finish(self, seconds: float) -> None:
+        """Count a request the long way, and remember where, but not for what is over a cap."""
+        with self._lock:
+            count, duration, in_flight = self._cells
+            count.inc()
             duration.observe(seconds)
-        try:
-            values[self._count.column] += 1.0
-        except IndexError:
-            self._count.inc()
-        try:
-            values[self._in_flight.column] -= 1.0
-        except IndexError:
-            self._in_flight.dec()
+            in_flight.dec()
+            columns = (count.column, duration.column, in_flight.column)
+            if not self.overflows and max(columns) < len(self._values):
+                self._columns = columns
 
 
 class SliRecorder:
@@ -94,11 +121,11 @@ class SliRecorder:
     def __init__(self, signals: InstrumentRegistry, service: str) -> None:
         self.service: str = text("service", service)
         self._columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+        self._series: dict[tuple[str, str, str, str], RequestSeries] = {}
         self._values = signals.values
         self._lock = signals.lock
         self._client_columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
-        signals.on_drop(self._columns.clear)
-        signals.on_drop(self._client_columns.clear)
+        signals.on_drop(self._forget)
         self._requests = signals.counter(
             "http_requests_total",
             "Requests answered.",
@@ -190,12 +217,25 @@ class SliRecorder:
             code: the status as text.
             verdict: what they come to.
         """
-        with self._lock:
-            return RequestSeries(
-                self._requests[self.service, method, route, code, verdict._value_],
-                self._durations[self.service, method, route],
-                self.requests_in_flight,
-            )
+        key = (method, route, code, verdict._value_)
+        found = self._series.get(key)
+        if found is None:
+            with self._lock:
+                found = RequestSeries(
+                    self._requests[self.service, method, route, code, verdict._value_],
+                    self._durations[self.service, method, route],
+                    self.requests_in_flight,
+                    self._lock,
+                )
+                if not found.overflows:
+                    found = self._series.setdefault(key, found)
+        return found
+
+    def _forget(self) -> None:
+        self._columns.clear()
+        self._client_columns.clear()
+        for series in self._series.values():
+            series.forget()
 
     def request_started(self) -> None:
         """One more request is in flight."""

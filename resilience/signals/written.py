@@ -48,14 +48,8 @@ class WrittenSeries:
         table = self.table
         table.touch(at)
         at = table.time
+        self._put(series, at, new=owner in self._owned)
         columns, values = self._series, table.values
-        for labels, value in series:
-            known = columns.get(labels)
-            if known is None:
-                self._begin(labels, at, value, new=owner in self._owned)
-            else:
-                # Whoever computes with a marker must not write one.
-                values[known.first] = value if value == value else _NAN  # noqa: PLR0124
         now = frozenset(labels for labels, _ in series)
         for labels in self._owned.get(owner, frozenset()) - now:
             if self._cumulative:
@@ -74,7 +68,24 @@ class WrittenSeries:
             self._owned.pop(owner, None)
         table.touch(at)
 
-    def _begin(self, labels: Labels, at: float, value: float, *, new: bool) -> None:
+    def _put(self, series: Sequence[tuple[Labels, float]], at: float, *, new: bool) -> None:
+        """Write values; `new` says that series which begin now count from zero."""
+        table = self.table
+        columns, values = self._series, table.values
+        begun: list[Series] = []
+        for labels, value in series:
+            known = columns.get(labels)
+            if known is None:
+                begun.append(self._begin(labels, at, value, new=new))
+            else:
+                # Whoever computes with a marker must not write one.
+                values[known.first] = value if value == value else _NAN  # noqa: PLR0124
+        if begun:
+            table.touch(at)  # a row that is kept because of the first must have all of them
+            for one in begun:
+                self._index.add(table, one)
+
+    def _begin(self, labels: Labels, at: float, value: float, *, new: bool) -> Series:
         table = self.table
         first = table.allocate(1)
         table.values[first] = value
@@ -83,7 +94,7 @@ class WrittenSeries:
         zero = value if self._cumulative and not new else 0.0
         series = Series(labels, first, first + 1, birth, cumulative=self._cumulative, zero=zero)
         self._series[labels] = series
-        self._index.add(table, series)
+        return series
 
     def _sweep(self, at: float) -> None:
         """Drop what has been stale for longer than any window looks back."""

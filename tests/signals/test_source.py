@@ -177,3 +177,24 @@ def test_written_series_are_kept_for_long_windows_when_asked() -> None:
     values = list(signals.source.samples(selection, now - 80 * 3600, now)[0].values)
     assert values[-20:] == [float(hour) for hour in range(80, 100)] or values[-1] == 98.0
     assert signals.source.at(selection, now - 70 * 3600 + 1, 300)[1][0] == pytest.approx(29, abs=1)
+
+
+def test_series_that_are_first_written_together_are_kept_for_long_windows_from_then_on(
+    clock: ManualClock,
+) -> None:
+    signals = Signals(clock)
+    signals.retain("r", 20 * 86_400)
+    clock.shift(1)
+    first = clock.monotonic()
+    for second in range(3):
+        signals.write("rule", clock.monotonic(), [(name(one), 10.0 * one + second) for one in range(3)])
+        clock.shift(3600)
+    selection = signals.source.select([Matcher("__name__", "=", "r")])
+    found = signals.source.samples(selection, first - 1, clock.monotonic())
+    assert [list(one.values) for one in found] == [
+        [10.0 * one + second for second in range(3)] for one in range(3)
+    ]
+
+
+def name(one: int) -> tuple[tuple[str, str], ...]:
+    return (("__name__", "r"), ("one", str(one)))
