@@ -342,7 +342,7 @@ class Reliability:
         self.slos.tick(at)
         self.budget_actions.tick(self.slos.budgets_left, at)
         self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
-        await self.alerts.commit(list(self._kept.puts(at)))
+        await self.alerts.commit(list(self._kept.puts(at)) if self.alerts.leads else ())
         for transition in transitions:
             self.transitions.emit(transition)
 
