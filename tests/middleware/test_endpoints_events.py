@@ -18,6 +18,7 @@ from resilience.errors import ConfigError
 from resilience.health import READINESS
 from resilience_middleware.events import EventStreams
 from resilience_middleware.routes import reliability_app
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ async def reading(
         yield Reader(client)
     finally:
         client.gone.set()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 async def test_what_happens_is_streamed(shop: Reliability, client_of: Any) -> None:
@@ -128,7 +129,7 @@ async def test_clients_are_bounded_and_places_come_back(shop: Reliability, clien
 
 async def test_asking_for_the_headers_alone_does_not_wait(shop: Reliability, client_of: Any) -> None:
     client = client_of(reliability_app(shop))
-    await asyncio.wait_for(client.request("/events", "HEAD", client=("127.0.0.1", 1)), 5)
+    await asyncio.wait_for(client.request("/events", "HEAD", client=("127.0.0.1", 1)), PATIENCE)
     assert client.headers["content-type"].startswith("text/event-stream")
 
 
@@ -145,7 +146,7 @@ async def test_a_server_that_says_the_client_left_ends_it(shop: Reliability, cli
         raise OSError("gone")
 
     client.on_send = gone
-    await asyncio.wait_for(client.request("/events"), 5)
+    await asyncio.wait_for(client.request("/events"), PATIENCE)
     assert not streams._open
 
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from resilience.reliability import Reliability
 from resilience_middleware import guarded, install
 from resilience_middleware.aiohttp import ResilientSession
+from tests.waiting import PATIENCE
 
 
 async def test_requests_and_calls_are_counted_and_shown(client_of: Any) -> None:
@@ -35,7 +36,7 @@ async def test_requests_and_calls_are_counted_and_shown(client_of: Any) -> None:
         assert client.body == b'"hello"'
         assert rel.ready
         scrape = (await client_of(app).request("/metrics")).body.decode()
-        await asyncio.wait_for(rel.stop(), 10)
+        await asyncio.wait_for(rel.stop(), PATIENCE)
     assert 'route="/orders/{number}"' in scrape
     assert 'verdict="success"' in scrape
     assert 'client="payments"' in scrape
