@@ -4,6 +4,7 @@ window.charts = (() => {
   const NAMES = ["success", "failure", "rejected", "errors", "p50", "p90", "p99"];
   const plots = new Map();
   let all = null;
+  let latest = null;
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colour = { success: "--s-a", failure: "--s-b", rejected: "--s-c", errors: "--s-b", p50: "--s-a", p90: "--s-c", p99: "--s-b" };
@@ -153,6 +154,7 @@ window.charts = (() => {
   function points(data) {
     all = data;
     draw();
+    if (latest) now(latest);
   }
 
   // Series that began after the last full point have no past: they are drawn from this very second on.
@@ -179,6 +181,7 @@ window.charts = (() => {
   }
 
   function now(data) {
+    latest = data;
     begin(data);
     for (const place of document.querySelectorAll("[data-worker]")) place.textContent = data.worker;
     for (const section of document.querySelectorAll("[data-chart]")) {
@@ -213,7 +216,9 @@ window.charts = (() => {
   function again() {
     for (const { plot } of plots.values()) if (plot) plot.destroy();
     plots.clear();
-    if (all) draw();
+    if (!all) return;
+    draw();
+    if (latest) now(latest);
   }
 
   let wide = innerWidth;
