@@ -12,7 +12,7 @@ from resilience.promql.compiler import Compiler
 from resilience.promql.expression import Expression, parse
 from resilience.promql.labels import unnamed
 from resilience.promql.naming import Namer, unique
-from resilience.promql.scope import MAX_STEPS, Closure, Scope
+from resilience.promql.scope import MAX_STEPS, Closure, Scope, refuse_endless
 from resilience.promql.values import Matrix, Scalar, Series, String, Value, Vector, Window, drop_flags
 
 __all__ = ["Engine", "Query", "compile_query", "evaluate", "evaluate_range"]
@@ -159,6 +159,7 @@ def _compiler(
 
 def _query(compiler: Compiler, expression: Expression | str) -> Query:
     read = parse(expression) if isinstance(expression, str) else expression
+    refuse_endless(read.node, read.text, compiler.scope.interval)
     return Query(read, compiler.scope, compiler.compile(read.node))
 
 

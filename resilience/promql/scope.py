@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 from resilience.core.ports import SampleSource
 from resilience.errors import QueryError
-from resilience.promql.nodes import Anchor, Node
+from resilience.promql.nodes import Anchor, Node, Subquery, children
 
-__all__ = ["MAX_SAMPLES", "MAX_STEPS", "Closure", "Scope"]
+__all__ = ["MAX_SAMPLES", "MAX_STEPS", "Closure", "Scope", "refuse_endless"]
 
 MAX_SAMPLES = 50_000_000
 """Most samples that one evaluation may load (Prometheus' `--query.max-samples`)."""
@@ -23,6 +23,33 @@ MAX_SUBQUERY_STEPS = 1_000_000
 
 Closure: TypeAlias = Callable[[float], Any]
 """A compiled expression: of a time of the source, to a float, a str, a Vector or a Window."""
+
+
+def refuse_endless(node: Node, text: str, interval: float) -> None:
+    """Refuse an expression whose subqueries have too many steps whenever it is evaluated.
+
+    Args:
+        node: the expression.
+        text: as it was written, for the message.
+        interval: seconds between the steps of a subquery that names none.
+
+    Raises:
+        QueryError: they have too many; names the outermost.
+    """
+    if isinstance(node, Subquery):
+        steps = _steps(node, interval)
+        if steps > MAX_SUBQUERY_STEPS:
+            message = f"the subquery has {steps:.3g} steps, at most {MAX_SUBQUERY_STEPS} are allowed"
+            raise QueryError(message, text=text, position=node.position)
+    for child in children(node):
+        refuse_endless(child, text, interval)
+
+
+def _steps(node: Node, interval: float) -> float:
+    inner = sum(_steps(child, interval) for child in children(node))
+    if not isinstance(node, Subquery):
+        return inner
+    return node.window // (node.step or interval) * (1 + inner)
 
 
 class Scope:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from resilience import promql
+from resilience.errors import QueryError
 from resilience.promql import nodes
 from resilience.rules.bounds import NOTHING, Bounds
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
@@ -86,6 +88,7 @@ def check(
             found = [
                 *(names(rule) if names is not None else ()),
                 *_kind(rule),
+                *_refused(rule),
                 *_thresholds(rule, bounds),
                 *_quantiles(rule),
                 *_alerting(rule),
@@ -171,6 +174,15 @@ def _thresholds(rule: Rule, recorded: Mapping[str, Bounds]) -> Found:
         )
         if never or always:
             return
+
+
+def _refused(rule: Rule) -> Found:
+    """Find what an evaluator will refuse: it compiles what it loads."""
+    if rule.expression is not None:
+        try:
+            promql.compile(rule.expression, promql.MemorySource())
+        except QueryError as error:
+            yield Severity.ERROR, str(error)
 
 
 def _quantiles(rule: Rule) -> Found:

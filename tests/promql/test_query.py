@@ -116,8 +116,11 @@ def test_steps_and_samples_are_bounded(source: MemorySource, monkeypatch: pytest
         evaluate_range("1", source, 0, 11_001, 1)
     with pytest.raises(QueryError, match="at most 11000"):
         evaluate_range("1", source, 0, 1e9, 1e-320)
-    with pytest.raises(QueryError, match="1000000 steps"):
+    with pytest.raises(QueryError, match="at most 1000000"):
         evaluate("sum_over_time(vector(1)[10y:1ms])", source, 0)
+    monkeypatch.setattr(scope, "MAX_SUBQUERY_STEPS", 50)
+    with pytest.raises(QueryError, match="more than 50 steps"):
+        evaluate_range("sum_over_time(vector(1)[40s:1s])", source, 0, 10, 5)
     monkeypatch.setattr(scope, "MAX_SAMPLES", 50)
     with pytest.raises(QueryError, match="50 samples"):
         evaluate("sum_over_time(requests_total[1h])", source, 1000)

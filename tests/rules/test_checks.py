@@ -141,6 +141,18 @@ def test_a_quantile_in_percent_is_an_error(expr: str) -> None:
     assert "is not from 0 to 1" in message
 
 
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ("max_over_time(rate(a[5m])[30d:1s])", "the subquery has 2.59e+06 steps, at most 1000000"),
+        ("sum(sum_over_time(max_over_time(a[1h:1s])[1h:1s]))", "the subquery has 1.3e+07 steps"),
+    ],
+)  # fmt: skip
+def test_what_an_evaluator_would_refuse_is_an_error(expr: str, message: str) -> None:
+    [found] = findings(expr)
+    assert message in found
+
+
 def test_names_that_may_be_the_applications_own_are_hints_and_slips_are_warnings() -> None:
     group = RuleGroup(
         "g", (RecordingRule("a", "mine + upp"), RecordingRule("b", "mine + resilience_calls_totl"))

@@ -133,6 +133,13 @@ groups:
         Reliability(service="shop", rules=[AlertRule("TooLong", "sum(increase(x[60d])) > 5")])
 
 
+def test_a_rule_that_would_be_evaluated_for_ever_is_refused_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yml"
+    file.write_text("groups: [{name: g, rules: [{alert: A, expr: 'max_over_time(up[30d:1s]) > 1'}]}]")
+    with pytest.raises(ConfigError, match=r"rules.yml:1: rule A: expr: the subquery has 2.59e\+06 steps"):
+        Reliability(service="shop", rules=[file])
+
+
 def test_thousands_of_ticks_leave_nothing_behind(clock: ManualClock) -> None:
     signals = Signals(clock, retention=Retention(rings=(Resolution(1, 70), Resolution(5, 40)), long_step=60))
     requests = signals.counter("requests_total", labels=("route",))
