@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -22,6 +23,13 @@ def _range(kind: str, low: float | None, above: float | None, high: float | None
     if high is not None:
         parts.append(f"{'and ' if len(parts) > 1 else 'of '}at most {high:g}")
     return " ".join(parts)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
 
 
 def number(
@@ -51,7 +59,7 @@ def number(
         Traceback (most recent call last):
         resilience.errors.ConfigError: timeout must be a number above 0, got nan
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
         given = float(value)
         fits = (
             (low is None or given >= low)
@@ -70,7 +78,8 @@ def integer(option: str, value: object, *, low: int = 1, high: int | None = None
     Raises:
         ConfigError: it is a boolean, not whole, or outside the range.
     """
-    fits = isinstance(value, int) and not isinstance(value, bool) and value >= low
+    # What no machine can count is none: arithmetic with floats would overflow.
+    fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= sys.maxsize
     if not fits or (high is not None and value > high):  # type: ignore[operator]  # fits says it is an int
         message = f"{option} must be {_range('a whole number', low, None, high)}, got {value!r}"
         raise ConfigError(message)
