@@ -18,6 +18,7 @@ from resilience_middleware.security import Access
 __all__ = ["ENDPOINTS"]
 
 _REACH, _STEP = 6 * 3600.0, 360.0  # what is kept of every series
+_DAY = 86_400.0
 
 
 async def list_slos(rel: Reliability, request: Request) -> Response:
@@ -40,9 +41,16 @@ async def one_slo(rel: Reliability, request: Request) -> Response:
 
 
 async def latency(rel: Reliability, request: Request) -> Response:
-    """Answer with how many requests of a service took how long in the last six hours."""
-    now = rel.signals.last_tick
-    query = latency_query(request.path_params["service"], _STEP)
+    """Answer with how many requests of a service took how long: of the last six hours, or `?days=` of up to 30."""
+    now, service = rel.signals.last_tick, request.path_params["service"]
+    try:
+        reach = float(request.query_params.get("days", 0)) * _DAY
+    except ValueError:
+        return refuse(400, "`days` must be a number.")
+    since = rel.slos.latency.since(service, now)
+    if reach > _REACH and since is not None and since < now.wall - _REACH:
+        return answer(rel.slos.latency.plain(service, now.wall - reach, now))
+    query = latency_query(service, _STEP)
     found = evaluate_range(query, rel.signals.source, now.monotonic - _REACH, now.monotonic, _STEP)
     return answer(plain_latency(found, now.wall - now.monotonic))
 

@@ -125,9 +125,9 @@ class Service:
         """One objective, with what was counted for it."""
         return await self._ask("GET", f"/slo/{quote(slo_id, '')}")
 
-    async def latency(self, service: str) -> dict[str, Any]:
+    async def latency(self, service: str, days: float) -> dict[str, Any]:
         """How many requests of a service took how long lately."""
-        return await self._ask("GET", f"/slo/latency/{quote(service, '')}")
+        return await self._ask("GET", f"/slo/latency/{quote(service, '')}", params={"days": f"{days:g}"})
 
     async def test_channel(self, name: str) -> None:
         """Have a channel send a test."""

@@ -38,6 +38,7 @@ T = TypeVar("T")
 _HERE = "http://127.0.0.1:8000"
 _CONFIG = Path("reliability.yaml")
 _POINTS = 120  # of a history
+_DAY = 86_400.0
 _CELLS = 60  # of a heat map, from left to right
 _EVENTS = 1000  # of the alerts' history
 
@@ -88,9 +89,9 @@ class ServiceFigures:
         """Ask `/alerts/history`."""
         return await self._service.history(alert_id=None, since=since, limit=_EVENTS)
 
-    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it tells all
+    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:
         """Ask `/slo/latency/{service}`."""
-        return await self._service.latency(service)
+        return await self._service.latency(service, (end - start) / _DAY)
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,9 +131,9 @@ class StateFigures:
         """Tell what happened until the service stopped."""
         return await self._alerts.history(alert_id=None, since=since, limit=_EVENTS)
 
-    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  the protocol's
-        """Tell nothing: histograms are not kept."""
-        return plain_latency([])
+    async def latency(self, service: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it ends there
+        """Tell what was counted until the service stopped."""
+        return self._manager.latency.plain(service, start, _now())
 
     async def __aenter__(self) -> Self:
         saved = await self._store.load(BUDGET_TABLE)

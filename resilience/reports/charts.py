@@ -207,7 +207,7 @@ def _heat_rows(heat: Heat, most: float) -> Iterator[str]:
     every = math.ceil(len(heat.bounds) / 6)
     for row, (bound, counts) in enumerate(zip(heat.bounds, heat.counts, strict=True)):
         top = _TOP + _PLOT_HEIGHT - (row + 1) * height
-        name = f"≤ {bound:g} s" if math.isfinite(bound) else "longer"
+        name = _at_most(bound)
         if row % every == 0:
             yield f'<text class="value" x="{_LEFT - 8}" y="{top + height / 2 + 3.5:.1f}">{escape(name)}</text>'
         for column, count in enumerate(counts):
@@ -219,6 +219,12 @@ def _heat_rows(heat: Heat, most: float) -> Iterator[str]:
                     f'<rect class="cell" x="{_LEFT + column * width:.1f}" y="{top:.1f}" width="{width + 0.2:.1f}" '
                     f'height="{height + 0.2:.1f}" fill-opacity="{weight:.2f}"><title>{told}</title></rect>'
                 )
+
+
+def _at_most(seconds: float) -> str:
+    if math.isinf(seconds):
+        return "longer"
+    return f"≤ {seconds:g} s" if seconds >= 1 else f"≤ {1000 * seconds:g} ms"
 
 
 def _svg(title: str, parts: Sequence[str], width: int = _WIDTH) -> str:

@@ -18,8 +18,9 @@ from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
 from resilience.slo.counts import Counts
 from resilience.slo.figures import BurnRateState, Figures
+from resilience.slo.latency import LatencyHistory
 from resilience.slo.ledger import Bucket
-from resilience.slo.objective import SLO, exact_ratio
+from resilience.slo.objective import SLO, by_id, exact_ratio
 from resilience.slo.sli import Availability, Latency, Throughput
 
 __all__ = ["SLOManager"]
@@ -79,6 +80,7 @@ class SLOManager:
         self._slos: dict[str, SLO] = {}
         self._groups: tuple[RuleGroup, ...] = ()
         self._counts = Counts(signals)
+        self.latency: LatencyHistory = LatencyHistory(signals)
         self._now = signals.last_tick
         self._due: dict[str, float] = {}
         signals.on_tick(self._mark_exclusions)
@@ -94,7 +96,7 @@ class SLOManager:
         Raises:
             ConfigError: an id is taken, or a composite names what there is not; none is added then.
         """
-        known = _unique(slos, self._slos)
+        known = by_id(slos, self._slos)
         groups = (*self._groups, *compile_rules(slos, known=known))
         self._use_rules(groups)
         self._use(known, groups)
@@ -112,7 +114,7 @@ class SLOManager:
         Raises:
             ConfigError: two have one id, or a composite names what there is not; nothing has changed then.
         """
-        known = _unique(slos, {})
+        known = by_id(slos, {})
         groups = compile_rules(known.values())
         (use_rules or self._use_rules)(groups)
         self._use(known, groups)
@@ -208,6 +210,7 @@ class SLOManager:
         """Take in what was counted since the last tick; write what is exported when that is due."""
         self._now = now
         self._counts.tick(now)
+        self.latency.tick(now)
         for position, slo in enumerate(self._slos.values(), 1):
             due = self._due.get(slo.id)
             if due is None or now.monotonic >= due:
@@ -369,7 +372,11 @@ class SLOManager:
 
     def snapshot(self) -> dict[str, Any]:
         """Put what was counted into plain data (JSON can hold it) that another process can `restore`."""
-        return {"version": 1, "slos": self._counts.snapshot()}
+        return {
+            "version": 1,
+            "slos": self._counts.snapshot(),
+            "latency": self.latency.snapshot(self._now),
+        }
 
     def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
         """Take up what another process counted; objectives that are gone are forgotten.
@@ -386,19 +393,8 @@ class SLOManager:
             raise ConfigError("the saved budgets cannot be read: unknown version")
         self._now = now
         self._counts.restore(slos, now)
+        self.latency.restore(saved.get("latency") or {}, now)
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:
     return tuple(sorted({**labels, "__name__": name}.items()))
-
-
-def _unique(slos: Iterable[SLO], taken: Mapping[str, SLO]) -> dict[str, SLO]:
-    known = dict(taken)
-    for slo in slos:
-        if slo.id in known:
-            message = (
-                f"id must be unique, and {slo.id!r} is taken by an SLO of service {known[slo.id].service!r}"
-            )
-            raise ConfigError(message)
-        known[slo.id] = slo
-    return known

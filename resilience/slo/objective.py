@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
@@ -18,7 +18,7 @@ from resilience.slo.period import DAY, Calendar
 from resilience.slo.sli import Availability, Indicator
 from resilience.slo.tiers import TIERS
 
-__all__ = ["BUDGETING", "SLO", "exact_ratio", "percent"]
+__all__ = ["BUDGETING", "SLO", "by_id", "exact_ratio", "percent"]
 
 BUDGETING = ("occurrences", "timeslices", "ratio_timeslices")
 """How a budget is spent: by bad events, by slices of time that are bad, or by the share of bad events in each slice."""
@@ -190,3 +190,24 @@ class SLO:
     def excluded(self, at: float) -> bool:
         """Whether a moment, in Unix seconds, does not count."""
         return any(exclusion.covers(at) for exclusion in self.exclusions)
+
+
+def by_id(slos: Iterable[SLO], taken: Mapping[str, SLO]) -> dict[str, SLO]:
+    """Return objectives by their ids, after those that are there.
+
+    Args:
+        slos: more of them.
+        taken: those that are there.
+
+    Raises:
+        ConfigError: two have one id.
+    """
+    known = dict(taken)
+    for slo in slos:
+        if slo.id in known:
+            message = (
+                f"id must be unique, and {slo.id!r} is taken by an SLO of service {known[slo.id].service!r}"
+            )
+            raise ConfigError(message)
+        known[slo.id] = slo
+    return known

@@ -75,3 +75,16 @@ async def test_latency_is_counted_by_bucket(ask: Ask) -> None:
     assert sum(found["counts"][found["bounds"].index(0.01)]) == pytest.approx(100)
     assert found["bounds"][-1] is None
     assert (await ask("/slo/latency/none"))["times"] == []
+
+
+async def test_latency_of_more_than_six_hours_comes_from_what_is_kept_for_a_month(
+    shop: Reliability, ask: Ask
+) -> None:
+    wall = shop.signals.last_tick.wall
+    old = {"shop": [[wall - 10 * 86_400, {"0.1": 7.0, "+Inf": 9.0}]]}
+    shop.slos.latency.restore(old, shop.signals.last_tick)
+    month = await ask("/slo/latency/shop", query_string=b"days=30")
+    assert sum(month["counts"][month["bounds"].index(0.1)]) >= 7
+    lately = await ask("/slo/latency/shop")
+    assert sum(lately["counts"][lately["bounds"].index(0.1)]) == 0, "of the last six hours"
+    assert (await ask("/slo/latency/shop", query_string=b"days=x"))["status"] == 400
