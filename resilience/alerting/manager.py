@@ -125,6 +125,11 @@ class AlertManager:
         return self._keeper.leads
 
     @property
+    def shared(self) -> bool:
+        """Whether its alerts and silences are those of all processes on its store, and not of this one alone."""
+        return self._team is not None
+
+    @property
     def silences(self) -> list[Silence]:
         """The silences, expired ones of the last days included, the newest first."""
         return self._state.engine.silences.all()

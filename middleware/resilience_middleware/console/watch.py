@@ -62,6 +62,11 @@ class Watch:
         rel.registry.follow(self._on_policy_event)
         rel.health.events.subscribe(self._on_health)
 
+    @property
+    def alerts_of(self) -> str:
+        """Whose alerts this worker knows: on a common store, those of all."""
+        return f"all workers, as {self.worker} knows" if self.rel.alerts.shared else self.worker
+
     def states(self, path: str, name: str) -> list[tuple[float, str, str]]:
         """Return when a breaker changed, from what to what, oldest first; in Unix seconds.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from resilience.policies.budget import RatioBudget, TokenBudget
 from resilience.reliability import Reliability
 from resilience.rules import AlertRule, RuleGroup
 from resilience.slo import SLO
+from resilience.stores.sqlite import SQLiteStore
 from resilience_middleware.console.charts import Charts
 from resilience_middleware.console.draw import heat_svg, spark_svg
 from resilience_middleware.console.look import Look
@@ -56,6 +58,15 @@ async def ticks(rel: Reliability, clock: Any, count: int) -> None:
 async def test_every_panel_says_which_worker_it_speaks_of(watch: Watch) -> None:
     for panel in PANELS:
         assert watch.worker in await html(watch, panel)
+
+
+async def test_alerts_are_those_of_all_workers_on_a_common_store(clock: Any, tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "state.db", clock=clock)
+    async with Reliability("shop", clock=clock, store=store) as rel:
+        watch = Watch(rel)
+        assert f"all workers, as {watch.worker} knows" in await html(watch, "alerts")
+        assert f"alerts of all workers, the rest of {watch.worker}" in await html(watch, "events")
+        assert "all workers" not in await html(watch, "policies")
 
 
 async def test_a_service_filters_all_that_has_one(watch: Watch, rel: Reliability, clock: Any) -> None:

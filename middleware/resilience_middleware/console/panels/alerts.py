@@ -55,7 +55,7 @@ def alerts(look: Look) -> Mapping[str, Any]:
             plain_silence(each) for each in rel.alerts.silences if each.end > now and _concerns(each, look)
         ],
         "channels": sorted(rel.alerts.notifiers),
-        "worker": look.watch.worker,
+        "worker": look.watch.alerts_of,
     }
 
 

@@ -21,7 +21,8 @@ def events(look: Look) -> Mapping[str, Any]:
     watch, view = look.watch, look.view
     since = watch.rel.clock.time() - view.seconds
     newest = sorted((each for each in _happened(look) if each["at"] >= since), key=lambda each: -each["at"])
-    return {"events": newest[:_SHOWN], "worker": watch.worker}
+    whose = f"alerts of all workers, the rest of {watch.worker}" if watch.rel.alerts.shared else watch.worker
+    return {"events": newest[:_SHOWN], "worker": whose}
 
 
 def _happened(look: Look) -> Iterator[dict[str, Any]]:
