@@ -38,11 +38,15 @@ __all__ = [
 KeyOf: TypeAlias = Callable[[Scope], Hashable]
 """What tells requests apart for one guard: the client's address, an API key, a tenant."""
 
-Step: TypeAlias = tuple[Guard[Any], KeyOf | None]
-"""A guard, and what tells requests apart for it where it has a state for each kind."""
+_Enter: TypeAlias = Callable[[float, CallContext | None], Any]
+_Leave: TypeAlias = Callable[[Any, object, BaseException | None, float, float], None]
 
-Passed: TypeAlias = tuple[Guard[Any], Any, float]
-"""A guard that a request has passed and has to leave, with its token and since when."""
+Step: TypeAlias = tuple[_Enter, _Leave | None, KeyOf | None, Guard[Any]]
+"""A guard after how it is entered and, where it holds anything, left; and what tells requests apart for it where it has a
+state for each kind."""
+
+Passed: TypeAlias = tuple[_Leave, Any, float]
+"""How a guard is left that a request has passed, with its token and since when."""
 
 ROUTE: Final = "resilience.route"
 """Where the scope of a request holds its template while its guards are entered."""
@@ -160,9 +164,17 @@ class RouteGuards:
                 message = f"guards must be guards (a limiter, a bulkhead, a breaker), got {guard!r}; a timeout is `timeout=`"
                 raise ConfigError(message)
 
-        steps = tuple((guard, guard.key_of if isinstance(guard, Per) else None) for guard in self.guards)
+        steps = tuple(
+            (
+                guard.enter,
+                guard.leave if guard.holds else None,
+                guard.key_of if isinstance(guard, Per) else None,
+                guard,
+            )
+            for guard in self.guards
+        )
         object.__setattr__(self, "steps", steps)
-        object.__setattr__(self, "by_route", any(key_of is route for _, key_of in steps))
+        object.__setattr__(self, "by_route", any(key_of is route for _, _, key_of, _ in steps))
 
     def __bool__(self) -> bool:
         return self.timeout is not None or bool(self.guards)
@@ -276,22 +288,21 @@ def enter(steps: Iterator[Step], request: Asking, now: float) -> Awaitable[None]
     Raises:
         Rejected: one refused.
     """
-    held = request.held
     # Without a word on the request there is none: guards know what that means, and it costs nothing.
     level = request.criticality
     plain = None if level is None else CallContext(criticality=level)
     try:
-        for guard, key_of in steps:
+        for enters, leaves, key_of, guard in steps:
             context = plain
             if key_of is not None:
                 context = CallContext(
                     key=key_of(request.scope), criticality=NORMAL if level is None else level
                 )
-            token = guard.enter(now, context)
+            token = enters(now, context)
             if token is None:
                 return _wait(guard, context, steps, request)
-            if guard.holds:
-                held.append((guard, token, now))
+            if leaves is not None:
+                request.held.append((leaves, token, now))
     except Rejected as error:
         error.inbound = True
         raise
@@ -308,7 +319,7 @@ async def _wait(
         raise
     now = request.monotonic()
     if guard.holds:
-        request.held.append((guard, token, now))
+        request.held.append((guard.leave, token, now))
     waiting = enter(following, request, now)
     if waiting is not None:
         await waiting
@@ -324,5 +335,5 @@ def leave(held: list[Passed], response: object, error: BaseException | None, now
         now: monotonic seconds.
     """
     while held:
-        guard, token, since = held.pop()
-        guard.leave(token, response, error, since, now)
+        leaves, token, since = held.pop()
+        leaves(token, response, error, since, now)

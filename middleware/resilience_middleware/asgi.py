@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextvars import Token
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -88,12 +87,8 @@ class ResilienceMiddleware:
         self.reliability = reliability
         sli = reliability.sli
         self._sli = sli
-        self._finish = (
-            self._finished
-        )  # bound once, as are the next: where all of this adds a microsecond, each counts
-        self._in_flight = sli.requests_in_flight.inc
+        self._in_flight = sli.requests_in_flight
         self._answered: dict[tuple[str, int, int], RequestSeries] = {}  # by method, id of the route, and code
-        self._known: dict[tuple[str, str, str, str], RequestSeries] = {}
         self._monotonic = reliability.clock.monotonic
         self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
         door = self._door = door_of(reliability, timeout, guards, routes or {}, trusted)
@@ -104,6 +99,8 @@ class ResilienceMiddleware:
         )
         self._guarded = bool(self._guards or self._routes or self._levels)
         self._given = frozenset(exclude)
+        self._settled = False
+        self._looks_first = True
         self._patterns = patterns
         self._problem = problem
         self._lifespan = Lifespan(reliability, self._wrong)
@@ -113,51 +110,66 @@ class ResilienceMiddleware:
         self._details = RequestDetails(reliability) if flag("details", details) else None
         self._exchange = Exchange if self._details is None else DetailedExchange
         self._log = request_log
+        plain = not (self._guarded or details or request_log)
+        self._finish = self._record if plain else self._finished  # bound once
         self._overdue = Overdue(self._answer_late)
-        self._settled = False
         self._websockets = WebsocketSessions(reliability)
 
-    async def __call__(  # noqa: C901, PLR0912  each function more would be a tenth of the cost
-        self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any type."""
-        if scope["type"] != "http":
-            await self._other(scope, receive, send)
+        if (scope["type"] != "http" or (self._looks_first and self._apart(scope))) and await self._served(
+            scope, receive, send
+        ):
             return
-        if not self._settled:
-            await self._settle(scope)
-        if self._exclude and self._excluded(scope):
-            await self.app(scope, receive, send)
-            return
-        exchange = self._exchange(scope, receive, send, self._monotonic, self._finish)
-        self._in_flight()
-        before = self._guard(exchange) if self._guarded else None
+        # What is called is taken out of its attribute first: CPython is quick with either, and slow with both in one.
+        make, monotonic, app = self._exchange, self._monotonic, self.app
+        exchange = make()
+        exchange.scope = scope
+        exchange.server_receives = receive
+        exchange.server_sends = send
+        exchange.finished = self._finish
+        exchange.monotonic = monotonic
+        exchange.started = monotonic()
+        exchange.complete = exchange.plain = exchange.waiting = False
+        exchange.verdict = exchange.ahead = None
+        exchange.code = 0
+        in_flight = self._in_flight
+        try:
+            in_flight.values[in_flight.column] += 1.0
+        except IndexError:  # dropped since it was used last
+            in_flight.inc()
         try:
             if self._guarded and (waiting := self._admit(exchange)) is not None:
                 await waiting
-            await self.app(scope, exchange.receive, exchange.send)
+            await app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            ended = self._ended(exchange, error)
-            problem = problem_of(ended) if exchange.answerable else None
-            if problem is None:
-                exchange.end(ended)
-                if not exchange.overruled or not _over(ended):
-                    if ended is error:
-                        raise
-                    raise ended from error
-            else:
-                await send_problem(problem, self._problem, scope, exchange.send)
-        finally:
-            if before is not None:
-                criticality.reset(before)
-        if self._guarded and exchange.deadline is not None:
-            self._ended_late(exchange)
+            ended = await self._failed(exchange, error)
+            if ended is error:
+                raise
+            if ended is not None:
+                raise ended from error
+        else:
+            if self._guarded and (exchange.deadline is not None or exchange.before is not None):
+                self._ended_well(exchange)
         if not exchange.complete:
             exchange.end()
 
-    def _excluded(self, scope: Scope) -> bool:
+    async def _failed(self, exchange: Exchange, error: BaseException) -> BaseException | None:
+        """Answer a request that ended by an exception, or return what is to be raised."""
+        if self._guarded:
+            _put_back(exchange)
+        ended = self._ended(exchange, error)
+        problem = problem_of(ended) if exchange.answerable else None
+        if problem is not None:
+            await send_problem(problem, self._problem, exchange.scope, exchange.send)
+            return None
+        exchange.end(ended)
+        return None if exchange.overruled and _over(ended) else ended
+
+    def _apart(self, scope: Scope) -> bool:
+        """Whether a request is the first, or is to be passed on and nothing else."""
         path = path_of(scope)
-        return path in self._exclude or path.startswith(self._exclude_below)
+        return not self._settled or path in self._exclude or path.startswith(self._exclude_below)
 
     def _look_at_routes(self) -> None:
         """Take note of routes that came or went: what is excluded, and what is remembered of where requests count."""
@@ -167,6 +179,7 @@ class ResilienceMiddleware:
             self._exclude_below = tuple(
                 path.removesuffix("*") for path in self._exclude if path.endswith("/*")
             )
+            self._looks_first = not self._settled or bool(self._exclude)
 
     async def _settle(self, scope: Scope) -> None:
         """Do what only a first request can: start where no lifespan was sent, and see the application."""
@@ -179,31 +192,29 @@ class ResilienceMiddleware:
             if (wrong := self._wrong(scope)) is not None:  # too late to refuse to start
                 log(__name__).error("guards_without_route", error=str(wrong))
         self._settled = True
+        self._looks_first = bool(self._exclude)
 
     def _wrong(self, scope: Scope) -> ConfigError | None:
         return self._door.unknown(RouteTemplates(scope.get("app", self.app), self._patterns).known())
 
-    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Serve what is no request, or is excluded; say whether it was either."""
+        kind = scope["type"]
+        if kind == "lifespan":
             await self._lifespan.run(self.app, scope, receive, send)
-        elif scope["type"] == "websocket":
-            if not self._settled:
-                await self._settle(scope)
+            return True
+        if not self._settled and kind in {"http", "websocket"}:
+            await self._settle(scope)
+        if kind == "websocket":
             await self._websockets.run(self.app, self._templates, scope, receive, send)
-        else:
+        elif kind != "http" or self._apart(scope):
             await self.app(scope, receive, send)
+        else:
+            return False
+        return True
 
     def _template(self, scope: Scope) -> str:
         return self._templates.match(scope)
-
-    def _guard(self, exchange: Exchange) -> Token[int | None] | None:
-        """Prepare a request for its guards, and take over how much it matters, where somebody says so."""
-        exchange.held = []
-        exchange.deadline = exchange.criticality = None
-        if self._levels is None:
-            return None
-        exchange.criticality = level = self._levels.of(exchange.scope)
-        return None if level is None else criticality.set(level)
 
     def _admit(self, exchange: Exchange) -> Awaitable[None] | None:
         """Let a request in; its guards are left, and its deadline lifted, with the last byte.
@@ -211,6 +222,10 @@ class ResilienceMiddleware:
         Returns:
             what to await where a guard wants the request to wait.
         """
+        exchange.held = []
+        exchange.deadline = exchange.criticality = exchange.before = None
+        if self._levels is not None and (level := self._levels.of(exchange.scope)) is not None:
+            exchange.criticality, exchange.before = level, criticality.set(level)
         chosen = self._guards
         if self._routes:
             chosen = self._routes.get(self._templates.match(exchange.scope), chosen)
@@ -219,7 +234,7 @@ class ResilienceMiddleware:
             seconds = _nearer(seconds, self._peers.budget(exchange.scope))
         if seconds is not None:
             exchange.seconds = seconds
-            exchange.deadline = arm(seconds, self._deadlines, self._overdue, exchange)
+            exchange.deadline = arm(exchange, self._deadlines, self._overdue)
         if not chosen.steps:
             return None
         if chosen.by_route:
@@ -231,9 +246,9 @@ class ResilienceMiddleware:
         if isinstance(error, LoadShed) and error.inbound:
             level = exchange.criticality if self._guarded else None
             self._sli.shed(CRITICALITIES[NORMAL if level is None else level])
-            if level == 0:
+            if level == 0 and not exchange.left:
                 # Shed on purpose, as it was allowed to be: no failure of the service.
-                exchange.refused = Verdict.REJECTED
+                exchange.verdict = Verdict.REJECTED
         if not self._guarded:
             return error
         leave(exchange.held, None, error, self._monotonic())
@@ -242,12 +257,13 @@ class ResilienceMiddleware:
             return error
         return _took_longer(exchange)
 
-    def _ended_late(self, exchange: Exchange) -> None:
-        """Take note that the application has ended after its time was up, without an error."""
+    def _ended_well(self, exchange: Exchange) -> None:
+        """Leave what is left to be after an application that has ended without an error, in time or late."""
+        _put_back(exchange)
         if exchange.deadline is not None:
             cut_short(exchange.deadline, None)
             exchange.deadline = None
-        leave(exchange.held, None, _took_longer(exchange), self._monotonic())
+            leave(exchange.held, None, _took_longer(exchange), self._monotonic())
 
     async def _answer_late(self, exchange: Exchange) -> None:
         """Answer in the place of an application that goes on though its time is up; it keeps its guards until it ends."""
@@ -257,47 +273,53 @@ class ResilienceMiddleware:
         try:
             await send_problem(problem, self._problem, exchange.scope, send)
         except OSError:
-            exchange.left = True
+            exchange.verdict = Verdict.CANCELLED
         held, exchange.held = exchange.held, []
         deadline, exchange.deadline = exchange.deadline, None
-        self._finished(exchange, None, answered=True)
+        self._finished(exchange, None)
         exchange.held, exchange.deadline = held, deadline
 
-    def _finished(self, exchange: Exchange, error: BaseException | None, answered: bool) -> None:  # noqa: FBT001  called by position
-        """Record a request; called with its last byte."""
-        now = self._monotonic()
+    def _finished(self, exchange: Exchange, error: BaseException | None) -> None:
+        """Leave the guards of a request and record it; called with its last byte."""
+        monotonic = self._monotonic
+        now = monotonic()
         if self._guarded:
             if exchange.deadline is not None and lift(exchange.deadline):
                 exchange.deadline = None
-            leave(exchange.held, exchange, error, now)
-        scope, code = exchange.scope, exchange.code
-        series = self._answered.get((scope["method"], id(scope.get("route")), code))
-        if series is None or not answered or exchange.left or exchange.refused is not None:
-            series = self._series(exchange, answered=answered)
-        series.finish(now - exchange.started)
+            if exchange.held:
+                leave(exchange.held, exchange, error, now)
+        self._record(exchange, error)
         if self._details is not None:
-            self._details.record(exchange, self._templates.of(scope))
+            self._details.record(exchange, self._templates.of(exchange.scope))
         if self._log is not None:
-            failed = not answered and not exchange.left
-            self._log.look(exchange, self._templates.of(scope), now - exchange.started, now, failed=failed)
+            self._log.look(exchange, self._templates.of(exchange.scope), now)
 
-    def _series(self, exchange: Exchange, *, answered: bool) -> RequestSeries:
+    def _record(self, exchange: Exchange, error: BaseException | None) -> None:  # noqa: ARG002  as `_finished`
+        """Record a request; called with its last byte where there is no more to do."""
+        scope, monotonic = exchange.scope, self._monotonic
+        try:
+            series = self._answered[scope["method"], id(scope["route"]), exchange.code]
+        except KeyError:
+            series = None
+        if series is None or exchange.verdict is not None:
+            series = self._series(exchange)
+        series.finish(monotonic() - exchange.started)
+
+    def _series(self, exchange: Exchange) -> RequestSeries:
         """Find where a request is counted; remembered where the route's object and the code say all, as they mostly do."""
-        scope, code, verdict = exchange.scope, exchange.status, exchange.refused
-        if exchange.left:
-            code, verdict = CLIENT_CLOSED, Verdict.CANCELLED
-        elif verdict is None:
-            verdict = verdict_of_status(code) if answered else Verdict.FAILURE
-        method, route, label = known_method(scope["method"]), self._templates.of(scope), code_label(code)
-        key = (method, route, label, verdict.value)
-        series = self._known.get(key)
-        if series is None:
-            series = self._sli.request_series(method, route, label, verdict)
-            self._known[key] = series
-        plain = answered and exchange.refused is None and not exchange.left
-        if plain and OTHER not in {method, label} and self._templates.alone(scope):
+        scope, code = exchange.scope, CLIENT_CLOSED if exchange.left else exchange.status
+        method, label = known_method(scope["method"]), code_label(code)
+        verdict = exchange.verdict or verdict_of_status(code)
+        series = self._sli.request_series(method, self._templates.of(scope), label, verdict)
+        if exchange.verdict is None and OTHER not in {method, label} and self._templates.alone(scope):
             self._answered[method, id(scope["route"]), code] = series
         return series
+
+
+def _put_back(exchange: Exchange) -> None:
+    """Let what comes after a request matter as much as it did before."""
+    if exchange.before is not None:
+        criticality.reset(exchange.before)
 
 
 def _took_longer(exchange: Exchange) -> TimeoutExceeded:

@@ -6,7 +6,7 @@ what an `async with` costs is its two coroutines.
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import current_task
 from collections.abc import Callable
 
 from resilience.core.buckets import (
@@ -30,20 +30,20 @@ from resilience_middleware.exchange import Exchange
 __all__ = ["arm", "cut_short", "lift"]
 
 
-def arm(seconds: float, own: Deadlines | None, late: Callable[[Entry], None], exchange: Exchange) -> Entry:
-    """Give the running task so many seconds from now on.
+def arm(exchange: Exchange, own: Deadlines | None, late: Callable[[Entry], None]) -> Entry:
+    """Give the running task `exchange.seconds` from now on.
 
     Args:
-        seconds: until it is late.
-        own: the deadlines of an injected clock; None for those of the running loop.
-        late: sees to it then.
         exchange: whose deadline it is, which `late` finds under `OF` as long as the deadline is not over.
+        own: the deadlines of an injected clock; None for those of the running loop.
+        late: sees to it when it has come.
     """
     deadlines = own or here.deadlines
-    task = asyncio.current_task(deadlines.loop)
+    task = current_task(deadlines.loop)
     if task is None:
         deadlines, task = deadlines_here()
-    when = deadlines.time() + seconds
+    time = deadlines.time
+    when = (exchange.started if time is exchange.monotonic else time()) + exchange.seconds
     outer = innermost.get()
     while outer is not None and outer[TASK] is None:
         outer = outer[OUTER]

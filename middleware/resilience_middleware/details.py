@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.types import Message
 
@@ -19,8 +19,7 @@ class DetailedExchange(Exchange):
 
     __slots__ = ("first_byte", "received", "sent")
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self) -> None:
         self.first_byte: float | None = None
         self.received: int = 0
         self.sent: int = 0

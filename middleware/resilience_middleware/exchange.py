@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Token
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -35,79 +36,76 @@ async def _refused(message: Message) -> None:  # noqa: ARG001  a Send
 class Exchange:
     """Watches the messages of one request and changes none of them.
 
-    Args:
-        scope: the request's.
-        receive: the server's.
-        send: the server's.
-        monotonic: where time comes from.
-        finished: told what ended the request, where something did, and whether its answer is whole; called once, when the
-            last byte was sent: not after background tasks that may follow it.
+    Whoever makes one sets all down to `waiting`, and where the request is guarded the rest. An `__init__` would be a tenth of
+    all that a request costs: CPython is quick to set attributes, and slow to call that.
     """
 
     __slots__ = (
-        "_ahead",
-        "_finished",
-        "_receive",
-        "_send",
-        "_trailers",
-        "_waiting",
+        "ahead",
+        "before",
         "code",
         "complete",
         "criticality",
         "deadline",
+        "finished",
         "held",
-        "left",
         "monotonic",
-        "refused",
+        "plain",
         "scope",
         "seconds",
+        "server_receives",
+        "server_sends",
         "started",
+        "verdict",
+        "waiting",
     )
 
     scope: Scope
+    """The request's."""
+    server_receives: Receive
+    """The server's side of `receive`."""
+    server_sends: Send
+    """The server's side of `send`."""
+    finished: Callable[[Exchange, BaseException | None], None]
+    """Told what ended the request, where something did; called once, when the last byte was sent: not after background tasks
+    that may follow it."""
     monotonic: Callable[[], float]
+    """Where time comes from."""
+    started: float
+    """When it came in, on that clock."""
     code: int
     """The status that was sent; 0 as long as there is none."""
     complete: bool
     """Whether its last byte was sent, or will never be."""
-    left: bool
-    """Whether the client left before its answer was whole."""
-    refused: Verdict | None
-    """What it counts as where the status alone does not say."""
-    held: list[Passed]
-    """The guards that it has passed and not left; this and what follows is set where requests are guarded."""
-    criticality: int | None
-    """How much it matters, where somebody who is believed said so."""
-    deadline: Entry | None
-    """When its time is up, as long as it has not been answered."""
+    verdict: Verdict | None
+    """What it counts as where the status alone does not say; CANCELLED once the client left before its answer was whole."""
+    plain: bool
+    """Whether the answer has begun, and ends with the first body that does not say otherwise."""
+    ahead: list[Message] | None
+    """What was received before the application asked."""
+    waiting: bool
+    """Whether the application waits for the client."""
+
     seconds: float
     """How much time it had, where it has a deadline."""
-    started: float
-    """When it came in, on the monotonic clock."""
-    _ahead: list[Message] | None  # what was received before the application asked
-
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        monotonic: Callable[[], float],
-        finished: Callable[[Exchange, BaseException | None, bool], None],
-    ) -> None:
-        self.complete = self.left = self._trailers = self._waiting = False
-        self.refused = self._ahead = None
-        self.code = 0
-        self.scope = scope
-        self._receive = receive
-        self._send = send
-        self.monotonic = monotonic
-        self._finished = finished
-        self.started = monotonic()
+    deadline: Entry | None
+    """When its time is up, as long as it has not been answered."""
+    criticality: int | None
+    """How much it matters, where somebody who is believed said so."""
+    before: Token[int | None] | None
+    """What puts back how much mattered what came before it."""
+    held: list[Passed]
+    """The guards that it has passed and not left."""
 
     @property
     def status(self) -> int:
         """The code that was sent; 500 as long as there is none."""
         return self.code or 500  # without any answer the server sends that, or closes the connection
+
+    @property
+    def left(self) -> bool:
+        """Whether the client left before its answer was whole."""
+        return self.verdict is Verdict.CANCELLED
 
     @property
     def answerable(self) -> bool:
@@ -117,7 +115,7 @@ class Exchange:
     @property
     def overruled(self) -> bool:
         """Whether somebody else answers, or has answered, in the application's place."""
-        return self._send is _refused
+        return self.server_sends is _refused
 
     def overrule(self, status: int) -> Send:
         """Take the answer away from the application: from now on an OSError is what it gets for sending anything.
@@ -128,62 +126,71 @@ class Exchange:
         Returns:
             what the answer is sent by.
         """
-        send, self._send = self._send, _refused
-        self.code, self.complete = status, True
+        send, self.server_sends = self.server_sends, _refused
+        self.code, self.complete, self.plain = status, True, False
         return send
 
     async def receive(self) -> Message:
         """Hand the application the next message of the client."""
-        if self._ahead:
-            message = self._ahead.pop(0)
+        if self.ahead:
+            message = self.ahead.pop(0)
         else:
-            self._waiting = True
+            self.waiting = True
             try:
-                message = await self._receive()
+                message = await self.server_receives()
             finally:
-                self._waiting = False
-        if message["type"] == "http.disconnect" and not self.complete:
-            self.left = True
+                self.waiting = False
+        if message["type"] == "http.disconnect":
+            self.client_left()
         return message
 
     async def send(self, message: Message) -> None:
         """Hand the server the next message of the application."""
-        kind = message["type"]
-        begins = kind == "http.response.start"
-        if begins and not self._waiting and self.monotonic() - self.started > _PATIENCE:
-            await self._look_for_client()
+        if not (self.code or self.waiting):
+            monotonic = self.monotonic
+            if monotonic() - self.started > _PATIENCE:
+                await self._look_for_client()
+        send = self.server_sends
         try:
-            await self._send(message)
+            await send(message)
         except OSError:
-            self.left = self.left or not self.complete  # how servers of ASGI's HTTP spec 2.4 say so
+            self.client_left()  # how servers of ASGI's HTTP spec 2.4 say so
             raise
-        if begins:
-            self.code = self.code or message["status"]
-            if "trailers" in message:
-                self._trailers = message["trailers"]
+        if not self.code:
+            if message["type"] == "http.response.start":
+                self.code = message["status"]
+                self.plain = not ("trailers" in message and message["trailers"])  # noqa: RUF019  half the price of `get`
         elif (
-            not (self._trailers or message.get("more_body"))
-            if kind == "http.response.body"
-            else kind == "http.response.pathsend"
-            or (kind == "http.response.trailers" and not message.get("more_trailers"))
-        ) and (self.code and not self.complete):
-            self.complete = True
-            self._finished(self, None, True)  # noqa: FBT003  the hottest call of all, and keywords cost
+            not ("more_body" in message and message["more_body"])  # noqa: RUF019  as above
+            if self.plain and message["type"] == "http.response.body"
+            else not self.complete and _ends(message)
+        ):
+            self.complete, self.plain = True, False
+            finished = self.finished
+            finished(self, None)
+
+    def client_left(self) -> None:
+        """Take note that the client left, if that was before its answer was whole."""
+        if not self.complete:
+            self.verdict = Verdict.CANCELLED
 
     def end(self, error: BaseException | None = None) -> None:
         """Take note that the application is done, by an exception or by itself; what it left unfinished is a failure."""
         if not self.complete:
+            if isinstance(error, asyncio.CancelledError):
+                self.client_left()
+            elif self.verdict is None:
+                self.verdict = Verdict.FAILURE
             self.complete = True
-            self.left = self.left or isinstance(error, asyncio.CancelledError)
-            self._finished(self, error, False)  # noqa: FBT003  as above
+            self.finished(self, error)
 
     async def _look_for_client(self) -> None:
         """Ask whether the client is still there: servers say so only to who receives."""
-        ahead = self._ahead = self._ahead or []
+        ahead = self.ahead = self.ahead or []
         whole = 0
         # What comes after the whole body can only be that the client left; whoever says anything else is asked no more.
         while whole < 2 and not (ahead and ahead[-1].get("more_body", False)):  # noqa: PLR2004  the body, and what follows
-            waiting = asyncio.ensure_future(self._receive())
+            waiting = asyncio.ensure_future(self.server_receives())
             try:
                 await asyncio.sleep(0)  # one turn is enough for what has come in already
             finally:
@@ -194,5 +201,13 @@ class Exchange:
             ahead.append(waiting.result())
             whole += 1
             if ahead[-1]["type"] == "http.disconnect":
-                self.left = True
+                self.client_left()
                 return
+
+
+def _ends(message: Message) -> bool:
+    """Whether a message that is no plain body, or was announced not to be the last, ends an answer."""
+    kind = message["type"]
+    return kind == "http.response.pathsend" or (
+        kind == "http.response.trailers" and not message.get("more_trailers")
+    )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from resilience.core.log import log
 from resilience.core.validate import number
+from resilience.core.verdict import Verdict
 from resilience.policies.rate_algorithms import ALGORITHMS
 from resilience_middleware.exchange import Exchange
 
@@ -43,17 +44,16 @@ class RequestLog:
     def __repr__(self) -> str:
         return f"RequestLog(slow={self.slow}, per_second={self.per_second:g})"
 
-    def look(self, exchange: Exchange, route: str, seconds: float, now: float, *, failed: bool) -> None:
+    def look(self, exchange: Exchange, route: str, now: float) -> None:
         """Write a line, if a request is worth one and there were not too many of late.
 
         Args:
             exchange: the request.
             route: its template.
-            seconds: how long it took.
             now: monotonic seconds.
-            failed: whether it was not answered as it should be.
         """
-        failed = failed or exchange.code >= _FAILED
+        seconds = now - exchange.started
+        failed = exchange.verdict is Verdict.FAILURE or exchange.code >= _FAILED
         if not failed and (self.slow is None or seconds < self.slow):
             return
         if not self._bucket.take(now):

@@ -25,19 +25,20 @@ class NotedSli:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, int, str, float]] = []
-        self.in_flight = 0
+        self._flying = [0.0]
         self.sheds: list[int] = []
 
     @property
     def requests_in_flight(self) -> Any:
-        return SimpleNamespace(inc=self._count)
+        return SimpleNamespace(values=self._flying, column=0)
 
-    def _count(self, amount: float = 1.0) -> None:
-        self.in_flight += int(amount)
+    @property
+    def in_flight(self) -> int:
+        return int(self._flying[0])
 
     def request_series(self, method: str, route: str, code: str, verdict: Verdict) -> Any:
         def finish(seconds: float) -> None:
-            self.in_flight -= 1
+            self._flying[0] -= 1
             self.requests.append((method, route, int(code), verdict.value, round(seconds, 6)))
 
         return SimpleNamespace(finish=finish)
