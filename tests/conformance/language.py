@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from resilience.core.duration import parse_duration
 from resilience.core.ports import Labels
+from resilience.errors import ResilienceError
 from resilience.promql import STALE
 from resilience.promql.lexer import unquote
 
-__all__ = ["Clear", "Command", "Eval", "Expected", "Load", "TestFileError", "commands", "values"]
+__all__ = ["Clear", "Command", "Eval", "Expected", "Load", "Unreadable", "commands", "values"]
 
 
 class TestFileError(Exception):
@@ -59,7 +60,14 @@ class Eval:
     window: tuple[float, float, float] | None = None
 
 
-Command = Clear | Load | Eval
+@dataclass(frozen=True)
+class Unreadable:
+    """Something that is no command; what follows it may be."""
+
+    error: str
+
+
+Command = Clear | Load | Eval | Unreadable
 
 _INSTANT = re.compile(r"eval(?:_(\w+))?\s+instant\s+(?:at\s+(\S+)\s+)?(.+)")
 _RANGE = re.compile(r"eval(?:_(\w+))?\s+range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s+(.+)")
@@ -147,7 +155,10 @@ def commands(text: str) -> Iterator[Command]:
         while position < len(lines) and lines[position]:
             block.append(lines[position])
             position += 1
-        yield _command(first + 1, lines[first], block)
+        try:
+            yield _command(first + 1, lines[first], block)
+        except (TestFileError, ResilienceError, ValueError) as error:
+            yield Unreadable(f"line {first + 1}: {error}")
 
 
 def _command(line: int, head: str, block: list[str]) -> Command:
@@ -161,7 +172,7 @@ def _command(line: int, head: str, block: list[str]) -> Command:
         kind, start, end, step, query = ranged.groups()
         evaluation = Eval(line, query, seconds(start), seconds(end), seconds(step))
     else:
-        raise TestFileError(f"line {line}: not a command: {head!r}")
+        raise TestFileError(f"not a command: {head!r}")
     evaluation.fails = kind == "fail"
     evaluation.ordered = kind == "ordered"
     for one in block:

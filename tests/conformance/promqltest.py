@@ -18,11 +18,11 @@ from pathlib import Path
 import click
 
 from resilience.core.ports import Labels
-from resilience.errors import ConfigError, QueryError, ResilienceError
+from resilience.errors import ConfigError, QueryError
 from resilience.promql import Expression, Matrix, MemorySource, Query, Scalar, Series, String, Vector, parse
 from resilience.promql import compile as compile_query
 from resilience.promql.labels import label_text, with_label
-from tests.conformance.language import Clear, Eval, Expected, Load, TestFileError, commands
+from tests.conformance.language import Clear, Eval, Expected, Load, Unreadable, commands
 from tests.conformance.repeats import varied
 
 __all__ = ["CAUSES", "OUT_OF_SCOPE", "Report", "files", "main", "run"]
@@ -116,6 +116,8 @@ def run(path: Path) -> Report:
                 storage = _Storage()
             case Load():
                 storage.load(command)
+            case Unreadable(error):
+                report.failed.append(error)
             case Eval():
                 _judge(command, storage, report)
     return report
@@ -271,7 +273,7 @@ def main(arguments: Sequence[str]) -> int:
     for path in paths:
         try:
             report = run(path)
-        except (TestFileError, ResilienceError, OSError) as error:
+        except (UnicodeDecodeError, OSError) as error:
             click.echo(f"{path.name}: cannot be read: {error}")
             good = False
             continue

@@ -69,11 +69,19 @@ def test_what_is_out_of_scope_is_counted_with_its_reason(
     )
 
 
-def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_read_is_a_failure_and_what_follows_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken.test"
-    broken.write_text("eval sometimes up\n")
+    broken.write_text(
+        "eval sometimes up\n\nload 1m\n  up{ 1\n\nload 1m\n  up 1\n\neval instant at 0 up\n  up 1\n"
+    )
     assert main([str(broken), str(tmp_path / "missing.test")]) == 1
-    assert "line 1: not a command" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "broken.test: 1 passed, 2 failed" in shown
+    assert "line 1: not a command" in shown
+    assert "line 3: " in shown
+    assert "missing.test: cannot be read" in shown
 
 
 def test_no_file_is_a_misuse(tmp_path: Path) -> None:
