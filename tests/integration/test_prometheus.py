@@ -21,7 +21,7 @@ from resilience.integrations.prometheus import PrometheusIntegration
 from resilience.promql import Scalar, Vector
 from resilience.rules import load
 from resilience.signals import Signals
-from resilience.slo import SLO, SLOManager
+from resilience.slo import SLO, Availability, SLOManager, Throughput
 from tests import servers
 from tests.waiting import PATIENCE
 
@@ -128,6 +128,33 @@ async def test_rules_are_loaded_and_a_file_that_is_not_is_taken_back(prometheus:
         with pytest.raises(IntegrationError, match="reload"):
             await client.update_prometheus_rules([OK], file)
         assert file.read_text() == text
+
+
+async def test_slices_of_time_are_judged_by_the_server_alone(prometheus: Started) -> None:
+    def slices(slo_id: str, sli: Availability | Throughput, slice_target: float) -> SLO:
+        return SLO(
+            slo_id,
+            service="shop",
+            target=0.9,
+            window=3600,
+            sli=sli,
+            budgeting="timeslices",
+            slice_length=2,
+            slice_target=slice_target,
+            backend="prometheus",
+        )
+
+    lenient, strict = slices("lenient", Availability(), 0.9), slices("strict", Availability(), 0.999)
+    idle = slices("idle", Throughput(1e9), 0.9)
+    async with PrometheusIntegration(prometheus.url) as client:
+        await client.update_prometheus_rules([lenient, strict, idle], prometheus.folder / "rules" / "slo.yml")
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                judged = [await client.figures(slo) for slo in (lenient, strict, idle)]
+                if all(each.total >= 3 for each in judged):
+                    break
+                await asyncio.sleep(0.2)
+    assert [each.bad / each.total for each in judged] == [0, 1, 1]
 
 
 async def test_its_death_is_an_error_and_leaves_no_rules_behind(prometheus: Started) -> None:
