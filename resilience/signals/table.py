@@ -39,6 +39,8 @@ class Table:
         self.time: float = started
         self._free: dict[int, list[int]] = {}
         self._long: list[Series | None] = []
+        self._long_free: list[int] = []
+        self._kept = 0
         self._unsealed = False
 
     # -- columns ------------------------------------------------------------------------------------------------
@@ -102,7 +104,7 @@ class Table:
     @property
     def kept(self) -> int:
         """How many series have been kept so far; it only grows."""
-        return len(self._long)
+        return self._kept
 
     def keep(self, series: Sequence[Series], rows: int) -> None:
         """Keep series in the long rows from now on.
@@ -117,16 +119,22 @@ class Table:
         for one in series:
             if one.position >= 0:
                 continue
-            one.position = len(self._long)
-            self._long.append(one)
+            self._kept += 1
+            if self._long_free:
+                one.position = self._long_free.pop()
+                self._long[one.position] = one
+            else:
+                one.position = len(self._long)
+                self._long.append(one)
             if newest is not None and one.birth < self.rings.newest_at:
                 one.since, one.origin = self.rings.newest_at, one.value(newest)
 
     def forget(self, series: Series) -> None:
-        """Leave a dropped series out of the long rows to come; its place is not used again."""
+        """Leave a dropped series out of the long rows to come; older ones are never read for who has its place next."""
         series.dropped = True
         if series.position >= 0:
             self._long[series.position] = None
+            self._long_free.append(series.position)
 
     def _long_row(self, row: Row) -> Row:
         figures = [STALE if one is None else one.value(row) for one in self._long]

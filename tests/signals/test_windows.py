@@ -332,6 +332,23 @@ def test_what_is_asked_for_late_counts_from_then_on() -> None:
     assert found[1][0] == pytest.approx(60_000)
 
 
+def test_long_rows_do_not_grow_with_series_that_come_and_go(clock: ManualClock) -> None:
+    signals = Signals(clock, retention=SMALL)
+    counter = signals.counter("events_total", labels=("kind",))
+    signals.retain(named("events_total"), 1000.0)
+    selection = signals.source.select(named("events_total"))
+    for kind in range(60):
+        for _ in range(3):  # more than one long row for each
+            counter.bind(str(kind)).inc(kind)
+            advance(signals, clock, SMALL.long_step)
+        found = signals.source.increase(selection, clock.monotonic() - 900, clock.monotonic())
+        assert found is not None
+        assert sum(found[1]) == pytest.approx(3 * kind)
+        counter.remove(str(kind))
+    tables = {id(part.table): part.table for part in selection.parts} or {0: signals._table}
+    assert max(len(table.rings.long.rows[-1]) for table in tables.values()) == 1
+
+
 def test_histograms_read_as_cumulative_buckets_in_long_rows_too() -> None:
     clock = ManualClock()
     signals = Signals(clock)
