@@ -240,15 +240,18 @@ def test_has_no_serious_fault_of_accessibility_and_cuts_nothing_off(
     log_in(page, shop)
     live(page)
     page.wait_for_selector("#alerts .alert")
-    found = axe.Axe().run(page).response["violations"]
-    serious = [
-        f"{each['id']}: {each['nodes'][0]['html']}"
-        for each in found
-        if each["impact"] in {"serious", "critical"}
-    ]
-    assert serious == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.screenshot(path=tmp_path / f"{theme}-{width}.png", full_page=True)
+    for path in ("", "rules", "login"):
+        if path:
+            page.goto(f"{shop.console}{path}")
+        found = axe.Axe().run(page).response["violations"]
+        serious = [
+            f"{each['id']}: {each['nodes'][0]['html']}"
+            for each in found
+            if each["impact"] in {"serious", "critical"}
+        ]
+        assert serious == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.screenshot(path=tmp_path / f"{path or 'page'}-{theme}-{width}.png", full_page=True)
     context.close()
 
 
