@@ -32,11 +32,12 @@ _UPSERT = (
 _DELETE = 'DELETE FROM state WHERE "table" = ? AND "key" = ?'
 _DAMAGED = ("malformed", "not a database")
 # The old token lives on, so that a late writer of an earlier lease is told apart for ever.
+# An end that is further away than any holder sets it was written before the clock was set back.
 _LEASE = """
 INSERT INTO leases VALUES (:name, :holder, :now + :ttl, 1)
 ON CONFLICT (name) DO UPDATE SET
     token = token + (holder <> excluded.holder OR until <= :now), holder = excluded.holder, until = excluded.until
-WHERE holder = excluded.holder OR until <= :now
+WHERE holder = excluded.holder OR until <= :now OR until > :now + 2 * :ttl
 RETURNING token
 """
 

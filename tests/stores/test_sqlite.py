@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from resilience.core.clock import ManualClock
 from resilience.core.ports import Put
 from resilience.errors import MissingExtra, StoreError
 from resilience.stores.sqlite import SQLiteStore
@@ -107,6 +108,16 @@ async def test_without_aiosqlite_the_extra_is_named(tmp_path: Path, monkeypatch:
     store = SQLiteStore(tmp_path / "state.db")
     with pytest.raises(MissingExtra, match=r"asyncio-resilience\[sqlite\]"):
         await store.load("a")
+
+
+async def test_a_clock_that_is_set_back_leaves_no_lease_with_the_dead(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = SQLiteStore(tmp_path / "state.db", clock=clock)
+    assert await store.lease("shop", "killed", 15.0) == 1
+    clock.step_wall(-3600)
+    assert await store.lease("shop", "next", 15.0) == 2
+    assert await store.lease("shop", "killed", 15.0) is None
+    await store.close()
 
 
 async def test_nothing_to_write_opens_nothing(tmp_path: Path) -> None:
