@@ -35,7 +35,7 @@ async def one_slo(rel: Reliability, request: Request) -> Response:
     slo = rel.slos.slos.get(slo_id)
     if slo is None:
         return refuse(404, f"There is no objective {slo_id!r}.")
-    history = plain_history(rel.slos.history(slo_id), Ledger(slo.window).step)
+    history = plain_history(rel.slos.history(slo_id), Ledger(slo.reach).step)
     actions = [plain_action(each) for each in rel.budget_actions.in_force if each.consequence.slo == slo.id]
     return answer({**plain_slo(rel.slos, slo), "actions": actions, "history": history})
 

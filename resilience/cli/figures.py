@@ -124,7 +124,7 @@ class StateFigures:
 
     async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it tells all
         """Tell what was counted until the service stopped."""
-        step = Ledger(self._manager.slos[slo_id].window).step
+        step = Ledger(self._manager.slos[slo_id].reach).step
         return plain_history(self._manager.history(slo_id), step)
 
     async def events(self, since: float) -> list[dict[str, Any]]:

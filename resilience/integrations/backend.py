@@ -90,9 +90,10 @@ class PrometheusBackend:
         due, history = self._histories.get(slo.id, (-math.inf, []))
         now = self._clock.monotonic()
         if now >= due:
-            step, end = Ledger(slo.window).step, self._clock.time()
+            step, end = Ledger(slo.reach).step, self._clock.time()
+            start = end - slo.window if slo.calendar is None else slo.calendar.around(end)[0]
             try:
-                history = await self._source.history(slo, start=end - slo.window, end=end, step=step)
+                history = await self._source.history(slo, start=min(start, end - step), end=end, step=step)
             except ResilienceError as error:
                 log(__name__).warning("history_missing", slo=slo.id, error=str(error))
             self._histories[slo.id] = now + step, history

@@ -32,7 +32,7 @@ class Account:
     """
 
     def __init__(self, slo: SLO, signals: Signals) -> None:
-        self.ledger: Ledger = Ledger(slo.window)
+        self.ledger: Ledger = Ledger(slo.reach)
         self._slo = slo
         since = signals.last_tick.monotonic
         self._meter = _meter(slo, signals, since)

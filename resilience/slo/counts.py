@@ -99,7 +99,7 @@ class Counts:
         """What was counted in the period, bucket by bucket, by Unix time."""
         if isinstance(slo.measure, Weighted):
             parts = {name: self.history(self._slos[name]) for name in slo.measure.weights}
-            return weigh_history(slo.measure, parts, Ledger(slo.window).step)
+            return weigh_history(slo.measure, parts, Ledger(slo.reach).step)
         if (figures := self._elsewhere.get(slo.id)) is not None:
             return list(figures.history)
         return [Bucket(*each) for each in self._accounts[slo.id].ledger.snapshot(self._now)]

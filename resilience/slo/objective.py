@@ -183,6 +183,11 @@ class SLO:
         return 1 - Decimal(self.target)
 
     @property
+    def reach(self) -> float:
+        """The seconds that its longest period has: for a month, those of 31 days."""
+        return self.window if self.calendar is None else self.calendar.longest
+
+    @property
     def sliced(self) -> bool:
         """Whether time is what is counted, slice by slice."""
         return self.budgeting != "occurrences" or isinstance(self.measure, Condition)

@@ -18,6 +18,8 @@ UNITS: Mapping[str, float] = {"week": 7 * DAY, "month": 30 * DAY, "quarter": 90 
 """The pieces of the calendar, and the seconds that stand for them in the arithmetic of burn rates."""
 
 _MONTHS = {"month": 1, "quarter": 3}
+_LONGEST = {"week": 7 * DAY, "month": 31 * DAY, "quarter": 92 * DAY}
+_CLOCKS = 3600.0  # that clocks may be put back by in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ class Calendar:
     def seconds(self) -> float:
         """The length that stands for it where burn rates are worked out."""
         return UNITS[self.unit]
+
+    @property
+    def longest(self) -> float:
+        """The seconds of the longest there is: as long must be kept what was counted."""
+        return _LONGEST[self.unit] + _CLOCKS
 
     def around(self, at: float) -> tuple[float, float]:
         """Return the beginning and the end of the piece that a moment is in.

@@ -98,6 +98,21 @@ def test_a_calendar_budget_is_whole_again_with_the_new_month() -> None:
     assert service.slos.error_budget("ok").period == 31 * DAY
 
 
+def test_the_last_day_of_a_long_month_knows_of_the_first() -> None:
+    service = Service(SLO("ok", service="shop", target=0.99, calendar=Calendar("month")), tick=3600)
+    start, end = Calendar("month").around(1_704_100_000)  # January 2024
+    service.traffic(round((start - service.clock.time()) / 3600) + 1)
+    service.traffic(23, errors=0.5)
+    spent = service.slos.error_budget("ok").bad
+    assert spent >= 23 * 5000
+    service.traffic(round((end - service.clock.time()) / 3600) - 1)
+    assert service.clock.time() < end
+    assert service.slos.error_budget("ok").bad == spent
+    assert len(service.slos.history("ok")) > 700
+    service.traffic(2)
+    assert service.slos.error_budget("ok").bad == 0
+
+
 def test_maintenance_leaves_the_budget_alone_and_pages_nobody() -> None:
     start = ManualClock().time()
     slo = SLO("ok", service="shop", target=0.999, exclusions=(Exclusion(start, 3600),))
