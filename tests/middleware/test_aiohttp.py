@@ -404,3 +404,28 @@ async def test_a_response_that_a_fallback_replaces_is_released(real: Any, upstre
     ):
         assert await session.get(upstream.url()) is stale
         assert (await session.get(upstream.url())).status == 200
+
+
+@pytest.mark.parametrize("method", ["get", "options", "head", "post", "put", "patch", "delete"])
+async def test_each_method_of_aiohttps_session_is_there(session: Any, upstream: Any, method: str) -> None:
+    async with getattr(session, method)(upstream.url()) as response:
+        assert (response.method, response.status) == (method.upper(), 200)
+
+
+async def test_a_hop_to_another_host_without_a_breaker_is_just_made(
+    real: Any, upstream: Any, other: Any
+) -> None:
+    upstream.statuses, upstream.headers = [302], {"Location": str(other.url())}
+    async with ResilientSession(real, preset=FAST.changed(circuit_breaker=None)) as session:
+        assert (await session.get(upstream.url())).status == 200
+    assert session.closed
+    assert len(other.bodies) == 1
+
+
+async def test_a_cancelled_task_of_a_call_ends(session: Any, upstream: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        task = asyncio.create_task(session.get(upstream.url()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

@@ -15,6 +15,7 @@ from resilience.core.ports import CallContext
 from resilience.errors import BulkheadFull, CircuitOpen, ConfigError
 from resilience.policies.backoff import Constant, Exponential
 from resilience.policies.budget import RatioBudget, TokenBudget
+from resilience.policies.pipeline import Pipeline
 from resilience.policies.retry import Retry
 from resilience.policies.retry_settings import BeforeSleep, RetryStopped
 from resilience.policies.retry_switch import retries_without_waiting
@@ -128,6 +129,27 @@ async def test_a_raising_predicate_does_not_hide_what_the_call_came_to(
             await retry.execute(Script(OSError()))
     else:
         assert await retry.execute(Script(200)) == 200
+        assert await Pipeline(retry).execute(Script(200)) == 200
+
+
+@pytest.mark.parametrize("form", ["execute", "nested"])
+async def test_a_pipeline_asks_of_each_result_once_and_settles_with_the_budget(
+    clock: ManualClock, form: str
+) -> None:
+    asked: list[int] = []
+
+    def failed(status: int) -> bool:
+        asked.append(status)
+        return status >= 500
+
+    budget = TokenBudget(100, cost=5, refund=1)
+    pipeline = Pipeline(made(clock, on_result=failed, budget=budget))
+    call = getattr(pipeline, form)
+    assert await run(clock, call(Script(503, 502, 200))) == 200
+    assert asked == [503, 502, 200]
+    assert budget.tokens == 91
+    assert await call(Script(200)) == 200
+    assert budget.tokens == 92
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()])
