@@ -7,10 +7,11 @@ import contextvars
 import gc
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
+from resilience.core import slices
 from resilience.core.slices import Slicer, breathe, breathing, on_loop
 from resilience.errors import ConfigError
 from tests.waiting import PATIENCE
@@ -141,6 +142,50 @@ async def test_work_that_nobody_waits_for_any_more_ends_at_its_next_breath() -> 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert ended == [True]
+    assert await slicer.run(breaths(3)) == 3
+
+
+class Interrupt(BaseException):
+    """What a signal may raise anywhere."""
+
+
+class Interrupted:
+    """A lock, the first wait for which is interrupted."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._waits = 0
+        self.release = lock.release
+
+    def acquire(self) -> bool:
+        self._waits += 1
+        if self._waits == 1:
+            raise Interrupt
+        return self._lock.acquire()
+
+
+async def test_work_ends_when_waiting_for_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = slices._Turns.__init__
+
+    def interrupted(self: Any, work: Callable[[], object], seconds: float) -> None:
+        make(self, work, seconds)
+        self._theirs = Interrupted(self._theirs)
+
+    ended = []
+
+    def work() -> None:
+        try:
+            while True:
+                breathe()
+        finally:
+            ended.append(True)
+
+    slicer = Slicer(AN_INSTANT)
+    with monkeypatch.context() as patched:
+        patched.setattr(slices._Turns, "__init__", interrupted)
+        with pytest.raises(Interrupt):
+            await slicer.run(work)
     assert ended == [True]
     assert await slicer.run(breaths(3)) == 3
 

@@ -341,22 +341,32 @@ async def test_others_have_their_turn_in_the_middle_of_a_rule_and_the_result_is_
     assert await sliced.evaluate(at(1001)) == []  # not due
 
 
+async def reload_later(rules: Evaluator, groups: list[RuleGroup], turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    rules.reload(groups, at(1000))
+
+
 @pytest.mark.usefixtures("short_slices")
-async def test_what_a_reload_in_the_middle_of_a_rule_takes_away_stays_away() -> None:
+@pytest.mark.parametrize("turns", [0, 300])
+async def test_what_a_reload_in_the_middle_of_a_rule_takes_away_stays_away(turns: int) -> None:
     group, memory = long_rules()
     rules = Evaluator([group], memory, memory)
-    asyncio.get_running_loop().call_soon(lambda: rules.reload([], at(1000)))
+    reloading = asyncio.create_task(reload_later(rules, [], turns))
     assert await rules.evaluate(at(1000)) == []
+    assert reloading.done()
     assert rules.alerts() == []
     assert list(promql.evaluate("ALERTS or deep", memory, 1000)) == []
 
 
 @pytest.mark.usefixtures("short_slices")
-async def test_what_a_reload_in_the_middle_of_a_rule_keeps_is_evaluated_once_more() -> None:
+@pytest.mark.parametrize("turns", [0, 300])
+async def test_what_a_reload_in_the_middle_of_a_rule_keeps_is_evaluated_once_more(turns: int) -> None:
     group, memory = long_rules()
     rules = Evaluator([group], memory, memory)
-    asyncio.get_running_loop().call_soon(lambda: rules.reload([group], at(1000)))
+    reloading = asyncio.create_task(reload_later(rules, [group], turns))
     assert await rules.evaluate(at(1000)) == []
+    assert reloading.done()
     assert len(await rules.evaluate(at(1060))) == 4
     assert len(rules.alerts()) == 4
 

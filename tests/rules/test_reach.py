@@ -7,7 +7,22 @@ from hypothesis import strategies as st
 
 from resilience.errors import QueryError
 from resilience.promql import MemorySource, Scalar, Vector, evaluate, parse
+from resilience.rules.bounds import Bounds
 from resilience.rules.reach import Reach
+
+NONE, ALL, INFINITE = Bounds(1, 0), Bounds(), Bounds(math.inf, math.inf)
+
+
+def test_nothing_comes_of_nothing_and_anything_of_what_is_not_known() -> None:
+    for found in (NONE + ALL, ALL - NONE, NONE * Bounds(0, 1), Bounds(0, 1) / NONE, NONE.mapped(abs)):
+        assert found.empty
+    assert INFINITE - INFINITE == ALL
+    assert Bounds(1, 2) / Bounds(-1, 1) == ALL
+    assert Bounds(-1, 1).mapped(math.log) == ALL
+    assert (NONE | Bounds(1, 2)) == (Bounds(1, 2) | NONE) == Bounds(1, 2)
+    assert NONE.where(">", ALL).empty
+    assert ALL.where(">", NONE).empty
+
 
 NUMBERS = st.sampled_from(["0", "1", "2.5", "-3", "0.1", "Inf", "NaN", "1e300"])
 VALUES = st.sampled_from([0.0, 1.0, -1.0, 2.5, -40.0, 1e300, 0.1, math.inf, -math.inf, math.nan])
