@@ -31,19 +31,22 @@ class ShutdownNotice:
     """
 
     def __init__(self, reliability: Reliability) -> None:
-        self._reliability = reliability
+        self.reliability: Reliability = reliability
         self._taken: dict[signal.Signals, tuple[_Handler, _Handler]] = {}
         self._announced = False
 
     def install(self) -> None:
-        """Stand before the server's handlers, where it has any and this is the thread that signals come to."""
+        """Stand before the server's handlers, where it has any and this is the thread that signals come to.
+
+        Where the same end is announced already, nothing is changed: the server would hear of it twice as late.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         self._announced = False
         loop = asyncio.get_running_loop()
         for each in _SIGNALS:
             server = signal.getsignal(each)
-            if callable(server):
+            if callable(server) and not self._announced_by(server):
                 mine = functools.partial(self._heard, loop, server)
                 self._taken[each] = (mine, server)
                 signal.signal(each, mine)
@@ -55,18 +58,28 @@ class ShutdownNotice:
                 signal.signal(each, server)
         self._taken.clear()
 
+    def _announced_by(self, handler: object) -> bool:
+        while isinstance(handler, functools.partial):
+            notice = getattr(handler.func, "__self__", None)
+            if not isinstance(notice, ShutdownNotice):
+                return False
+            if notice.reliability is self.reliability:
+                return True
+            handler = handler.args[1]
+        return False
+
     def _heard(
         self, loop: asyncio.AbstractEventLoop, server: _Handler, number: int, frame: FrameType | None
     ) -> None:
-        waits = not self._announced and number == signal.SIGTERM and self._reliability.shutdown_delay > 0
+        waits = not self._announced and number == signal.SIGTERM and self.reliability.shutdown_delay > 0
         self._announced = True
         # From within a signal handler nothing but this may touch the loop.
-        loop.call_soon_threadsafe(self._reliability.announce_stop)
+        loop.call_soon_threadsafe(self.reliability.announce_stop)
         if waits:
             loop.call_soon_threadsafe(self._later, functools.partial(server, number, None))
         else:
             server(number, frame)
 
     def _later(self, tell: Callable[[], object]) -> None:
-        clock = self._reliability.clock
-        clock.call_at(clock.monotonic() + self._reliability.shutdown_delay, tell)
+        clock = self.reliability.clock
+        clock.call_at(clock.monotonic() + self.reliability.shutdown_delay, tell)

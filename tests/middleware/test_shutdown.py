@@ -86,3 +86,20 @@ def test_another_thread_takes_no_signals(rel: Any, heard: list[int]) -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_an_end_that_is_announced_already_is_not_announced_twice(
+    rel: Any, heard: list[int], clock: ManualClock
+) -> None:
+    rel.shutdown_delay = 5.0
+    notice, second = ShutdownNotice(rel), ShutdownNotice(rel)
+    notice.install()
+    standing = signal.getsignal(signal.SIGTERM)
+    second.install()
+    assert signal.getsignal(signal.SIGTERM) is standing
+    signal.raise_signal(signal.SIGTERM)
+    await clock.advance(5)
+    assert (rel.calls, heard) == (["announce"], [signal.SIGTERM])
+    second.remove()
+    assert signal.getsignal(signal.SIGTERM) is standing
+    notice.remove()

@@ -18,6 +18,7 @@ from resilience_middleware.console.render import Renderer
 from resilience_middleware.console.stream import Stream, event
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
+from resilience_middleware.shutdown import ShutdownNotice
 
 __all__ = ["Hub", "Shown"]
 
@@ -85,6 +86,7 @@ class Hub:
         self._serial = 0
         self._running: asyncio.Task[None] | None = None
         self._poked = asyncio.Event()
+        self._notice = ShutdownNotice(rel)
 
     @property
     def streams(self) -> int:
@@ -115,6 +117,7 @@ class Hub:
         shown.streams.add(stream)
         if self._running is None:
             self._running = asyncio.create_task(self._run(), name="console")
+            self._notice.install()  # where the service runs without the middleware nobody else hears of the end in time
         return stream
 
     def poke(self) -> None:
@@ -139,6 +142,7 @@ class Hub:
         finally:
             stopping.cancel()
             self._running = None
+            self._notice.remove()
 
     async def _pause(self, stopping: asyncio.Task[bool]) -> None:
         """Wait for the next second, for something that was done, or for the end."""

@@ -7,23 +7,42 @@ import subprocess
 import sys
 import urllib.request
 
+import pytest
+
 from tests.waiting import PATIENCE
 
-SERVER = """
-import sys, socket, uvicorn
+INSTALLED = """
 from fastapi import FastAPI
-from resilience.reliability import Reliability
 from resilience_middleware import install
 app = FastAPI()
-install(app, Reliability("shop"), console=True)
+install(app, rel, console=True)
+"""
+MOUNTED = """
+import contextlib
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from resilience_middleware.routes import reliability_app
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    async with rel:
+        yield
+app = Starlette(routes=[Mount("/", reliability_app(rel, console=True))], lifespan=lifespan)
+"""
+SERVER = """
+import socket, uvicorn
+from resilience.reliability import Reliability
+rel = Reliability("shop")
+{made}
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=600)).run([listening])
 """
 
 
-def test_sigterm_ends_a_server_with_an_open_stream() -> None:
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
+@pytest.mark.parametrize("made", [INSTALLED, MOUNTED])
+def test_sigterm_ends_a_server_with_an_open_stream(made: str) -> None:
+    code = SERVER.format(made=made)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
