@@ -17,6 +17,9 @@ from resilience.errors import StoreError
 
 __all__ = ["Keeper"]
 
+_OWN = (*SharedRows.TABLES, Peers.table)
+"""The tables that a process writes to which does not lead."""
+
 
 class Keeper:
     """The state of this moment, and where it is kept.
@@ -86,7 +89,11 @@ class Keeper:
                 await self._begin(team)
             except StoreError as error:
                 log(__name__).error("alert_state_not_read", error=str(error))
-        await self._storage.write(self.state.take_puts(self.offset), others if self.leads else ())
+        puts = self.state.take_puts(self.offset)
+        if self.leads:
+            await self._storage.write(puts, others)
+        else:  # what was decided is the leader's to say
+            await self._storage.write([put for put in puts if put.table in _OWN])
         if team is not None and team.due(self._clock.monotonic()):
             try:
                 await self._synchronize(team)
@@ -102,7 +109,7 @@ class Keeper:
         """Take everything from the store: this process has begun or ceased to lead."""
         self._begun()
         self._storage.forget()
-        # What people did meanwhile goes before; what was decided is the leader's to say.
+        # What people did meanwhile goes before.
         await self._storage.write([put for put in self.state.puts if put.table in SharedRows.TABLES])
         fresh = AlertingState(self.plan, history=self._history)
         if team.elected:

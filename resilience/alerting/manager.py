@@ -234,7 +234,8 @@ class AlertManager:
         self.notifiers = notifiers
         self._dispatcher.replace(notifiers)
         self._keeper.plan = plan
-        self._state.engine.follow(plan, self._keeper.now)
+        if self.leads:
+            self._state.engine.follow(plan, self._keeper.now)
         if (stopped := self._heart.replace(heartbeat)) is not None:
             self._replaced.append(stopped)
 

@@ -206,6 +206,25 @@ async def test_what_is_written_into_the_state_of_a_running_service_is_taken_up(
         assert told(one) == ["firing", "acknowledged"]
 
 
+async def test_other_routes_in_one_that_stands_by_count_when_it_leads(
+    hire: Callable[[], Worker], store: MemoryStore
+) -> None:
+    one, two = hire(), hire()
+    async with one.running(), two.running():
+        for worker in (one, two):
+            await worker.manager.restore()
+            worker.fire("Down")
+        await pass_(10, one, two)
+        before = await store.load("shop/alerting.groups")
+        slow = Route(to=("ops",), group_wait=2, group_interval=4, repeat_interval=60)
+        two.manager.prepared(dict(two.phones), route=slow)()
+        await pass_(2, one, two)
+        assert await store.load("shop/alerting.groups") == before, "the groups are the leader's"
+        await pass_(120, two)
+        assert told(one) == ["firing"]
+        assert told(two).count("firing") >= 1, "it repeats as its own routes say"
+
+
 async def test_while_the_store_fails_who_leads_goes_on(
     hire: Callable[[], Worker], store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
