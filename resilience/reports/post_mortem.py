@@ -52,7 +52,8 @@ def _lines(incident: Incident, objective: Objective | None, episode: Episode | N
     yield f"| Error budget burned | {percent(incident.burned, 1)} |"
     if episode is not None and len(episode.alerts) > 1:
         until = "goes on" if episode.ended is None else f"until {moment(episode.ended)}"
-        yield f"| With {len(episode.alerts) - 1} more alerts | from {moment(episode.started)}, {until} |"
+        more = len(episode.alerts) - 1
+        yield f"| With {more} more {'alert' if more == 1 else 'alerts'} | from {moment(episode.started)}, {until} |"
         yield f"| Error budget burned by all of it | {percent(episode.burned, 1)} |"
     if objective is not None:
         yield f"| Objective | {escape(objective.name)}, {percent(objective.target)} |"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+from resilience import promql
 from resilience.core.duration import format_duration
 from resilience.promql.goformat import format_float
 from resilience.promql.show import quote
@@ -91,9 +92,10 @@ def slice_rule(slo: SLO, labels: Mapping[str, str]) -> RecordingRule | None:
         return None
     window, measure = format_duration(slo.slice_length), slo.measure
     if isinstance(measure, Condition):
-        expr = (
-            f"1 - (({measure.value_in(window)}) {measure.comparison} bool {format_float(measure.threshold)})"
-        )
+        value = measure.value_in(window)
+        figure = f"vector({value})" if promql.parse(value).node.kind == "scalar" else f"({value})"
+        # What is no number, such as a percentile of nothing, is no slice.
+        expr = f"1 - (({figure} >= -Inf) {measure.comparison} bool {format_float(measure.threshold)})"
     elif isinstance(measure, Events):
         # Without events there is no slice: 0 / 0 is no figure of at least zero.
         expr = f"{measure.ratio_in(window)} >= 0"

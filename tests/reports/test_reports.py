@@ -410,7 +410,7 @@ def test_a_post_mortem_tells_of_the_alerts_beside_it() -> None:
     alerts = [replace(burn(0, 600), events=[(0, "fired"), (600, "resolved")]), spent(300, None)]
     found = report(objective(bad=[1.0] * 10), incidents=alerts)
     text = post_mortem(found.incidents[0], found.objectives[0], found.episodes[0])
-    assert "| With 1 more alerts | from 1970-01-01 00:00 UTC, until 1970-01-01 00:10 UTC |" in text
+    assert "| With 1 more alert | from 1970-01-01 00:00 UTC, until 1970-01-01 00:10 UTC |" in text
     timeline = [line for line in text.splitlines() if line.startswith("- 1970")]
     assert [line.split(": ", 1)[1] for line in timeline] == [
         r"ErrorBudgetBurn \(fast burn over 1h\): fired",

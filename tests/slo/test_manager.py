@@ -25,6 +25,7 @@ from resilience.slo import (
     Freshness,
     Latency,
     SLOManager,
+    Threshold,
     Throughput,
 )
 from resilience.slo.compile import counted_events
@@ -449,6 +450,29 @@ def test_recorded_slices_are_the_slices_that_a_process_counts(budgeting: str) ->
     assert recorded[0] == 20
     expected = {"timeslices": 3, "ratio_timeslices": 3 * 0.2 + 17 * 0.02, "occurrences": 0}[budgeting]
     assert recorded[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("sli", "slices"),
+    [
+        (Latency(0.25, percentile=99), 0),
+        (Threshold("scalar(vector(7))", at_most=5), 10),
+        (Threshold("-Inf", at_least=0), 10),
+    ],
+)
+def test_what_is_no_number_is_no_recorded_slice(sli: Latency | Threshold, slices: int) -> None:
+    service = Service(SLO("there", service="shop", target=0.9, sli=sli, backend="prometheus"), tick=60)
+    durations = service.signals.histogram(
+        "http_request_duration_seconds", labels=("service", "method", "route")
+    )
+    durations["shop", "GET", "/"].observe(0.1)
+    service.traffic(10)
+    service.traffic(10)
+    total, bad = (
+        f"sum({count}_over_time(slo:slice_bad:ratio{{slo='there'}}[10m])) or vector(0)"
+        for count in ("count", "sum")
+    )
+    assert (_figure(service, total), _figure(service, bad)) == (slices, slices)
 
 
 def _figure(service: Service, query: str) -> float:
