@@ -2,7 +2,8 @@
 
     python benchmarks/wrk_asgi.py [rounds]
 
-Needs wrk and uvicorn. Rounds alternate between the servers; the ratio is the median of the ratios within each round.
+Needs wrk, uvicorn and fastapi. Rounds alternate between the servers; a ratio is the median of those within each round,
+and between the quartiles of these lies what is shown after it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import psutil
 import uvicorn
 from bench_asgi import recording, starlette
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import Response
 
 from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.load_shedder import LoadShedder
@@ -27,13 +32,27 @@ from resilience.policies.rate_limiter import RateLimiter
 KINDS = ("bare", "recording", "recording and guards")
 
 
-def application(kind: str) -> Starlette:
+def fastapi(*middleware: Middleware) -> FastAPI:
+    app = FastAPI(middleware=list(middleware))
+
+    @app.get("/users/{number}")
+    async def user(number: int) -> Response:
+        return Response(b"ok")
+
+    return app
+
+
+FRAMEWORKS: dict[str, Callable[..., Starlette]] = {"starlette": starlette, "fastapi": fastapi}
+
+
+def application(framework: str, kind: str) -> Starlette:
+    make = FRAMEWORKS[framework]
     if kind == "bare":
-        return starlette()
+        return make()
     if kind == "recording":
-        return starlette(recording())
+        return make(recording())
     guards = [LoadShedder(1_000), RateLimiter(1e9, burst=10**9), Bulkhead(1_000)]
-    return starlette(recording(timeout=30.0, guards=guards))
+    return make(recording(timeout=30.0, guards=guards))
 
 
 def free_port() -> int:
@@ -66,32 +85,41 @@ def spent(process: psutil.Process, port: int) -> float:
     return (sum(process.cpu_times()[:2]) - before) / int(found[1]) * 1e6
 
 
-def main(rounds: int = 9) -> None:
+def race(framework: str, rounds: int) -> None:
     with ExitStack() as stack:
         servers: dict[str, tuple[psutil.Process, int]] = {}
         for kind in KINDS:
             port = free_port()
-            server = subprocess.Popen([sys.executable, __file__, "serve", kind, str(port)])
+            server = subprocess.Popen([sys.executable, __file__, "serve", framework, kind, str(port)])
             stack.callback(server.wait)
             stack.callback(server.terminate)
             wait_for(port)
             servers[kind] = (psutil.Process(server.pid), port)
         figures: dict[str, list[float]] = {kind: [] for kind in KINDS}
-        for _ in range(rounds):
-            for kind, (process, port) in servers.items():
-                figures[kind].append(spent(process, port))
+        for number in range(rounds):
+            # Forwards and backwards in turn: whatever grows or shrinks from round to round weighs on all alike.
+            for kind in KINDS if number % 2 else reversed(KINDS):
+                figures[kind].append(spent(*servers[kind]))
     for kind, ours in figures.items():
-        ratio = statistics.median(one / bare for one, bare in zip(ours, figures["bare"], strict=True))
+        ratios = [one / bare for one, bare in zip(ours, figures["bare"], strict=True)]
+        low, _, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
         print(
-            f"{kind:22s} {statistics.median(ours):6.1f} us ({min(ours):.1f}..{max(ours):.1f})  {ratio:.3f} x bare"
+            f"{framework:10s} {kind:22s} {statistics.median(ours):6.1f} us ({min(ours):.1f}..{max(ours):.1f})"
+            f"  {statistics.median(ratios):.3f} ({low:.3f}..{high:.3f}) x bare",
+            flush=True,
         )
+
+
+def main(rounds: int = 9) -> None:
+    for framework in FRAMEWORKS:
+        race(framework, rounds)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
         uvicorn.run(
-            application(sys.argv[2]),
-            port=int(sys.argv[3]),
+            application(sys.argv[2], sys.argv[3]),
+            port=int(sys.argv[4]),
             log_level="critical",
             access_log=False,
             loop="uvloop",

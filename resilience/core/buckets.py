@@ -283,10 +283,14 @@ def deadlines_on(loop: asyncio.AbstractEventLoop) -> Deadlines:
     """
     found: Deadlines | None = getattr(loop, _ATTRIBUTE, None)
     if found is None:
-        # Same clock, half the price; uvloop and virtual-time loops have clocks of their own.
-        plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
-        time = _time.monotonic if plain else loop.time
-        found = Deadlines(loop, time, loop.call_at, getattr(loop, "_clock_resolution", 1e-3))
+        time: Callable[[], float] = loop.time
+        call_at: Callable[[float, Callable[[], object]], Cancellable] = loop.call_at
+        if getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time:
+            time = _time.monotonic  # the same, at half the price; virtual-time loops have clocks of their own
+        elif type(loop).__module__.partition(".")[0] == "uvloop":
+            # Its own is a millisecond of that clock, and as old as the turn: early by all that ran in it already.
+            time, call_at = _time.monotonic, SYSTEM_CLOCK.call_at
+        found = Deadlines(loop, time, call_at, getattr(loop, "_clock_resolution", 1e-3))
         setattr(loop, _ATTRIBUTE, found)
     here.deadlines = found
     return found

@@ -114,6 +114,11 @@ class LoadShedder(RefusingPolicy[int]):
     def _apply(self, settings: LoadShedderSettings) -> None:
         self.settings = settings
         self._thresholds = tuple(settings.thresholds)
+        # So many in flight are too few for a look at the load, unless it is more than what is in flight.
+        surely = [
+            0.0 if settings.load is not None else share * settings.capacity for share in self._thresholds
+        ]
+        self._few = tuple(map(int, surely))
         self._observing = is_observing(settings.mode)
 
     def enter(self, now: float, context: CallContext | None) -> int:
@@ -123,9 +128,10 @@ class LoadShedder(RefusingPolicy[int]):
             LoadShed: it does not.
         """
         level = _NORMAL if context is None else min(max(context.criticality, 0), len(_LEVELS) - 1)
-        load = self._load()
-        if load >= self._thresholds[level]:
-            self._reject(level, load, now)
+        if self._in_flight >= self._few[level]:
+            load = self._load()
+            if load >= self._thresholds[level]:
+                self._reject(level, load, now)
         self._in_flight += 1
         return _PERMIT
 

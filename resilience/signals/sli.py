@@ -46,7 +46,7 @@ class RequestSeries:
         lock: held while columns are given back.
     """
 
-    __slots__ = ("_bounds", "_cells", "_columns", "_fastest", "_lock", "_values")
+    __slots__ = ("_bounds", "_cells", "_lock", "columns", "fastest", "values")
 
     def __init__(
         self,
@@ -58,49 +58,41 @@ class RequestSeries:
         self._cells = (count, duration, in_flight)
         self._lock = lock
         self._bounds = duration.instrument.buckets
-        self._fastest = self._bounds[0]
-        self._values = duration.values
-        self._columns = _NOWHERE
+        self.fastest: float = self._bounds[0]
+        """The bound of the first bucket."""
+        self.values: list[float] = duration.values
+        """Where all figures stand."""
+        self.columns: tuple[int, int, int] = _NOWHERE
+        """The columns of the count, the durations and those in flight, for who cannot afford a call to `finish`: what it does
+        once they are known is to add to them. No list has such columns as long as they are not."""
 
     def forget(self) -> None:
         """Ask anew where the figures stand; called before any column is given back."""
-        self._columns = _NOWHERE
+        self.columns = _NOWHERE
+
+    def bucket(self, seconds: float) -> int:
+        """Return how far behind the sum of durations the bucket of one is counted: 1 for the first."""
+        return bisect_left(self._bounds, seconds) + 1
 
     def finish(self, seconds: float) -> None:
-        """Count one request, which is in flight no more.
+        """Count one request, which is in flight no more, and remember where, but not for what is over a cap.
 
         Args:
             seconds: how long it took, zero or more.
         """
-        # Most are in the first bucket; asking costs a quarter of a search.
-        bucket = 1 if seconds <= self._fastest else bisect_left(self._bounds, seconds) + 1
-        count, duration, in_flight = self._columns
-        # No call from the look at the columns to here, so no other thread comes between: see `Cell`.
-        values = self._values
-        try:
-            values[duration] += seconds
-        except IndexError:
-            self._finish(seconds)
-            return
-        values[duration + bucket] += 1.0
-        values[count] += 1.0
-        values[in_flight] -= 1.0
-
-    @property
-    def overflows(self) -> bool:
-        """Whether it is over a cap, and counted along with all that is."""
-        return any(OVERFLOW in cell.key for cell in self._cells)
-
-    def _finish(self, seconds: float) -> None:
-        """Count a request the long way, and remember where, but not for what is over a cap."""
         with self._lock:
             count, duration, in_flight = self._cells
             count.inc()
             duration.observe(seconds)
             in_flight.dec()
             columns = (count.column, duration.column, in_flight.column)
-            if not self.overflows and max(columns) < len(self._values):
-                self._columns = columns
+            if not self.overflows and max(columns) < len(self.values):
+                self.columns = columns
+
+    @property
+    def overflows(self) -> bool:
+        """Whether it is over a cap, and counted along with all that is."""
+        return any(OVERFLOW in cell.key for cell in self._cells)
 
 
 class SliRecorder:
