@@ -72,7 +72,8 @@ class Consequence:
     remaining: Decimal
 
     def __str__(self) -> str:
-        return f"{self.action}: {float(self.remaining) * 100:.4g}% of the budget of {self.slo} is left ({self.condition})"
+        left = f"{100 * self.remaining:.2f}".rstrip("0").rstrip(".")
+        return f"{self.action}: {left}% of the budget of {self.slo} is left ({self.condition})"
 
 
 class BudgetPolicy:
