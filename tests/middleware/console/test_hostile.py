@@ -58,7 +58,7 @@ def silenced(rel: Reliability, text: str) -> None:
 
 
 def checked(rel: Reliability, text: str) -> None:
-    def check() -> NoReturn:
+    async def check() -> NoReturn:  # a plain one would run in a thread, and end whenever it does
         raise OSError(text)
 
     rel.health.add_check(text, check, tags=(), critical=False)
