@@ -288,7 +288,7 @@ def deadlines_on(loop: asyncio.AbstractEventLoop) -> Deadlines:
         if getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time:
             time = _time.monotonic  # the same, at half the price; virtual-time loops have clocks of their own
         elif type(loop).__module__.partition(".")[0] == "uvloop":
-            # Its own is a millisecond of that clock, and as old as the turn: early by all that ran in it already.
+            # Its own is a whole millisecond of that clock; a policy that has read the clock itself need not read it again.
             time, call_at = _time.monotonic, SYSTEM_CLOCK.call_at
         found = Deadlines(loop, time, call_at, getattr(loop, "_clock_resolution", 1e-3))
         setattr(loop, _ATTRIBUTE, found)
