@@ -10,9 +10,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, TypeAlias
 
+from starlette.types import Receive
+
 from resilience.reliability import Reliability
 
-__all__ = ["ShutdownNotice"]
+__all__ = ["ShutdownNotice", "dismissed"]
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
@@ -83,3 +85,16 @@ class ShutdownNotice:
     def _later(self, tell: Callable[[], object]) -> None:
         clock = self.reliability.clock
         clock.call_at(clock.monotonic() + self.reliability.shutdown_delay, tell)
+
+
+def dismissed(receive: Receive) -> bool:
+    """Whether the server has told a connection that it is to end, without a word to the application.
+
+    Where code stops uvicorn (`should_exit`, `--limit-max-requests`) no signal comes, and the lifespan ends only after the
+    connections. All that says so meanwhile is the request's own object, which is no longer kept alive; ASGI has no
+    word for it. Where the server is another, or somebody wraps `receive`, nobody knows.
+
+    Args:
+        receive: the server's own, of a request that came on a connection that was kept alive.
+    """
+    return getattr(getattr(receive, "__self__", None), "keep_alive", None) is False

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from resilience.core.log import log
+from resilience_middleware.shutdown import dismissed
 
 __all__ = ["EventStream", "Stream", "event"]
 
@@ -92,17 +93,18 @@ class EventStream(Response):
         """Send it."""
         leaving = asyncio.create_task(self._watch(receive))
         try:
-            await self._send(send)
+            await self._send(receive, send)
         except TimeoutError:
             log(__name__).info("console_stream_dropped", reason="a write took too long")
         finally:
             self.stream.close()
             leaving.cancel()
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, receive: Receive, send: Send) -> None:
+        short = dismissed(receive)  # such a connection was to end with this answer anyway
         async with asyncio.timeout(_PATIENCE):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        while (frame := await self.stream.next()) is not None:
+        while (frame := await self.stream.next()) is not None and (short or not dismissed(receive)):
             async with asyncio.timeout(_PATIENCE):
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
         async with asyncio.timeout(_PATIENCE):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import signal
 import subprocess
 import sys
-import urllib.request
+from collections.abc import Iterator
 
 import pytest
 
@@ -29,30 +31,54 @@ async def lifespan(app):
 app = Starlette(routes=[Mount("/", reliability_app(rel, console=True))], lifespan=lifespan)
 """
 SERVER = """
-import socket, uvicorn
+import socket, sys, threading, uvicorn
 from resilience.reliability import Reliability
 rel = Reliability("shop")
 {made}
 listening = socket.create_server(("127.0.0.1", 0))
 print(listening.getsockname()[1], flush=True)
-uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=600)).run([listening])
+server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=600))
+def stop():
+    sys.stdin.readline()
+    server.should_exit = True
+threading.Thread(target=stop, daemon=True).start()
+server.run([listening])
 """
+
+
+@contextlib.contextmanager
+def with_open_page(made: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a server with an open stream; at the end the stream ends, and the server long before it would lose patience."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER.format(made=made)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            # Kept alive, as a browser's is.
+            page = http.client.HTTPConnection("127.0.0.1", int(server.stdout.readline()), timeout=PATIENCE)
+            page.request("GET", "/reliability/stream")
+            with contextlib.closing(page), page.getresponse() as stream:
+                assert stream.readline().startswith(b"id: ")
+                yield server
+                while stream.readline():
+                    pass
+            assert server.wait(PATIENCE) is not None
+        finally:
+            server.kill()
 
 
 @pytest.mark.parametrize("made", [INSTALLED, MOUNTED])
 def test_sigterm_ends_a_server_with_an_open_stream(made: str) -> None:
-    code = SERVER.format(made=made)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = int(server.stdout.readline())
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{port}/reliability/stream", timeout=PATIENCE
-            ) as stream:
-                assert stream.readline().startswith(b"id: ")
-                server.send_signal(signal.SIGTERM)
-                while stream.readline():
-                    pass
-            assert server.wait(PATIENCE) is not None  # long before the server would have lost patience
-        finally:
-            server.kill()
+    with with_open_page(made) as server:
+        server.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("made", [INSTALLED, MOUNTED])
+def test_code_ends_a_server_with_an_open_stream_without_a_signal(made: str) -> None:
+    with with_open_page(made) as server:
+        assert server.stdin is not None
+        server.stdin.write("\n")
+        server.stdin.flush()
