@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from resilience.core.validate import number
 from resilience.errors import ConfigError
+from resilience.slo.period import DAY, zone
 
 __all__ = ["Exclusion", "excluded"]
+
+_YEARS = 100 * 366 * DAY  # more than any plan, and little enough for dates
 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
     """A stretch of time, once or again and again, whose events leave the budget alone and page nobody.
 
+    Whole days are those of the time zone: what begins at 02:00 every 7 d does so when clocks were changed, too, and a
+    window of one day ends at the same time of the next. Everything shorter is as long as it says. A beginning that clocks
+    skip comes as much later, of one that they show twice the first counts (as RFC 5545 has it).
+
     Args:
         start: Unix seconds at which it begins, for the first time where it is repeated.
         duration: seconds, above 0.
         every: seconds from one beginning to the next, not less than `duration`; None for once.
         reason: for people.
+        time_zone: name in the IANA database; UTC by default.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -34,20 +44,25 @@ class Exclusion:
     duration: float
     every: float | None = None
     reason: str = ""
+    time_zone: str = "UTC"
+    _zone: ZoneInfo = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        number("start", self.start)
-        number("duration", self.duration, above=0)
-        if self.every is not None and number("every", self.every) < self.duration:
+        object.__setattr__(self, "_zone", zone(self.time_zone))
+        number("start", self.start, low=-_YEARS, high=10 * _YEARS)
+        number("duration", self.duration, above=0, high=_YEARS)
+        if self.every is not None and number("every", self.every, high=_YEARS) < self.duration:
             message = f"every must be at least the duration of {self.duration:g} s, got {self.every!r}"
             raise ConfigError(message)
 
     def covers(self, at: float) -> bool:
         """Say whether a moment, in Unix seconds, is within it."""
-        since = at - self.start
-        if self.every is not None and since >= 0:
-            since %= self.every
-        return 0 <= since < self.duration
+        for begin, end in self._from(at):
+            if begin > at:
+                return False
+            if at < end:
+                return True
+        return False
 
     def stretches(self, start: float, end: float) -> Iterator[tuple[float, float]]:
         """Yield what is excluded of a stretch of time, in Unix seconds, by beginning and end.
@@ -56,15 +71,29 @@ class Exclusion:
             >>> list(Exclusion(0, duration=600, every=86_400).stretches(300, 86_500))
             [(300, 600.0), (86400.0, 86500)]
         """
-        begin = float(self.start)
-        if self.every is not None and start > begin:
-            begin += (start - begin) // self.every * self.every
-        while begin < end:
-            if begin + self.duration > start:
-                yield max(begin, start), min(begin + self.duration, end)
-            if self.every is None:
+        for begin, finish in self._from(start):
+            if begin >= end:
                 return
-            begin += self.every
+            if finish > start:
+                yield max(begin, start), min(finish, end)
+
+    def _from(self, at: float) -> Iterator[tuple[float, float]]:
+        """Yield its times by beginning and end, from no later than the one that a moment is in."""
+        if self.every is None:
+            yield self.start, self._later(self.start, self.duration)
+            return
+        # One more, for clocks that were put forward since the first.
+        count = max(0, int((at - self.start) // self.every) - 1)
+        while True:
+            begin = self._later(self.start, count * self.every)
+            yield begin, self._later(begin, self.duration)
+            count += 1
+
+    def _later(self, at: float, seconds: float) -> float:
+        days, rest = divmod(seconds, DAY)
+        if rest or not days:
+            return at + seconds
+        return (datetime.fromtimestamp(at, self._zone) + timedelta(days)).timestamp()
 
 
 def excluded(exclusions: Iterable[Exclusion], start: float, end: float) -> list[tuple[float, float]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 from resilience.core.duration import parse_duration
 from resilience.core.validate import choice, flag, integer, text
@@ -18,7 +19,7 @@ from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, burn_factor, defau
 from resilience.slo.exclusions import Exclusion
 from resilience.slo.keys import decimal, items, keys, optional, texts
 from resilience.slo.objective import BUDGETING, SLO
-from resilience.slo.period import Calendar
+from resilience.slo.period import Calendar, zone
 from resilience.slo.sli import KINDS, Indicator
 from resilience.slo.tiers import TIERS
 
@@ -158,7 +159,9 @@ def _slo(given: object, service: Mapping[str, Any], settings: GlobalSettings) ->
         alerting=_alerting(found, slo_id, 1 - target, window, tier)
         if settings.alerting_enabled
         else Alerting((), ()),
-        exclusions=tuple(_exclusion(each) for each in items("exclusions", found.get("exclusions", []))),
+        exclusions=tuple(
+            _exclusion(each, calendar) for each in items("exclusions", found.get("exclusions", []))
+        ),
         backend=settings.monitoring_backend,
         **options,
     )
@@ -212,27 +215,29 @@ def _budgeting(given: object) -> str:
     return plain.get(name) or choice("budgeting_method", given, BUDGETING)
 
 
-def _exclusion(given: object) -> Exclusion:
+def _exclusion(given: object, calendar: Calendar | None) -> Exclusion:
     found = keys("an exclusion", given, spec.EXCLUSION)
-    start = _moment("start", found.get("start"))
+    time_zone = found.get("time_zone", calendar.time_zone if calendar else "UTC")
+    here = zone(time_zone)
+    start = _moment("start", found.get("start"), here)
     if ("end" in found) == ("duration" in found):
         message = "an exclusion needs either end or duration"
         raise ConfigError(message)
     if "end" in found:
-        duration = _moment("end", found["end"]) - start
+        duration = _moment("end", found["end"], here) - start
     else:
         duration = parse_duration(found["duration"], option="duration")
     every = parse_duration(found["every"], option="every") if "every" in found else None
-    return Exclusion(start, duration, every, optional("reason", found.get("reason")))
+    return Exclusion(start, duration, every, optional("reason", found.get("reason")), time_zone)
 
 
-def _moment(option: str, given: object) -> float:
+def _moment(option: str, given: object, here: ZoneInfo) -> float:
     try:
         moment = datetime.fromisoformat(str(given))
-    except ValueError as error:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=here)).timestamp()
+    except (ValueError, OverflowError) as error:
         message = f"{option} must be a time such as 2026-01-04T02:00:00Z, got {given!r}"
         raise ConfigError(message) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def indicator(given: object) -> Indicator:

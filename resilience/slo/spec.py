@@ -135,10 +135,11 @@ ALERTING = _closed(
 CALENDAR = _closed({"unit": _one_of(UNITS, "the piece"), "time_zone": _text("such as Europe/Berlin")}, "unit")
 EXCLUSION = _closed(
     {
-        "start": _text("ISO 8601, such as 2026-01-04T02:00:00Z"),
+        "start": _text("ISO 8601, such as 2026-01-04T02:00:00Z; without an offset, in the time zone"),
         "end": _text("ISO 8601; this or duration"),
         "duration": _duration("how long"),
-        "every": _duration("from one beginning to the next"),
+        "every": _duration("from one beginning to the next; whole days keep the time of day"),
+        "time_zone": _text("such as Europe/Berlin; that of the calendar, or else UTC"),
         "reason": _text("for people"),
     },
     "start",

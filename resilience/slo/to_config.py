@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert
 from resilience.slo.exclusions import Exclusion
 from resilience.slo.objective import SLO
+from resilience.slo.period import Calendar, zone
 from resilience.slo.sli import Indicator
 from resilience.slo.spec import camel
 from resilience.slo.tiers import TIERS
@@ -62,7 +63,7 @@ def _slo(slo: SLO) -> dict[str, Any]:
     if slo.sliced:
         found["sliceLength"] = format_duration(slo.slice_length)
         found["sliceTarget"] = _percent(Decimal(slo.slice_target or slo.target))
-    found["exclusions"] = [_exclusion(each) for each in slo.exclusions]
+    found["exclusions"] = [_exclusion(each, slo.calendar) for each in slo.exclusions]
     found["labels"], found["annotations"] = dict(slo.labels), dict(slo.annotations)
     found["alerting"] = _alerting(slo)
     return {key: value for key, value in found.items() if value not in ("", [], {})}
@@ -110,13 +111,17 @@ def _burn_rate(alert: BurnRateAlert) -> dict[str, Any]:
     return {**found, "for": format_duration(alert.for_)} if alert.for_ else found
 
 
-def _exclusion(exclusion: Exclusion) -> dict[str, Any]:
+def _exclusion(exclusion: Exclusion, calendar: Calendar | None) -> dict[str, Any]:
     found = {
-        "start": datetime.fromtimestamp(exclusion.start, UTC).isoformat().replace("+00:00", "Z"),
+        "start": datetime.fromtimestamp(exclusion.start, zone(exclusion.time_zone))
+        .isoformat()
+        .replace("+00:00", "Z"),
         "duration": format_duration(exclusion.duration),
     }
     if exclusion.every is not None:
         found["every"] = format_duration(exclusion.every)
+    if exclusion.time_zone != "UTC" or calendar is not None:
+        found["timeZone"] = exclusion.time_zone
     return {**found, "reason": exclusion.reason} if exclusion.reason else found
 
 

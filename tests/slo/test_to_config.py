@@ -37,6 +37,8 @@ ALERTS = Alerting(
         SLO("a", service="shop", target="0.99", calendar=Calendar("month", "Europe/Berlin"), backend="prometheus"),
         SLO("a", service="shop", target="0.99", budgeting="timeslices", slice_length=300, slice_target="0.95"),
         SLO("a", service="shop", target="0.99", exclusions=(Exclusion(1_767_492_000, 7200, 604_800, "backup"),)),
+        SLO("a", service="shop", target="0.99", exclusions=(Exclusion(1_767_492_000, 7200, 604_800, "", "Asia/Tokyo"),)),
+        SLO("a", service="shop", target="0.99", calendar=Calendar("week", "Asia/Tokyo"), exclusions=(Exclusion(0, 60),)),
         SLO("a", service="shop", target="0.99", alerting=ALERTS, tier=2),
         SLO("a", service="shop", target="0.99", alerting=Alerting(())),
         SLO("a", service="shop", target="0.99", labels={"a": "b"}, annotations={"c": "d"}, runbook="https://a/b"),
