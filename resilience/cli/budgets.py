@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from resilience.cli.figures import Figures, figures_options, run
+from resilience.cli.figures import Figures, burn_note, figures_options, run
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.reports.words import NOTHING, length, percent
 
@@ -31,6 +31,9 @@ def budgets(ctx: click.Context, figures: Figures, *, check_violations: bool, as_
     else:
         headers = ("slo", "service", "target", "actual", "consumed", "left", "burn rate", "gone in", "budget")
         print_table(headers, [_row(each) for each in found])
+        for note in dict.fromkeys(burn_note(each["budget"]) for each in found):
+            if note:
+                click.echo(note)
     violated = [each["id"] for each in found if each["budget"]["status"] in _VIOLATED]
     if check_violations and violated:
         click.echo(f"spent: {', '.join(violated)}", err=True)
@@ -40,6 +43,7 @@ def budgets(ctx: click.Context, figures: Figures, *, check_violations: bool, as_
 def _row(slo: dict[str, Any]) -> tuple[str, ...]:
     budget = slo["budget"]
     rates = [f"{rate:.3g}x/{window}" for window, rate in budget["burn_rates"].items() if rate is not None]
+    unknown = "unknown" if budget.get("burn_rates_at", 0) is None else NOTHING
     return (
         slo["id"],
         slo["service"],
@@ -47,7 +51,7 @@ def _row(slo: dict[str, Any]) -> tuple[str, ...]:
         percent(slo["current"]),
         percent(budget["consumed"], 1),
         percent(budget["remaining"], 1),
-        " ".join(rates) or NOTHING,
+        " ".join(rates) or unknown,
         length(budget["time_to_exhaustion"]),
         budget["status"].replace("_", " "),
     )

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -20,17 +20,20 @@ from resilience.errors import ConfigError
 from resilience.integrations.prometheus import PrometheusIntegration
 from resilience.persistence import BUDGET_TABLE
 from resilience.promql import Series
+from resilience.reports.words import moment
 from resilience.signals import Signals
 from resilience.slo import SLO, SLOManager
+from resilience.slo.account import windows_left
 from resilience.slo.compile import counted_events
 from resilience.slo.counts import weigh_history
+from resilience.slo.figures import Figures as BudgetFigures
 from resilience.slo.latency import latency_query, plain_latency
 from resilience.slo.ledger import Bucket, Ledger
 from resilience.slo.measure import Weighted
 from resilience.slo.plain import plain_history, plain_slo
 from resilience.stores.sqlite import SQLiteStore
 
-__all__ = ["Figures", "figures_options", "objectives_of", "progress", "run"]
+__all__ = ["Figures", "burn_note", "figures_options", "objectives_of", "progress", "run"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -117,10 +120,17 @@ class StateFigures:
         self._store = SQLiteStore(file)
         self._name = service
         self._manager = _manager(slos)
+        self._last_seen: dict[str, float] = {}
 
     async def slos(self) -> list[dict[str, Any]]:
-        """Judge what was counted until the service stopped."""
-        return [plain_slo(self._manager, slo) for slo in self._manager.slos.values()]
+        """Judge what was counted until the service stopped.
+
+        `burn_rates_at` in each budget is when burn rates were measured last (Unix seconds), None where that was never.
+        """
+        found = [plain_slo(self._manager, slo) for slo in self._manager.slos.values()]
+        for each in found:
+            each["budget"]["burn_rates_at"] = self._last_seen.get(each["id"])
+        return found
 
     async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:  # noqa: ARG002  it tells all
         """Tell what was counted until the service stopped."""
@@ -143,8 +153,28 @@ class StateFigures:
             raise ConfigError(
                 f"there are no budgets of service {self._name!r} in it, but {known}", file=str(self._file)
             )
-        self._manager.restore(json.loads(saved[self._name]), _now())
+        left = json.loads(saved[self._name])
+        self._manager.restore(left, _now())
+        self._recall(left["slos"])
         return self
+
+    def _recall(self, left: Mapping[str, Any]) -> None:
+        """Take burn rates as they were when the service was last seen: since then their windows are empty."""
+        for name, slo in self._manager.slos.items():
+            if isinstance(slo.measure, Weighted) or (seen := windows_left(slo, left.get(name, {}))) is None:
+                continue
+            budget = self._manager.error_budget(name)
+            self._last_seen[name], windows = seen
+            if budget.recent is not None:
+                window, bad, total = budget.recent
+                windows.setdefault(window, (bad, total))
+            figures = BudgetFigures(
+                float(budget.bad), float(budget.total), windows, self._manager.history(name)
+            )
+            self._manager.observe(name, figures)
+        for name, slo in self._manager.slos.items():
+            if isinstance(slo.measure, Weighted) and slo.measure.weights.keys() <= self._last_seen.keys():
+                self._last_seen[name] = min(self._last_seen[each] for each in slo.measure.weights)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -263,6 +293,20 @@ def figures_options(function: F) -> F:
     ):
         option(command)
     return command  # type: ignore[return-value]  # what click makes of a function stays a function
+
+
+def burn_note(budget: Mapping[str, Any]) -> str:
+    """Say what is to be known of burn rates that are not those of now.
+
+    Args:
+        budget: as `/slo` has it, or a state file.
+    """
+    if "burn_rates_at" not in budget or not budget["burn_rates"]:
+        return ""
+    at = budget["burn_rates_at"]
+    if at is None:
+        return "Burn rates are unknown where the state file holds none: it was written before they were measured."
+    return f"Burn rates are those of {moment(at)}, when the service measured them last."
 
 
 def objectives_of(files: Sequence[Path]) -> list[SLO]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from resilience.cli.figures import Figures, figures_options, progress, run
+from resilience.cli.figures import Figures, burn_note, figures_options, progress, run
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.errors import ConfigError
 from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step, build, post_mortem, render
@@ -122,6 +122,7 @@ def _objective(slo: Mapping[str, Any], history: Mapping[str, Any], start: float,
         remaining=_decimal(budget["remaining"]),
         status=budget["status"],
         burn_rates={window: _decimal(rate) for window, rate in budget["burn_rates"].items()},
+        burn_note=burn_note(budget),
         exhaustion=budget["time_to_exhaustion"],
         steps=steps if total else (),
         history=[

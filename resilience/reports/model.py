@@ -55,6 +55,7 @@ class Objective:
         remaining: share of the error budget that is left, negative once overspent; None without events.
         status: of the budget: `healthy`, `warning`, `critical`, `exhausted` or `no_data`.
         burn_rates: by window, such as `1h`; None without events in it.
+        burn_note: what is to be known of them where they are not those of the end.
         exhaustion: seconds until the budget is gone at the recent pace, None for never.
         steps: the period in steps, oldest first, for trend and charts.
         history: the same as finely as it is known, for what incidents cost; the steps when not given.
@@ -77,6 +78,7 @@ class Objective:
     remaining: Decimal | None = None
     status: str = "no_data"
     burn_rates: Mapping[str, Decimal | None] = field(default_factory=dict)
+    burn_note: str = ""
     exhaustion: float | None = None
     steps: Sequence[Step] = ()
     history: Sequence[Step] = ()

@@ -65,6 +65,7 @@ def _objective(objective: Objective) -> dict[str, Any]:
             "secondsToExhaustion": objective.exhaustion,
         },
         "burnRates": {window: _figure(rate) for window, rate in objective.burn_rates.items()},
+        "burnRatesNote": objective.burn_note or None,
         "trend": _percent(objective.trend),
         "history": [
             {"at": _moment(step.at), "badEvents": step.bad, "totalEvents": step.total}

@@ -20,7 +20,7 @@ from resilience.slo.meter import ConditionMeter, EventMeter
 from resilience.slo.objective import SLO
 from resilience.slo.slices import SliceMeter
 
-__all__ = ["Account"]
+__all__ = ["Account", "windows_left"]
 
 
 class Account:
@@ -45,6 +45,8 @@ class Account:
                 for use in promql.parse(events.ratio_in(format_duration(alert.window))).selectors:
                     signals.retain(use.matchers, use.window)
         self._renewed: float | None = None
+        self._seen: dict[float, tuple[float, float]] = {}
+        self._seen_at = since
 
     def tick(self, now: Instant) -> None:
         """Take in what was counted since the last tick."""
@@ -65,7 +67,11 @@ class Account:
 
     def within(self, window: float, at: float) -> tuple[float, float]:
         """Return bad and all events of a window of seconds."""
-        return (0.0, 0.0) if self._windows is None else self._windows.within(window, at)
+        if self._windows is None:
+            return 0.0, 0.0
+        self._seen[window] = found = self._windows.within(window, at)
+        self._seen_at = at
+        return found
 
     def snapshot(self, now: Instant) -> dict[str, Any]:
         """Put it into plain data."""
@@ -73,6 +79,9 @@ class Account:
             "counts": _fingerprint(self._slo),
             "buckets": self.ledger.snapshot(now),
             "renewed": self._renewed,
+            # As they were last asked for: to count every window anew for each write would cost a tick too much.
+            "windows": [[window, *found] for window, found in self._seen.items()],
+            "windows_at": self._seen_at + now.wall - now.monotonic,
         }
 
     def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
@@ -93,6 +102,29 @@ class Account:
             return
         if self._slo.calendar is None or renewed == self._slo.calendar.around(now.wall)[0]:
             self.ledger.restore(buckets, now)
+
+
+def windows_left(slo: SLO, saved: Mapping[str, Any]) -> tuple[float, dict[float, tuple[float, float]]] | None:
+    """Return what an earlier process last counted in the windows of burn rates, for who asks when it is gone.
+
+    Args:
+        slo: the objective.
+        saved: what its account's `snapshot` returned.
+
+    Returns:
+        when that was (Unix seconds), and bad and all events by window in seconds; None where it left none.
+
+    Raises:
+        ConfigError: it is no such data.
+    """
+    if not saved.get("windows") or saved.get("counts") != _fingerprint(slo):
+        return None
+    try:
+        windows = {float(window): (float(bad), float(total)) for window, bad, total in saved["windows"]}
+        return float(saved["windows_at"]), windows
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"the saved windows of {slo.id!r} cannot be read: {error!r}"
+        raise ConfigError(message) from error
 
 
 def _fingerprint(slo: SLO) -> int:

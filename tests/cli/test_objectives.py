@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from resilience.cli.main import main
 from resilience.core.clock import SYSTEM_CLOCK, ManualClock
 from resilience.core.verdict import Verdict
 from resilience.reports import FORMATS
+from resilience.reports.words import moment
 from resilience.rules import load
 from resilience_middleware import install
 from tests.waiting import blocked_until
@@ -106,6 +109,7 @@ def place(request: Any, config: Path) -> Iterator[list[str]]:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()  # what a service that lived in the test has logged
         code = main(arguments)
         shown = capsys.readouterr()
         return code, shown.out, shown.err
@@ -146,9 +150,44 @@ def test_a_report_has_its_figures_in_every_format(place: list[str], run: Run, tm
     assert run("report", "--days", "0", *place)[0] == 2
 
 
-def test_an_incident_has_its_post_mortem(config: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stopped_service_has_the_burn_rates_that_it_measured_last(run: Run, config: Path) -> None:
     place = live_and_stop(config)
-    capsys.readouterr()
+    budget = json.loads(run("budgets", "--json", *place)[1])[0]["budget"]
+    assert budget["burn_rates"] == dict.fromkeys(("5m", "30m", "1h", "2h", "6h", "1d", "3d"), 3.0)
+    assert abs(budget["burn_rates_at"] - SYSTEM_CLOCK.time()) < 3600
+    _, out, _ = run("budgets", *place)
+    assert "3x/5m 3x/30m 3x/1h" in out
+    assert f"Burn rates are those of {moment(budget['burn_rates_at'])}" in out
+    for form in ("markdown", "html", "json"):
+        text = run("report", "--format", form, *place)[1].replace("\\", "")
+        assert "Burn rates are those of" in text
+
+
+def test_a_composite_burns_as_its_parts_did(run: Run, config: Path) -> None:
+    whole = "{id: all, target: 90, sli: {type: composite, components: {ok: 1, pay: 1}}}"
+    config.write_text(CONFIG.replace("slos: [{id: pay,", f"slos: [{whole}, {{id: pay,"))
+    place = live_and_stop(config)
+    ok, whole_, _ = (each["budget"] for each in json.loads(run("budgets", "--json", *place)[1]))
+    assert whole_["burn_rates"]["6h"] == 0.15  # half of 3%, of a budget of 10%
+    assert whole_["burn_rates_at"] <= ok["burn_rates_at"]
+
+
+def test_burn_rates_that_a_state_does_not_hold_are_called_unknown(run: Run, config: Path) -> None:
+    place = live_and_stop(config)
+    with closing(sqlite3.connect(config.parent / "shop.db")) as db, db:
+        [[row]] = db.execute("""SELECT "value" FROM state WHERE "table" = 'budgets'""")
+        saved = json.loads(row)
+        for each in saved["slos"].values():
+            del each["windows"], each["windows_at"]
+        db.execute("""UPDATE state SET "value" = ? WHERE "table" = 'budgets'""", [json.dumps(saved).encode()])
+    _, out, _ = run("budgets", *place)
+    assert out.splitlines()[1].split()[6] == "unknown"
+    assert "Burn rates are unknown where the state file holds none" in out
+    assert "Burn rates are unknown" in run("report", "--format", "markdown", *place)[1]
+
+
+def test_an_incident_has_its_post_mortem(config: Path, run: Run) -> None:
+    place = live_and_stop(config)
     report = json.loads(run("report", "--json", *place)[1])
     [incident] = [each for each in report["incidents"] if each["name"] == "ErrorBudgetBurn"][:1]
     assert (incident["slo"], incident["ended"]) == ("ok", None)

@@ -86,6 +86,8 @@ def _service(service: Service) -> Iterator[str]:
             for each in service.objectives
         ),
     )
+    for note in dict.fromkeys(each.burn_note for each in service.objectives if each.burn_note):
+        yield from ("", escape(note))
 
 
 def _table(headers: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
