@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import operator
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
@@ -110,7 +109,10 @@ class ResilientSession:
         self._session = session
         self._options = options
         self._own = session is None
-        self._calls = _calls(rel, preset, name, deadlines_to)
+        # What a host is told is written anew at each hop.
+        self._calls: HttpCalls[StrOrURL, aiohttp.ClientResponse] = _calls(
+            rel, preset, name, deadlines_to, tells=False
+        )
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -188,7 +190,7 @@ class ResilientSession:
         inherited = options.get("middlewares", session._middlewares)  # noqa: SLF001  what it would use without ours
         options["middlewares"] = (*(inherited or ()), functools.partial(self._hop, host))
 
-        def attempt() -> Awaitable[aiohttp.ClientResponse]:
+        def attempt(url: StrOrURL) -> Awaitable[aiohttp.ClientResponse]:
             if file is not None:
                 file.rewind()
             return session.request(method, url, **options)
@@ -196,7 +198,7 @@ class ResilientSession:
         repeatable = idempotent(method) or _has_key(options.get("headers")) or _has_key(session.headers)
         if data is not None:
             repeatable = repeatable and (file is not None or _replayable(data))
-        response = await self._calls.send(attempt, method=method, host=host, repeatable=repeatable)
+        response = await self._calls.send(attempt, url, method=method, host=host, repeatable=repeatable)
         if callable(raise_for_status):
             await raise_for_status(response)
         elif raise_for_status:
@@ -248,29 +250,24 @@ class ResilientMiddleware:
         name: str = "http",
         deadlines_to: Collection[str] | None = None,
     ) -> None:
-        self._calls = _calls(rel, preset, name, deadlines_to)
+        self._calls: HttpCalls[aiohttp.ClientRequest, aiohttp.ClientResponse] = _calls(
+            rel, preset, name, deadlines_to
+        )
 
     # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
     def __call__(
         self, request: aiohttp.ClientRequest, handler: ClientHandlerType
     ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         """Send one request."""
-        calls, url, method = self._calls, request.url, request.method
-        host = host_key(url.scheme, url.raw_host or "", url.port)
-
-        def attempt() -> Awaitable[aiohttp.ClientResponse]:
-            calls.tell(host, request.headers)
-            return handler(request)
-
-        return calls.send(
-            attempt,
+        url, method, body = request.url, request.method, request.body
+        return self._calls.send(
+            handler,
+            request,
             method=method,
-            host=host,
-            repeatable=idempotent(method, request.headers) and _replayable(request.body),
+            host=host_key(url.scheme, url.raw_host or "", url.port),
+            repeatable=idempotent(method, request.headers) and (not body or _replayable(body)),
         )
 
-
-_status: Final = operator.attrgetter("status")
 
 # A file in a form is closed with the form; a BytesIO is not.
 _REPLAYED: Final = (payload.BytesPayload, payload.StringPayload, payload.BytesIOPayload)
@@ -283,8 +280,8 @@ _ELSEWHERE: Final = "raised by a redirect to another host"
 
 
 def _calls(
-    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None
-) -> HttpCalls[aiohttp.ClientResponse]:
+    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, tells: bool = True
+) -> HttpCalls[Any, aiohttp.ClientResponse]:
     recipe = for_http(
         preset,
         says_later=says_later,
@@ -294,10 +291,12 @@ def _calls(
     )
     return HttpCalls(
         HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
-        status=_status,
+        status="status",
         release=_release,
         name=name,
-        record=rel.sli.client,
+        record=rel.sli.client_series,
+        cleared=(says_later, _failed),
+        tells=tells,
         deadlines_to=deadlines_to,
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Awaitable, Collection
-from typing import Final
+from collections.abc import Collection, Coroutine
+from typing import Any
 
 from resilience.errors import MissingExtra
 from resilience.http.calls import HttpCalls
@@ -19,8 +18,6 @@ except ImportError as _error:
     raise MissingExtra("httpx", "httpx") from _error
 
 __all__ = ["ResilientTransport"]
-
-_status: Final = operator.attrgetter("status_code")
 
 
 class ResilientTransport(httpx.AsyncBaseTransport):
@@ -56,27 +53,25 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         recipe = for_http(
             preset, says_later=_says_later, failed=_failed, transient=(httpx.TransportError, TimeoutError)
         )
-        self._calls: HttpCalls[httpx.Response] = HttpCalls(
+        self._calls: HttpCalls[httpx.Request, httpx.Response] = HttpCalls(
             HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
-            status=_status,
+            status="status_code",
             release=httpx.Response.aclose,
             name=name,
-            record=rel.sli.client,
+            record=rel.sli.client_series,
+            cleared=(_says_later, _failed),
             deadlines_to=deadlines_to,
         )
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
+    def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         """Send one request."""
-        host = host_key(request.url.scheme, request.url.host, request.url.port)
-
-        def attempt() -> Awaitable[httpx.Response]:
-            self._calls.tell(host, request.headers)
-            return self._transport.handle_async_request(request)
-
-        return await self._calls.send(
-            attempt,
+        url = request.url
+        return self._calls.send(
+            self._transport.handle_async_request,
+            request,
             method=request.method,
-            host=host,
+            host=host_key(url.scheme, url.host, url.port),
             # httpx sends bytes, forms and JSON from a ByteStream; all else is read once.
             repeatable=idempotent(request.method, request.headers)
             and isinstance(request.stream, httpx.ByteStream),

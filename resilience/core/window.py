@@ -22,6 +22,8 @@ class CallCounts(Protocol):
     calls: int
     failures: int
     slow_calls: int
+    quiet_until: float
+    """Until when a call that neither failed nor was slow is one more of `calls`, and nothing else."""
 
     def record(self, failed: bool, slow: bool, now: float) -> None:  # noqa: FBT001  hot path: positional
         """Count one call that ended at `now` (monotonic seconds)."""
@@ -105,7 +107,7 @@ Window: TypeAlias = CountWindow | TimeWindow
 class _Ring:
     """Counts of the last `size` calls, one byte for each: bit 0 failed, bit 1 slow."""
 
-    __slots__ = ("_at", "_ring", "_size", "calls", "failures", "slow_calls")
+    __slots__ = ("_at", "_ring", "_size", "calls", "failures", "quiet_until", "slow_calls")
 
     def __init__(self, size: int) -> None:
         self._ring = bytearray(size)
@@ -114,6 +116,7 @@ class _Ring:
         self.calls = 0
         self.failures = 0
         self.slow_calls = 0
+        self.quiet_until = -math.inf
 
     def record(self, failed: bool, slow: bool, now: float) -> None:  # noqa: ARG002, FBT001  CallCounts
         ring = self._ring
@@ -144,7 +147,7 @@ class _Buckets:
     oldest of them, whatever the traffic.
     """
 
-    __slots__ = ("_edge", "_index", "_starts", "_width", "calls", "failures", "slow_calls")
+    __slots__ = ("_edge", "_index", "_starts", "_width", "calls", "failures", "quiet_until", "slow_calls")
 
     def __init__(self, width: float, buckets: int) -> None:
         self._width = width
@@ -154,6 +157,7 @@ class _Buckets:
         self.calls = 0
         self.failures = 0
         self.slow_calls = 0
+        self.quiet_until = -math.inf
 
     def record(self, failed: bool, slow: bool, now: float) -> None:  # noqa: FBT001  CallCounts
         if now >= self._edge:
@@ -161,8 +165,10 @@ class _Buckets:
         self.calls += 1
         if failed:
             self.failures += 1
+            self.quiet_until = -math.inf
         if slow:
             self.slow_calls += 1
+            self.quiet_until = -math.inf
 
     def expire(self, now: float) -> None:
         if now < self._edge:
@@ -178,3 +184,4 @@ class _Buckets:
         self.slow_calls = total[2] - slow_calls
         self._index = index
         self._edge = (index + 1) * self._width
+        self.quiet_until = -math.inf if self.failures or self.slow_calls else self._edge

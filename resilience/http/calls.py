@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import functools
 from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from resilience.core.validate import integer, text
@@ -16,39 +17,48 @@ from resilience.policies.pipeline import Pipeline
 
 __all__ = ["HttpCalls"]
 
+Q = TypeVar("Q")
 R = TypeVar("R")
 _HOSTS: Final = 1_000
 
 
 @dataclass(slots=True)
-class _Host(Generic[R]):
-    """What is kept for one host: its guard, the calls made through it, what is known of them, whether it is told."""
+class _Host(Generic[Q, R]):
+    """What is kept for one host: its guard, the calls made through it, what is known of them, whether it is told.
+
+    And `turn`, which of all calls was the last one to it.
+    """
 
     key: str
     guard: Pipeline
-    execute: Callable[[Callable[[], Awaitable[R]], HttpContext], Coroutine[Any, Any, R]]
+    execute: Callable[[Callable[[Q], Awaitable[R]], Q, HttpContext], Coroutine[Any, Any, R]]
     told: bool
-    contexts: dict[tuple[str, bool], HttpContext] = field(default_factory=dict)
+    turn: int = 0
+    repeatable: dict[str, HttpContext] = field(default_factory=dict)
+    once: dict[str, HttpContext] = field(default_factory=dict)
 
-    def context(self, method: str, repeatable: bool) -> HttpContext:  # noqa: FBT001  the parts of a key
+    def context(self, method: str, repeatable: bool) -> HttpContext:  # noqa: FBT001  it chooses a table
         """Return what is known of such calls; all methods that are none of HTTP's are one."""
         label = known_method(method)
-        found = self.contexts.get((label, repeatable))
+        contexts = self.repeatable if repeatable else self.once
+        found = contexts.get(label)
         if found is None:
             found = HttpContext(key=self.key, idempotent=repeatable, host=self.key, method=label)
-            self.contexts[label, repeatable] = found
+            contexts[label] = found
         return found
 
 
-class HttpCalls(Generic[R]):
+class HttpCalls(Generic[Q, R]):
     """Makes guarded calls for one client library.
 
     Args:
         guard: makes what guards the calls to a host, given the host's key.
-        status: reads a response's status.
+        status: the attribute of a response that is its status.
         release: gives a response's connection back, unread.
         name: the client's, as a label.
-        record: counts each attempt; None counts none.
+        record: finds where attempts are counted; None counts none.
+        cleared: the predicates of the guards that hold for no response whose verdict is success: they are not asked then.
+        tells: whether a request has `headers`, in which its host is told what `tell` says.
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None for every host.
@@ -61,30 +71,35 @@ class HttpCalls(Generic[R]):
         self,
         guard: Callable[[str], Pipeline],
         *,
-        status: Callable[[R], int],
+        status: str,
         release: Callable[[R], Awaitable[None]],
         name: str = "http",
         record: ClientRecorder | None = None,
+        cleared: Collection[Callable[[R], bool]] = (),
+        tells: bool = True,
         hosts: int = _HOSTS,
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._guard = guard
-        self._keep = Keep(release)
-        self._attempt = Attempt(name, status, release, _uncounted if record is None else record)
+        self._keep = Keep(release, cleared)
+        self._attempt = functools.partial(Attempt, name, status, release, record)
+        self._tells = tells
         self._limit = integer("hosts", hosts)
         self._told = (
             None if deadlines_to is None else [text("deadlines_to", name).lower() for name in deadlines_to]
         )
-        self._hosts: OrderedDict[str, _Host[R]] = OrderedDict()
+        self._hosts: dict[str, _Host[Q, R]] = {}
+        self._turn = 0
 
     # A plain function that returns the coroutine, here and below: one that only hands on costs as much as a policy.
     def send(
-        self, attempt: Callable[[], Awaitable[R]], *, method: str, host: str, repeatable: bool
+        self, attempt: Callable[[Q], Awaitable[R]], request: Q, *, method: str, host: str, repeatable: bool
     ) -> Coroutine[Any, Any, R]:
         """Make one call; what is left of the caller's time is for all its attempts.
 
         Args:
-            attempt: sends the request once and returns the response, its body unread.
+            attempt: sends a request once and returns the response, its body unread.
+            request: the request.
             method: upper case.
             host: the key of `rules.host_key`.
             repeatable: whether it may be sent again: its method, or key, allows that and its body can be.
@@ -98,36 +113,31 @@ class HttpCalls(Generic[R]):
             TimeoutExceeded: its time was up.
             Exception: what the client's own attempt raised last.
         """
-        if (found := self._hosts.get(host)) is None:
-            found = self._remember(host)
-        else:
-            self._hosts.move_to_end(host)
-        context = found.contexts.get((method, repeatable)) or found.context(method, repeatable)
-        return found.execute(attempt, context)
+        found = self._hosts.get(host) or self._remember(host)
+        found.turn = self._turn = self._turn + 1
+        contexts = found.repeatable if repeatable else found.once
+        return found.execute(attempt, request, contexts.get(method) or found.context(method, repeatable))
 
     def of(self, host: str) -> Pipeline:
         """Return what guards the calls to a host."""
         return self._remembered(host).guard
 
     def tell(self, host: str, headers: MutableMapping[str, str]) -> None:
-        """Write into the headers of the next attempt what its host is told of the time that is left.
+        """Write into the headers of a request what its host is told of the time that is left.
 
         Raises:
             DeadlinePassed: nothing is left.
         """
         tell(headers, told=self._told is None or self._remembered(host).told)
 
-    def _remembered(self, host: str) -> _Host[R]:
+    def _remembered(self, host: str) -> _Host[Q, R]:
         return self._hosts.get(host) or self._remember(host)
 
-    def _remember(self, host: str) -> _Host[R]:
+    def _remember(self, host: str) -> _Host[Q, R]:
         told = self._told is None or any(fnmatchcase(host_name(host), pattern) for pattern in self._told)
         guard = self._guard(host)
-        found = self._hosts[host] = _Host(host, guard, guard.extended(self._keep, self._attempt), told)
-        if len(self._hosts) > self._limit:
-            self._hosts.popitem(last=False)
+        attempt = self._attempt(told=told if self._tells else None)
+        if len(self._hosts) >= self._limit:
+            del self._hosts[min(self._hosts.values(), key=attrgetter("turn")).key]
+        found = self._hosts[host] = _Host(host, guard, guard.extended(self._keep, attempt), told, self._turn)
         return found
-
-
-def _uncounted(*attempt: object) -> None:
-    """Count nothing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as _json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -98,8 +97,8 @@ class GuardedClient:
         self._max_body = integer("max_body", max_body, low=0)
         self._headers = dict(headers or {})
         self._clock = clock
-        self._calls: HttpCalls[Response] = HttpCalls(
-            self._guard, status=attrgetter("status"), release=_nothing_held
+        self._calls: HttpCalls[URL, Response] = HttpCalls(
+            self._guard, status="status", release=_nothing_held, cleared=(says_later, failed), tells=False
         )
         self._session: aiohttp.ClientSession | None = None
 
@@ -158,7 +157,7 @@ class GuardedClient:
         target = URL(url)
         seconds = self._timeout if timeout is None else number("timeout", timeout, above=0)
 
-        async def attempt() -> Response:
+        async def attempt(target: URL) -> Response:
             try:
                 async with (
                     deadline(seconds, clock=self._clock),
@@ -184,6 +183,7 @@ class GuardedClient:
 
         return await self._calls.send(
             attempt,
+            target,
             method=method,
             host=host_key(target.scheme, target.raw_host or "", target.port),
             repeatable=may_repeat(method, sent) if idempotent is None else idempotent,

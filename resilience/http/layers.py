@@ -7,30 +7,44 @@ of their own would cost more than all policies together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from sys import modules
 from typing import Generic, Protocol, TypeVar
 
 from resilience.core.deadline import reason
 from resilience.core.ports import Call, CallContext
 from resilience.core.verdict import Verdict
 from resilience.errors import Rejected
-from resilience.http.rules import LABELS, UNKNOWN, verdict_of_status
+from resilience.http.context import DEADLINE_HEADER, FITS, TRACING, criticality, tell
+from resilience.http.rules import LABELS, OTHER, UNKNOWN, verdict_of_status
 from resilience.policies.generate import Source
 
-__all__ = ["Attempt", "ClientRecorder", "HttpContext", "Keep"]
+__all__ = ["Attempt", "ClientRecorder", "HttpContext", "Keep", "Series"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class ClientRecorder(Protocol):
-    """Where attempts are counted; `SliRecorder.client` is one. No answer is an empty code."""
+class Series(Protocol):
+    """Where attempts of one kind are counted; `signals.sli.ClientSeries` is one, and says what this means."""
 
-    def __call__(  # noqa: PLR0917  called for each attempt: keywords would cost
-        self, client: str, host: str, method: str, code: str, verdict: Verdict, seconds: float, /
-    ) -> None:
+    columns: tuple[int, ...]
+    fastest: float
+    values: list[float]
+
+    def bucket(self, seconds: float) -> int:
+        """Return how far behind the sum of durations the bucket of one is counted."""
+
+    def finish(self, seconds: float) -> None:
         """Count one attempt."""
+
+
+class ClientRecorder(Protocol):
+    """Finds where attempts are counted; `SliRecorder.client_series` is one. No answer is an empty code."""
+
+    def __call__(self, client: str, host: str, method: str, code: str, verdict: Verdict, /) -> Series:
+        """Return where such attempts are counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +54,12 @@ class HttpContext(CallContext):
     Args:
         host: the host's key.
         method: as a label.
+        answers: of each status that was seen: whether nothing is wrong with it, and where it is counted.
     """
 
     host: str
     method: str
+    answers: dict[int, tuple[bool, Series | None]] = field(default_factory=dict, repr=False, compare=False)
 
 
 class _Layer:
@@ -62,24 +78,33 @@ class Keep(_Layer, Generic[R]):
 
     Args:
         release: gives a response's connection back, unread.
+        cleared: the predicates of the policies that hold for no response whose verdict is success.
     """
 
     name = "keep"
 
-    def __init__(self, release: Callable[[R], Awaitable[None]]) -> None:
+    def __init__(
+        self, release: Callable[[R], Awaitable[None]], cleared: Collection[Callable[[R], bool]] = ()
+    ) -> None:
         self._release = release
+        self._cleared = cleared
 
     def unroll(self, source: Source, index: int, limits: tuple[int, ...], attempt: str) -> None:
         """Write the layer into a generated pipeline; see `generate.Unrolled`."""
         source.names["release_others"] = self.release_others
-        source.line("held = []")
+        source.cleared = self._cleared
+        source.line("held, result = [], None")
         with source.block("try:"):
             source.layers(index + 1, limits, attempt=attempt)
         with source.block("except BaseException:"):
+            if source.sound:
+                # What is sound was not held: nearly all are, and to hold one costs as much as a policy.
+                source.names["hold"] = hold
+                source.line("hold(held, result)")
             with source.block("if held:"):
                 source.line("await release_others(held, None)")
             source.line("raise")
-        with source.block("if len(held) != 1 or held[0] is not result:"):
+        with source.block("if held and (len(held) != 1 or held[0] is not result):"):
             source.line("await release_others(held, result)")
 
     async def release_others(self, held: list[R], kept: R | None) -> None:
@@ -89,14 +114,21 @@ class Keep(_Layer, Generic[R]):
                 await self._release(response)
 
 
+def hold(held: list[R], response: R | None) -> None:
+    """Hold a response, if there is one that is not held yet."""
+    if response is not None and all(other is not response for other in held):
+        held.append(response)
+
+
 class Attempt(_Layer, Generic[R]):
     """Innermost: count the attempt, once what the one before it has left behind is released.
 
     Args:
         client: the client's name, as a label.
-        status: reads a response's status.
+        status: the attribute of a response that is its status.
         release: gives a response's connection back, unread.
-        record: counts each attempt.
+        record: finds where attempts are counted; None counts none.
+        told: whether the host is told how long its answer is of use; None where somebody else sees to that.
     """
 
     name = "attempt"
@@ -105,14 +137,17 @@ class Attempt(_Layer, Generic[R]):
     def __init__(
         self,
         client: str,
-        status: Callable[[R], int],
+        status: str,
         release: Callable[[R], Awaitable[None]],
-        record: ClientRecorder,
+        record: ClientRecorder | None,
+        *,
+        told: bool | None,
     ) -> None:
         self._client = client
         self._status = status
         self._release = release
         self._record = record
+        self._told = told
 
     def unroll(
         self,
@@ -122,31 +157,82 @@ class Attempt(_Layer, Generic[R]):
         attempt: str,  # noqa: ARG002  it would be counted in any case
     ) -> None:
         """Write the layer into a generated pipeline; see `generate.Unrolled`."""
-        source.names |= {"attempts": self}
+        source.names |= {"attempts": self, "tell": tell}
         with source.armed(limits):
             with source.block("if held:"):
                 source.line("await attempts.drop_failed(held)")
-                source.line("now = monotonic()")
+                source.line("result = None")
+                source.look_at_the_clock(limits)
             with source.block("try:"):
-                source.line("result = await call()")
+                self._tell(source, limits)
+                source.line("result = await send(request)")
             with source.block("except BaseException as error:"):
                 source.line("attempts.failed(context, error, monotonic() - now)")
                 source.line("raise")
-            source.line("held.append(result)")
             source.line("ended = monotonic()")
-            source.line("attempts.answered(context, result, ended - now)")
+            source.line(f"status = result.{self._status}")
+            source.line("sound, series = context.answers.get(status) or attempts.answer(context, status)")
+            if source.inside:
+                source.line("held.append(result)")
+            else:
+                with source.block("if not sound:"):
+                    source.line("held.append(result)")
+            if self._record is not None:
+                self._count(source)
+        source.sound = True
+
+    def _tell(self, source: Source, limits: tuple[int, ...]) -> None:
+        """Write what the host is told; where nothing but a deadline is to be told, without a call."""
+        if self._told is None:
+            return
+        slowly = f"tell(request.headers, told={self._told})"
+        if not (limits and self._told):
+            source.line(slowly)
+            return
+        source.names |= {
+            "DEADLINE_HEADER": DEADLINE_HEADER,
+            "FITS": FITS,
+            "TRACING": TRACING,
+            "criticality": criticality,
+            "modules": modules,
+        }
+        source.line("left = when - present")
+        with source.block(
+            "if outer is None and 0 < left < FITS and criticality.get() is None and TRACING not in modules:"
+        ):
+            source.line('request.headers[DEADLINE_HEADER] = f"{int(left * 1000)}m"')
+        with source.block("else:"):
+            source.line(slowly)
+
+    @staticmethod
+    def _count(source: Source) -> None:
+        """Write `series.finish`, without a call."""
+        source.line("seconds = ended - now")
+        source.line("bucket = 1 if seconds <= series.fastest else series.bucket(seconds)")
+        # No call from here on, so no other thread comes between: see `signals.instruments.Cell`.
+        source.line("values, (count, duration) = series.values, series.columns")
+        with source.block("try:"):
+            source.line("values[count] += 1.0")
+        with source.block("except IndexError:"):
+            source.line("series.finish(seconds)")
+        with source.block("else:"):
+            source.line("values[duration] += seconds")
+            source.line("values[duration + bucket] += 1.0")
 
     async def drop_failed(self, held: list[R]) -> None:
         """Release what failed before the next attempt, or a pool of one waits for itself; a hedge's rival stays."""
         for response in held[:]:
-            if verdict_of_status(self._status(response)) is not Verdict.SUCCESS:
+            if verdict_of_status(getattr(response, self._status)) is not Verdict.SUCCESS:
                 held.remove(response)
                 await self._release(response)
 
-    def answered(self, context: HttpContext, response: R, seconds: float) -> None:
-        """Count an attempt that was answered."""
-        code, verdict = LABELS.get(self._status(response), UNKNOWN)
-        self._record(self._client, context.host, context.method, code, verdict, seconds)
+    def answer(self, context: HttpContext, status: int) -> tuple[bool, Series | None]:
+        """Find what is known of a status that is seen for the first time."""
+        code, verdict = LABELS.get(status, UNKNOWN)
+        found = verdict is Verdict.SUCCESS, self._series(context, code, verdict)
+        if code != OTHER:
+            context.answers[status] = found
+        return found
 
     def failed(self, context: HttpContext, error: BaseException, seconds: float) -> None:
         """Count an attempt that raised."""
@@ -156,4 +242,9 @@ class Attempt(_Layer, Generic[R]):
             verdict = Verdict.CANCELLED
         else:  # or the time of the attempt was up, which is the host's failure
             verdict = Verdict.FAILURE
-        self._record(self._client, context.host, context.method, "", verdict, seconds)
+        if (series := self._series(context, "", verdict)) is not None:
+            series.finish(seconds)
+
+    def _series(self, context: HttpContext, code: str, verdict: Verdict) -> Series | None:
+        record = self._record
+        return None if record is None else record(self._client, context.host, context.method, code, verdict)

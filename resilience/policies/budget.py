@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock
@@ -100,6 +100,9 @@ class TokenBudget:
         >>> budget.spend(OSError()), budget.spend(OSError()), budget.spend(OSError())
         (True, True, False)
     """
+
+    full: ClassVar[str] = "{budget}._tokens == {budget}._capacity"
+    """Whether a success brings nothing, as source: where code is generated, to ask costs more than that."""
 
     __slots__ = ("_capacity", "_cost", "_floor", "_loss", "_refund", "_share", "_timeout_cost", "_tokens")
 

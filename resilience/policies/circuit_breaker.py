@@ -24,6 +24,7 @@ from resilience.policies.breaker_events import (
 )
 from resilience.policies.breaker_settings import BreakerSettings
 from resilience.policies.events import CallRejected
+from resilience.policies.generate import Source
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["CircuitBreaker"]
@@ -31,7 +32,7 @@ __all__ = ["CircuitBreaker"]
 CLOSED, OPEN, HALF_OPEN, FORCED_OPEN, DISABLED, METRICS_ONLY = BreakerState
 
 # The token of a call that was let through but counts nowhere; generations start at 1.
-_UNCOUNTED = 0
+_UNCOUNTED = -1
 
 
 class CircuitBreaker(GuardPolicy[int]):
@@ -179,7 +180,7 @@ class CircuitBreaker(GuardPolicy[int]):
             )
         )
         self._counts = self._window.start()
-        # The token of calls that need no look; _UNCOUNTED when each needs one.
+        # The token of calls that need no look; 0 when each needs one.
         self._passing = self._generation
 
     def _apply(self, settings: BreakerSettings) -> None:
@@ -270,6 +271,23 @@ class CircuitBreaker(GuardPolicy[int]):
         elif counts.failures or counts.slow_calls:
             self._judge(now)
 
+    def unroll_return(self, source: Source, index: int) -> None:
+        """Write `leave` of a call that returned; where all is well, it is one more of the window; see `generate.Returning`."""
+        guard, token, started = f"guard{index}", f"token{index}", f"started{index}"
+        leave = f"leave{index}({token}, result, None, {started}, ended)"
+        if type(self).leave is not CircuitBreaker.leave:
+            source.line(leave)
+            return
+        fine = source.fine(index, self._failed_result, f"{guard}._failed_result")
+        with source.block(
+            f"if {token} == {guard}._passing and ended < {guard}._counts.quiet_until"
+            f" and ended - {started} <= {guard}._slow_after and {fine}:"
+        ):
+            source.line(f"{guard}._counts.calls += 1")
+            source.line(f"{guard}._consecutive = 0")
+        with source.block("else:"):
+            source.line(leave)
+
     def _return_probe(self) -> None:
         self._probes -= 1
         if not self._probes:
@@ -335,7 +353,7 @@ class CircuitBreaker(GuardPolicy[int]):
         rates = self._rates()
         self._state = state
         self._generation += 1
-        self._passing = self._generation if state is CLOSED or state is METRICS_ONLY else _UNCOUNTED
+        self._passing = self._generation if state is CLOSED or state is METRICS_ONLY else 0
         self._refusal = f"{self.kind.replace('_', ' ')} {self.name!r} is {state.replace('_', ' ')}"
         self._until = math.inf
         self._admitted = self._probes = 0

@@ -14,7 +14,7 @@ import functools
 import linecache
 import math
 from asyncio import current_task
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, cast, runtime_checkable
@@ -37,11 +37,12 @@ from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Call, CallContext, Guard, Policy
 from resilience.core.verdict import Verdict
 from resilience.policies.base import GuardPolicy
+from resilience.policies.budget import TokenBudget
 from resilience.policies.identity import call_identity
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
 
-__all__ = ["Source", "Unrolled", "generate", "identified"]
+__all__ = ["Returning", "Source", "Unrolled", "generate", "generate_sender", "identified"]
 
 # CPython refuses more than 20 nested blocks; a layer takes at most three.
 _DEEPEST = 14
@@ -97,27 +98,33 @@ def generate(
         `execute(call, context)`, and a decorator that does the same with less on the way.
     """
     source = Source(policies)
-    asking = [index for index, policy in enumerate(policies) if hasattr(policy, "needs_identity")]
-    source.names |= {f"policy{index}": policies[index] for index in asking}
-    asked = " or ".join(f"policy{index}.needs_identity" for index in asking)
     with source.block("async def execute(call, context=None):"):
-        if asked:
-            with source.block(f"if {asked}:"):
-                source.line("context = identified(call, context)")
-        source.function(0, "call()")
+        source.whole("call()", "call")
     with source.block("def decorate(function):"):
         with source.block("async def guarded(*args, **kwargs):"):
             source.line("context = None")
-            if asked:
-                with source.block(f"if {asked}:"):
-                    source.line("context = identified(partial(function, *args, **kwargs), None)")
-            source.function(0, "function(*args, **kwargs)")
+            source.whole("function(*args, **kwargs)", "partial(function, *args, **kwargs)")
         source.line("return guarded")
+    names = _compiled(source, monotonic, file)
+    return cast("tuple[Callable[..., Any], Callable[..., Any]]", (names["execute"], names["decorate"]))
+
+
+def generate_sender(
+    policies: Sequence[Policy | Guard[Any]], monotonic: Callable[[], float], file: str
+) -> Callable[..., Any]:
+    """Write the function of a pipeline for what is sent: `execute(send, request, context)`; see `generate`."""
+    source = Source(policies)
+    with source.block("async def execute(send, request, context):"):
+        source.whole("send(request)", "partial(send, request)")
+    return cast("Callable[..., Any]", _compiled(source, monotonic, file)["execute"])
+
+
+def _compiled(source: Source, monotonic: Callable[[], float], file: str) -> dict[str, object]:
     text = "\n".join(source.lines) + "\n"
     names = _NAMES | source.names | {"monotonic": monotonic, "identified": identified}
     exec(compile(text, file, "exec"), names)  # noqa: S102  our own text, of nothing but numbered names
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    return cast("tuple[Callable[..., Any], Callable[..., Any]]", (names["execute"], names["decorate"]))
+    return names
 
 
 @runtime_checkable
@@ -139,6 +146,19 @@ class Unrolled(Protocol):
         """
 
 
+@runtime_checkable
+class Returning(Protocol):
+    """A guard that can write how a call leaves it that returned, where there is less to do than `leave` does."""
+
+    def unroll_return(self, source: Source, index: int) -> None:
+        """Write it, for the call that has `token` and `started`, ended at `ended` and returned `result`.
+
+        Args:
+            source: what to write to.
+            index: which policy of the pipeline this is: the suffix of its names.
+        """
+
+
 class Source:
     """Python source under construction; `names` is what its numbered names stand for."""
 
@@ -151,6 +171,12 @@ class Source:
             isinstance(policy, Unrolled) and policy.unrolls and not getattr(policy, "measures", False)
             for policy in policies
         )
+        self.sound: bool = False
+        """Whether what was written last has said in `sound` whether anything is wrong with `result`."""
+        self.cleared: Collection[Callable[[Any], bool]] = ()
+        """The predicates that hold for no result that is sound."""
+        self.inside: int = 0
+        """How many functions there are around what is written."""
         self._depth = 0
         self._base = 0
         self._call = ""
@@ -166,6 +192,28 @@ class Source:
         self._depth += 1
         yield
         self._depth -= 1
+
+    def whole(self, call: str, identity: str) -> None:
+        """Write the body of a function that runs `call` under all policies; `identity` is what says which call it is."""
+        asking = [index for index, policy in enumerate(self.policies) if hasattr(policy, "needs_identity")]
+        self.names |= {f"policy{index}": self.policies[index] for index in asking}
+        if asking:
+            with self.block(f"if {' or '.join(f'policy{index}.needs_identity' for index in asking)}:"):
+                self.line(f"context = identified({identity}, context)")
+        self.function(0, call)
+
+    def fine(self, index: int, predicate: Callable[[Any], bool] | None, present: str) -> str:
+        """Return an expression: whether a predicate need not be asked whether the result is a failure.
+
+        Args:
+            index: which policy of the pipeline asks.
+            predicate: what it asks as it stands.
+            present: an expression for what it asks now, since policies can be reconfigured.
+        """
+        if not self.sound or predicate not in self.cleared:
+            return f"{present} is None"
+        self.names[f"cleared{index}"] = predicate
+        return f"sound and {present} is cleared{index}"
 
     def function(self, first: int, call: str) -> None:
         """Write the body of a function that runs `call` under the policies from `first` on."""
@@ -208,7 +256,10 @@ class Source:
     def _inside(self, index: int) -> None:
         """Write a function of the layers from `index` on, for a policy that takes one."""
         with self.block(f"async def inside{index}():"):
+            self.inside += 1
             self.function(index, self._call)
+            self.inside -= 1
+        self.sound = False
 
     def _ended(self) -> None:
         if self.measured:
@@ -229,8 +280,16 @@ class Source:
         with self.block("except BaseException as error:"):
             self.line(f"{name}.failed(error, monotonic() - started{index})")
             self.line("raise")
-        verdict = "SUCCESS" if recording.any_result_succeeds else f"{name}.verdict(result)"
-        self.line(f"{record}({verdict}, ended - started{index})")
+        if not recording.any_result_succeeds:
+            self.line(f"{record}({name}.verdict(result), ended - started{index})")
+        elif recording.successes is None:
+            self.line(f"{record}(SUCCESS, ended - started{index})")
+        else:
+            self.names[f"successes{index}"] = recording.successes
+            with self.block("try:"):
+                self.line(f"successes{index}.values[successes{index}.column] += 1.0")
+            with self.block("except IndexError:"):  # dropped since it was used last
+                self.line(f"{record}(SUCCESS, ended - started{index})")
 
     def _guard(self, index: int, guard: Any, limits: tuple[int, ...], *, attempt: str) -> None:
         enter, wait, leave, token = f"enter{index}", f"wait{index}", f"leave{index}", f"token{index}"
@@ -256,7 +315,10 @@ class Source:
         with self.block("except BaseException as error:"):
             self.line(f"{leave}({token}, None, error, started{index}, monotonic())")
             self.line("raise")
-        self.line(f"{leave}({token}, result, None, started{index}, ended)")
+        if isinstance(guard, Returning):
+            guard.unroll_return(self, index)
+        else:
+            self.line(f"{leave}({token}, result, None, started{index}, ended)")
 
     def _retry(self, index: int, retry: Retry, limits: tuple[int, ...]) -> None:
         name, attempt, delay, pause, begun = (
@@ -278,6 +340,7 @@ class Source:
                     self.line(f"{name}.gave_up(error, {attempt})")
                     self.line("raise")
             with self.block("else:"):
+                self._settled(index, retry)
                 with self.block(f"if not {name}.judges_results or {name}.accepts({attempt}, result):"):
                     self.line("break")
                 self._in_sight(
@@ -290,6 +353,17 @@ class Source:
                 self.line(f"await {name}.pause({pause})")
             self.line(f"{attempt}, {delay} = {attempt} + 1, {pause}")
             self.look_at_the_clock(limits)
+
+    def _settled(self, index: int, retry: Retry) -> None:
+        """Write that nobody is asked where a retry has nothing to say of the result, nor its budget."""
+        settled = self.fine(index, retry.on_result, f"retry{index}.on_result")
+        if type(retry.budget) is TokenBudget:
+            self.names[f"budget{index}"] = retry.budget
+            settled += f" and {retry.budget.full.format(budget=f'budget{index}')}"
+        elif retry.budget is not None:
+            return
+        with self.block(f"if {settled}:"):
+            self.line("break")
 
     def task(self, own: Deadlines | None) -> None:
         """Write how a function finds its task, its deadlines and the deadline around it; `own` are those of a clock."""

@@ -17,7 +17,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
-from resilience.policies.generate import generate, identified
+from resilience.policies.generate import generate, generate_sender, identified
 from resilience.policies.opening import opened
 from resilience.policies.order import CompositionWarning, check_order
 from resilience.policies.recording import Recording
@@ -27,6 +27,7 @@ from resilience.policies.settings import reconfigured, undone
 __all__ = ["Pipeline", "ReloadFailed", "Reloaded"]
 
 P = ParamSpec("P")
+Q = TypeVar("Q")
 T = TypeVar("T")
 
 _serial = itertools.count(1).__next__
@@ -154,13 +155,13 @@ class Pipeline(WrappingPolicy):
 
     def extended(
         self, outside: Policy, inside: Policy
-    ) -> Callable[[Call[T], CallContext | None], Coroutine[Any, Any, T]]:
-        """Return another `execute`, with a layer round all policies and one inside them.
+    ) -> Callable[[Callable[[Q], Awaitable[T]], Q, CallContext], Coroutine[Any, Any, T]]:
+        """Return a function that calls another with its argument, with a layer round all policies and one inside them.
 
         The policies and their state are the same; what is added must write itself, see `generate.Unrolled`.
         """
         file = f"<pipeline {self.name} {_serial()}>"
-        execute, _ = generate((outside, *self._layers, inside), self.clock.monotonic, file)
+        execute = generate_sender((outside, *self._layers, inside), self.clock.monotonic, file)
         weakref.finalize(execute, linecache.cache.pop, file, None)
         return execute
 

@@ -11,6 +11,7 @@ from resilience.core.deadline import reason
 from resilience.core.ports import CallContext, Clock, Recorder
 from resilience.core.verdict import Verdict
 from resilience.policies.base import GuardPolicy
+from resilience.signals.instruments import CounterSeries
 
 __all__ = ["Recording"]
 
@@ -29,6 +30,8 @@ class Recording(GuardPolicy[bool]):
     def __init__(self, recorder: Recorder, classifier: Classifier, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(clock=clock)
         self.record: Callable[[Verdict, float], None] = recorder.record
+        self.successes: CounterSeries | None = getattr(recorder, "successes", None)
+        """Where the recorder counts successes, if it says so."""
         self._classifier = classifier
         self.any_result_succeeds: bool = classifier.failed_result is None
 

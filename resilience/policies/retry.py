@@ -128,7 +128,7 @@ class Retry(WrappingPolicy):
             None if self.budget is None or type(self.budget) is TokenBudget else self.budget.begin
         )
         self._observing = is_observing(settings.mode)
-        self._on_result = settings.on_result
+        self.on_result: Callable[[Any], bool] | None = settings.on_result
         self.judges_results: bool = settings.on_result is not None or self.budget is not None
 
     def statistics(self) -> RetryStatistics:
@@ -276,7 +276,7 @@ class Retry(WrappingPolicy):
 
         The two are `again` in parts: what nearly every call comes to should not pay for the rest.
         """
-        if (on_result := self._on_result) is not None:
+        if (on_result := self.on_result) is not None:
             try:
                 if on_result(result):
                     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from contextlib import AbstractContextManager
+from weakref import WeakValueDictionary
 
 from resilience.core.ports import Recorder
 from resilience.core.validate import text
@@ -12,20 +13,22 @@ from resilience.core.verdict import Verdict
 from resilience.signals.instruments import OVERFLOW, CounterSeries, GaugeSeries, HistogramSeries
 from resilience.signals.registry import InstrumentRegistry
 
-__all__ = ["CIRCUIT_STATES", "RequestSeries", "SliRecorder"]
+__all__ = ["CIRCUIT_STATES", "ClientSeries", "RequestSeries", "SliRecorder"]
 
 CIRCUIT_STATES = ("closed", "open", "half_open", "forced_open", "disabled", "metrics_only")
 _INFINITY = math.inf
-_NOWHERE = (1 << 62,) * 3  # no array has such columns
+_NOWHERE = (1 << 62,) * 3  # no list has such columns
 
 
 class _CallRecorder:
     """Counts the calls of one policy by verdict; implements `core.ports.Recorder`."""
 
-    __slots__ = ("_series",)
+    __slots__ = ("_series", "successes")
 
     def __init__(self, series: dict[str, CounterSeries]) -> None:
         self._series = series
+        self.successes: CounterSeries = series[Verdict.SUCCESS.value]
+        """For who cannot afford a call: what `record` does is to add to it."""
 
     def record(self, verdict: Verdict, duration: float) -> None:  # noqa: ARG002  the protocol's
         """Count one call; how long it took is not kept per policy."""
@@ -36,63 +39,90 @@ class _CallRecorder:
             series.inc()
 
 
-class RequestSeries:
-    """Where requests of one method, route, code and verdict are counted, found once: `SliRecorder.request_series`.
+class _TimedSeries:
+    """Where calls of one kind are counted with how long they took, found once.
 
     Args:
         count: how many.
         duration: how long they took.
-        in_flight: of which each of them was one.
+        others: what else changes when one ends.
         lock: held while columns are given back.
     """
 
-    __slots__ = ("_bounds", "_cells", "_lock", "columns", "fastest", "values")
+    __slots__ = (
+        "__weakref__",
+        "_bounds",
+        "_count",
+        "_duration",
+        "_lock",
+        "_others",
+        "columns",
+        "fastest",
+        "values",
+    )
 
     def __init__(
         self,
         count: CounterSeries,
         duration: HistogramSeries,
-        in_flight: GaugeSeries,
+        *others: GaugeSeries,
         lock: AbstractContextManager[object],
     ) -> None:
-        self._cells = (count, duration, in_flight)
+        self._count = count
+        self._duration = duration
+        self._others = others
         self._lock = lock
         self._bounds = duration.instrument.buckets
         self.fastest: float = self._bounds[0]
         """The bound of the first bucket."""
         self.values: list[float] = duration.values
         """Where all figures stand."""
-        self.columns: tuple[int, int, int] = _NOWHERE
-        """The columns of the count, the durations and those in flight, for who cannot afford a call to `finish`: what it does
-        once they are known is to add to them. No list has such columns as long as they are not."""
+        self.columns: tuple[int, ...] = _NOWHERE[: 2 + len(self._others)]
+        """The columns of all of these, for who cannot afford a call to `finish`: what it does once they are known is to add
+        to them. No list has such columns as long as they are not."""
 
     def forget(self) -> None:
         """Ask anew where the figures stand; called before any column is given back."""
-        self.columns = _NOWHERE
+        self.columns = _NOWHERE[: 2 + len(self._others)]
 
     def bucket(self, seconds: float) -> int:
         """Return how far behind the sum of durations the bucket of one is counted: 1 for the first."""
         return bisect_left(self._bounds, seconds) + 1
 
     def finish(self, seconds: float) -> None:
-        """Count one request, which is in flight no more, and remember where, but not for what is over a cap.
+        """Count one that has ended, and remember where, but not for what is over a cap.
 
         Args:
             seconds: how long it took, zero or more.
         """
         with self._lock:
-            count, duration, in_flight = self._cells
-            count.inc()
-            duration.observe(seconds)
-            in_flight.dec()
-            columns = (count.column, duration.column, in_flight.column)
+            self._count.inc()
+            self._duration.observe(seconds)
+            for gauge in self._others:
+                gauge.dec()
+            columns = tuple(cell.column for cell in self._cells())
             if not self.overflows and max(columns) < len(self.values):
                 self.columns = columns
 
     @property
     def overflows(self) -> bool:
         """Whether it is over a cap, and counted along with all that is."""
-        return any(OVERFLOW in cell.key for cell in self._cells)
+        return any(OVERFLOW in cell.key for cell in self._cells())
+
+    def _cells(self) -> tuple[CounterSeries | HistogramSeries | GaugeSeries, ...]:
+        return (self._count, self._duration, *self._others)
+
+
+class RequestSeries(_TimedSeries):
+    """Where requests of one method, route, code and verdict are counted; each was in flight: `SliRecorder.request_series`."""
+
+    __slots__ = ()
+
+
+class ClientSeries(_TimedSeries):
+    """Where outbound requests of one client, host, method and code are counted: `SliRecorder.client_series`."""
+
+    __slots__ = ()
 
 
 class SliRecorder:
@@ -116,7 +146,10 @@ class SliRecorder:
         self._series: dict[tuple[str, str, str, str], RequestSeries] = {}
         self._values = signals.values
         self._lock = signals.lock
-        self._client_columns: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+        # As long as somebody keeps them: hosts come and go.
+        self._client_series: WeakValueDictionary[tuple[str, str, str, str], ClientSeries] = (
+            WeakValueDictionary()
+        )
         signals.on_drop(self._forget)
         self._requests = signals.counter(
             "http_requests_total",
@@ -217,7 +250,7 @@ class SliRecorder:
                     self._requests[self.service, method, route, code, verdict._value_],
                     self._durations[self.service, method, route],
                     self.requests_in_flight,
-                    self._lock,
+                    lock=self._lock,
                 )
                 if not found.overflows:
                     found = self._series.setdefault(key, found)
@@ -225,8 +258,7 @@ class SliRecorder:
 
     def _forget(self) -> None:
         self._columns.clear()
-        self._client_columns.clear()
-        for series in self._series.values():
+        for series in (*self._series.values(), *self._client_series.values()):
             series.forget()
 
     def request_started(self) -> None:
@@ -262,7 +294,7 @@ class SliRecorder:
 
     # -- outbound -----------------------------------------------------------------------------------------------
 
-    def client(  # noqa: PLR0917  as hot as `request`: keywords cost
+    def client(  # noqa: PLR0917  as `request`
         self, client: str, host: str, method: str, code: str, verdict: Verdict, seconds: float
     ) -> None:
         """Count one outbound request.
@@ -275,30 +307,26 @@ class SliRecorder:
             verdict: what it came to.
             seconds: how long it took; NaN or less than zero counts as 0.
         """
-        if not 0 <= seconds < _INFINITY:
-            seconds = 0.0
-        bucket = bisect_left(self._bounds, seconds) + 1
-        code = code or verdict._value_
-        try:
-            count, duration = self._client_columns[client, host, method, code]
-        except KeyError:
-            self._client(client, host, method, code, seconds)
-            return
-        # No call from the look-up to here, so no other thread comes between: see `Cell`.
-        values = self._values
-        values[count] += 1.0
-        values[duration] += seconds
-        values[duration + bucket] += 1.0
+        series = self.client_series(client, host, method, code, verdict)
+        series.finish(seconds if 0 <= seconds < _INFINITY else 0.0)
 
-    def _client(self, client: str, host: str, method: str, code: str, seconds: float) -> None:
-        """Count an outbound request the long way; see `_request`."""
-        with self._lock:
-            count = self._client_requests[client, host, method, code]
-            duration = self._client_durations[client, host, method]
-            count.inc()
-            duration.observe(seconds)
-            if OVERFLOW not in count.key and OVERFLOW not in duration.key:
-                self._client_columns[client, host, method, code] = (count.column, duration.column)
+    def client_series(self, client: str, host: str, method: str, code: str, verdict: Verdict) -> ClientSeries:
+        """Find where such outbound requests are counted, for who keeps it: `client` without the look-ups.
+
+        Args:
+            client: the client's name.
+            host: the host that is called.
+            method: the HTTP method.
+            code: the status as text; empty when no answer came: then the verdict stands in for it.
+            verdict: what they come to.
+        """
+        key = (client, host, method, code or verdict._value_)
+        found = self._client_series.get(key)
+        if found is None:
+            with self._lock:
+                count, duration = self._client_requests[key], self._client_durations[key[:3]]
+                found = self._client_series.setdefault(key, ClientSeries(count, duration, lock=self._lock))
+        return found
 
     # -- policies -----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import pathlib
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -36,9 +38,11 @@ class Rel:
         self.seen = []
         self.pipelines = {}
 
-    def client(self, *seen: Any) -> None:
-        client, _, method, code, verdict, _ = seen
-        self.seen.append((client, method, int(code or 0), verdict.value))
+    def client_series(self, client: Any, host: Any, method: Any, code: Any, verdict: Any) -> Any:
+        def finish(seconds: Any) -> None:
+            self.seen.append((client, method, int(code or 0), verdict.value))
+
+        return SimpleNamespace(finish=finish, fastest=math.inf, values=[], columns=(0, 0))
 
     def pipeline(self, name: Any, preset: Any) -> Any:
         return self.pipelines.setdefault(name, preset.pipeline(name))
