@@ -65,8 +65,15 @@ def gate(
     slos: list[dict[str, Any]] = run(figures, lambda source: source.slos())
     policy.check([slo["id"] for slo in slos])
     left = {slo["id"]: _decimal(slo["budget"]["remaining"]) for slo in slos}
-    reasons = [each for each in policy.decide(left) if each.action == FREEZE]
-    told = {"at": SYSTEM_CLOCK.time(), "reasons": [_reason(each) for each in reasons], "remaining": left}
+    unsure = {slo["id"] for slo in slos if not slo["budget"].get("conclusive", True)}
+    spent = {name: None if name in unsure else share for name, share in left.items()}
+    reasons = [each for each in policy.decide(spent) if each.action == FREEZE]
+    told = {
+        "at": SYSTEM_CLOCK.time(),
+        "reasons": [_reason(each) for each in reasons],
+        "remaining": left,
+        "inconclusive": sorted(unsure),
+    }
     overridden = override is not None and bool(reasons)
     if overridden:
         _record(record, {**told, "by": text("--by", by), "reason": text("--override", override)})
@@ -74,15 +81,23 @@ def gate(
     if as_json:
         print_json({"allowed": allowed, "overridden": overridden, **told})
     else:
-        for line in _lines(left, reasons, override if overridden else None, by):
+        for line in _lines(left, unsure, reasons, override if overridden else None, by):
             click.echo(line)
     ctx.exit(int(not allowed))
 
 
 def _lines(
-    left: dict[str, Decimal | None], reasons: list[Consequence], override: str | None, by: str
+    left: dict[str, Decimal | None],
+    unsure: set[str],
+    reasons: list[Consequence],
+    override: str | None,
+    by: str,
 ) -> list[str]:
-    shown = [f"  {name}: {percent(share, 1)} of its budget left" for name, share in left.items()]
+    few = ", by too few events to act on"
+    shown = [
+        f"  {name}: {percent(share, 1)} of its budget left{few if name in unsure else ''}"
+        for name, share in left.items()
+    ]
     if not reasons:
         return [click.style("open", fg="green", bold=True) + ": a deployment may go out", *shown]
     closed = [f"{click.style('closed', fg='red', bold=True)}: {each}" for each in reasons]

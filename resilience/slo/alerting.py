@@ -49,7 +49,10 @@ class Alerting:
         burn_rates: None for the defaults of its tier, scaled to its period; what is given here must be reachable.
         exhaustion: alerts on the budget that is gone.
         min_events: events that a long window must hold for a burn-rate alert; 0 for no such bound.
-        min_failures: bad events that it must hold; 2 by default: one failure alone wakes nobody.
+        min_failures: bad events that it must hold, and the period before anything follows from what they spent; 2 by
+            default: one failure alone wakes nobody.
+        period_events: events that the period must hold before anything follows from what is spent of its budget, be it
+            an alert, an action or a closed gate; `min_events` when not given.
 
     Raises:
         ConfigError: an option is out of its range, or two burn-rate alerts have one name.
@@ -59,10 +62,13 @@ class Alerting:
     exhaustion: tuple[ExhaustionAlert, ...] = DEFAULT_EXHAUSTION
     min_events: int = 0
     min_failures: int = 2
+    period_events: int | None = None
 
     def __post_init__(self) -> None:
         integer("min_events", self.min_events, low=0)
         integer("min_failures", self.min_failures, low=0)
+        if self.period_events is not None:
+            integer("period_events", self.period_events, low=0)
         if self.burn_rates is not None:
             object.__setattr__(self, "burn_rates", tuple(self.burn_rates))
         names = [alert.name for alert in self.burn_rates or ()]

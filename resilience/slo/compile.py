@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from resilience.core.duration import format_duration
@@ -135,7 +135,9 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
         f"{_recorded(window)}{_selector(slo)} > {threshold}" for window in (alert.window, alert.short_window)
     ]
     length = format_duration(alert.window)
-    conditions += _enough(slo, lambda events: (events.total_in(length), events.bad_in(length)))
+    if not slo.sliced and isinstance(slo.measure, Events):
+        least = slo.alerting.min_events, slo.alerting.min_failures
+        conditions += _enough((slo.measure.total_in(length), slo.measure.bad_in(length)), least)
     if slo.exclusions:
         short = format_duration(alert.short_window)
         conditions[-1] += f" unless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
@@ -161,26 +163,21 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
     )
 
 
-def _enough(slo: SLO, counts: Callable[[Events], tuple[str, str]]) -> list[str]:
+def _enough(counts: tuple[str, str], least: tuple[int, int]) -> list[str]:
     """What demands that enough events, and enough bad ones, speak for an alert."""
-    if slo.sliced or not isinstance(slo.measure, Events):
-        return []
     # Half an event less: extrapolation may leave two at 1.98.
-    return [
-        f"on () {count} > {least - 0.5:g}"
-        for count, least in zip(
-            counts(slo.measure), (slo.alerting.min_events, slo.alerting.min_failures), strict=True
-        )
-        if least
-    ]
+    return [f"on () {count} > {bound - 0.5:.1f}" for count, bound in zip(counts, least, strict=True) if bound]
 
 
 def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
     consumed = _plain(alert.consumed * 100)
     spent = f"slo:error_budget:remaining{_selector(slo)} <= {_plain(1 - alert.consumed)}"
+    enough = (
+        _enough(_in_period(slo, slo.measure), slo.least_in_period) if isinstance(slo.measure, Events) else []
+    )
     return AlertRule(
         "ErrorBudgetExhaustion",
-        " and ".join([spent, *_enough(slo, lambda events: _in_period(slo, events))]),
+        " and ".join([spent, *enough]),
         # As long as a bucket of the period: a budget that hovers at the share alerts once.
         keep_firing_for=max(1.0, round(slo.window / BUCKETS)),
         labels={**_alert_labels(slo, alert.severity), "consumed": consumed},

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from resilience.core.clock import Instant
 from resilience.signals import Signals
 from resilience.slo.account import Account
-from resilience.slo.budget import exact
+from resilience.slo.budget import ErrorBudget, exact
 from resilience.slo.figures import Figures
 from resilience.slo.ledger import Bucket, Ledger
 from resilience.slo.measure import Weighted
@@ -76,6 +76,11 @@ class Counts:
             )
         ledger = self._accounts[slo.id].ledger
         return ledger.bad, ledger.total
+
+    def left(self, slo: SLO) -> Decimal | None:
+        """The share of its budget that is left, None while too few events speak for it."""
+        bad, total = self.in_period(slo)
+        return ErrorBudget(slo.budget, bad, total).remaining if slo.conclusive(bad, total) else None
 
     def within(self, slo: SLO, window: float) -> Count:
         """What was counted in a window of seconds, as rules see it."""

@@ -294,7 +294,11 @@ def _alerting(
         if (value := given.get(key, found.get(key))) is not None
     }
     burn_rates = _burn_rates(given.get("burn_rate", {}), slo_id, budget, period, tier)
-    exhaustion = _exhaustion(given.get("budget_exhaustion", {}))
+    spent = given.get("budget_exhaustion", {})
+    exhaustion = _exhaustion(spent)
+    least = None if spent is False else keys("budget_exhaustion", spent, spec.EXHAUSTION).get("min_events")
+    if least is not None:
+        minima["period_events"] = integer("min_events", least, low=0)
     return Alerting(burn_rates, exhaustion, **minima)
 
 

@@ -266,11 +266,11 @@ class SLOManager:
         )
 
     def budgets_left(self) -> dict[str, Decimal | None]:
-        """Return the share that is left of every budget, None without events: all that policies ask at every tick."""
-        return {
-            name: ErrorBudget(slo.budget, *self._counts.in_period(slo)).remaining
-            for name, slo in self._slos.items()
-        }
+        """Return the share that is left of every budget, None while too few events speak for it.
+
+        It is all that policies ask at every tick; see `Alerting` for how many are enough.
+        """
+        return {name: self._counts.left(slo) for name, slo in self._slos.items()}
 
     def calculate_error_budget(self, slo_id: str, actual: float | Decimal | str) -> ErrorBudget:
         """Return the budget that a share of good events would leave.

@@ -13,7 +13,7 @@ from resilience.rules.model import check_texts
 from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, default_alerts
 from resilience.slo.exclusions import Exclusion
-from resilience.slo.measure import Condition, Measure
+from resilience.slo.measure import Condition, Events, Measure
 from resilience.slo.period import DAY, Calendar
 from resilience.slo.sli import Availability, Indicator
 from resilience.slo.tiers import TIERS
@@ -191,6 +191,19 @@ class SLO:
     def sliced(self) -> bool:
         """Whether time is what is counted, slice by slice."""
         return self.budgeting != "occurrences" or isinstance(self.measure, Condition)
+
+    @property
+    def least_in_period(self) -> tuple[int, int]:
+        """How many events, and bad ones, the period must hold before anything follows from what they spent."""
+        if self.sliced or not isinstance(self.measure, Events):
+            return 0, 0  # nobody counts events there
+        wanted = self.alerting.period_events
+        return self.alerting.min_events if wanted is None else wanted, self.alerting.min_failures
+
+    def conclusive(self, bad: float | Decimal, total: float | Decimal) -> bool:
+        """Say whether so many bad events of so many in the period are enough to act on what they spent."""
+        events, failures = self.least_in_period
+        return not bad or (total >= events and bad >= failures)
 
     def excluded(self, at: float) -> bool:
         """Whether a moment, in Unix seconds, does not count."""

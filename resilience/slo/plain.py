@@ -39,6 +39,7 @@ def plain_slo(manager: SLOManager, slo: SLO) -> dict[str, Any]:
         "current": _figure(status.current),
         "budget": {
             "status": budget.status,
+            "conclusive": slo.conclusive(budget.bad, budget.total),
             "bad": float(budget.bad),
             "total": float(budget.total),
             "allowed": float(budget.allowed),

@@ -115,6 +115,7 @@ THRESHOLD = _closed(
 EXHAUSTION = _closed(
     {
         "thresholds": _list(THRESHOLD, "when to alert"),
+        "min_events": _count("events that the period must hold; those of burn-rate alerts by default"),
         "enabled": _flag("false switches it off"),
     }
 )

@@ -92,6 +92,8 @@ def _alerting(slo: SLO) -> dict[str, Any]:
             {"percentage": _percent(each.consumed), "severity": each.severity} for each in alerting.exhaustion
         ]
         found["budgetExhaustion"] = {"thresholds": thresholds}
+    if alerting.period_events is not None:
+        found.setdefault("budgetExhaustion", {})["minEvents"] = alerting.period_events
     if alerting.burn_rates is not None:
         known = DEFAULTS if slo.tier is None else TIERS[slo.tier].alerts
         names = {each.name for each in alerting.burn_rates}

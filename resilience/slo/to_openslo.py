@@ -123,7 +123,7 @@ def _unsaid(slo: SLO) -> Iterator[str]:
         yield f"{slo.id}: alerts on the budget that is gone"
     if slo.exclusions:
         yield f"{slo.id}: exclusions"
-    if slo.alerting.min_events or slo.alerting.min_failures:
+    if slo.alerting.min_events or slo.alerting.min_failures or slo.alerting.period_events:
         yield f"{slo.id}: the least numbers of events and failures"
     for option in ("tier", "owner", "runbook", "labels", "annotations"):
         if getattr(slo, option) not in (None, "", {}):

@@ -68,6 +68,15 @@ def test_it_is_closed_once_the_budget_is_spent_and_says_why(gate: Gate) -> None:
     assert out.startswith("closed: freeze deploys: -20% of the budget of ok is left (when exhausted)")
 
 
+def test_it_is_not_closed_by_one_failure_and_says_that_this_is_too_little_to_act_on(gate: Gate) -> None:
+    Path("reliability.yaml").write_text(CONFIG.replace("target: 90", "target: 99.9"))
+    code, out, _ = gate(1)
+    assert code == 0
+    assert "  ok: -900% of its budget left, by too few events to act on\n" in out
+    assert json.loads(gate(0, "--json")[1])["inconclusive"] == ["ok"]
+    assert gate(1)[0] == 1  # the second, as budgets live on
+
+
 def test_it_tells_machines_the_numbers(gate: Gate) -> None:
     code, out, _ = gate(12, "--json")
     found = json.loads(out)

@@ -40,8 +40,8 @@ def service(**options: object) -> tuple[Reliability, ManualClock, httpx.AsyncCli
 
 async def spend(rel: Reliability, clock: ManualClock, client: httpx.AsyncClient) -> None:
     """Fail often enough that less than a quarter of the budget is left."""
-    for number in range(10):
-        await client.get("/pay", params={"fail": "1"} if number == 0 else {})
+    for number in range(20):
+        await client.get("/pay", params={"fail": "1"} if number < 2 else {})
     clock.shift(1)
     await rel.tick()
 

@@ -131,6 +131,8 @@ def test_alerting_can_be_switched_off_whole_and_in_parts() -> None:
     assert one(alerting={"enabled": False}).burn_rates == ()
     assert one(alerting={"burnRate": False}).burn_rates == ()
     assert one(alerting={"budgetExhaustion": False}).alerting.exhaustion == ()
+    off = one(alerting={"budgetExhaustion": {"enabled": False, "minEvents": 7}}, minEvents=3).alerting
+    assert (off.exhaustion, off.min_events, off.period_events) == ((), 3, 7)
     [slo], _ = from_config(
         {
             "global": {"alertingEnabled": False},

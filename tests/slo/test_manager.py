@@ -16,6 +16,7 @@ from resilience.rules import AlertState
 from resilience.signals import Signals
 from resilience.slo import (
     SLO,
+    Alerting,
     Availability,
     Calendar,
     Composite,
@@ -29,6 +30,7 @@ from resilience.slo import (
     Throughput,
 )
 from resilience.slo.compile import counted_events
+from resilience.slo.plain import plain_slo
 from tests.slo.conftest import Service
 
 DAY = 86_400
@@ -416,6 +418,39 @@ def test_what_is_left_of_all_budgets_is_that_of_each() -> None:
     left = service.slos.budgets_left()
     assert left == {name: service.slos.error_budget(name).remaining for name in service.slos.slos}
     assert left["idle"] is None
+
+
+@pytest.mark.parametrize(
+    ("alerting", "requests", "bad", "enough"),
+    [
+        (Alerting(), 100, 1, False),
+        (Alerting(), 100, 2, True),
+        (Alerting(min_failures=0), 100, 1, True),
+        (Alerting(min_events=200), 100, 9, False),
+        (Alerting(min_events=200), 200, 9, True),
+        (Alerting(min_events=50, period_events=1000), 200, 9, False),
+        (Alerting(min_events=5000, period_events=100), 200, 9, True),
+        (Alerting(min_events=5000), 100, 0, True),
+    ],
+)
+def test_nothing_follows_from_a_budget_that_too_few_events_have_spent(
+    alerting: Alerting, requests: int, bad: int, enough: bool
+) -> None:
+    service = Service(SLO("ok", service="shop", target=0.999, alerting=alerting))
+    service.traffic(5, requests=0)
+    service._good.inc(requests - bad)
+    service._bad.inc(bad)
+    service.traffic(120, requests=0)
+    remaining = service.slos.error_budget("ok").remaining
+    assert remaining == 1 - bad * Decimal(1000) / requests
+    assert service.slos.budgets_left() == {"ok": remaining if enough else None}
+    assert plain_slo(service.slos, service.slos.slos["ok"])["budget"]["conclusive"] is enough
+    spent = [
+        each.labels["consumed"]
+        for each in service.slos.active_alerts()
+        if each.labels["alertname"] == "ErrorBudgetExhaustion"
+    ]
+    assert sorted(spent) == (["100", "50", "75", "90"] if enough and bad else [])
 
 
 # -- slices that a Prometheus judges alone ------------------------------------------------------------------------------

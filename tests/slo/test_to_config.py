@@ -41,6 +41,7 @@ ALERTS = Alerting(
         SLO("a", service="shop", target="0.99", calendar=Calendar("week", "Asia/Tokyo"), exclusions=(Exclusion(0, 60),)),
         SLO("a", service="shop", target="0.99", alerting=ALERTS, tier=2),
         SLO("a", service="shop", target="0.99", alerting=Alerting(())),
+        SLO("a", service="shop", target="0.99", alerting=Alerting(period_events=500)),
         SLO("a", service="shop", target="0.99", labels={"a": "b"}, annotations={"c": "d"}, runbook="https://a/b"),
         SLO("a", service="shop", target="0.99", sli=EventRatio(COUNT.format(""), bad=COUNT.format('code="5"'))),
         SLO("a", service="shop", target="0.99", sli=Latency(0.25)),
