@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.types import Scope
 
 from resilience.core.log import log
-from resilience.core.ports import CallContext, Guard
+from resilience.core.ports import Guard
 from resilience.core.validate import callback, choice, number
-from resilience.errors import ConfigError, Rejected
+from resilience.errors import ConfigError
 from resilience.http.admission import networks as parse_networks
 from resilience.http.context import CRITICALITIES, read_budget, read_criticality
 from resilience.policies.base import GuardPolicy
@@ -20,16 +20,11 @@ from resilience.policies.keyed import Keyed
 
 __all__ = [
     "Levels",
-    "NORMAL",
     "ROUTE",
-    "Passed",
     "Peers",
     "Per",
     "RouteGuards",
-    "Step",
     "client_address",
-    "enter",
-    "leave",
     "per_client",
     "per_route",
     "route",
@@ -38,21 +33,8 @@ __all__ = [
 KeyOf: TypeAlias = Callable[[Scope], Hashable]
 """What tells requests apart for one guard: the client's address, an API key, a tenant."""
 
-_Enter: TypeAlias = Callable[[float, CallContext | None], Any]
-_Leave: TypeAlias = Callable[[Any, object, BaseException | None, float, float], None]
-
-Step: TypeAlias = tuple[_Enter, _Leave | None, KeyOf | None, Guard[Any]]
-"""A guard after how it is entered and, where it holds anything, left; and what tells requests apart for it where it has a
-state for each kind."""
-
-Passed: TypeAlias = tuple[_Leave, Any, float]
-"""How a guard is left that a request has passed, with its token and since when."""
-
 ROUTE: Final = "resilience.route"
 """Where the scope of a request holds its template while its guards are entered."""
-
-NORMAL: Final = 2
-"""The criticality of a request that says nothing of it."""
 
 _LONGEST: Final = 3600.0
 
@@ -99,17 +81,6 @@ def per_client(factory: Callable[[Any], GuardPolicy[Any]], *, max_keys: int = 10
     return Per(client_address, factory, max_keys=max_keys)
 
 
-class Asking(Protocol):
-    """A request as far as guards care."""
-
-    scope: Scope
-    monotonic: Callable[[], float]
-    criticality: int | None
-    """How much it matters, where somebody who is believed said so."""
-    held: list[Passed]
-    """The guards that it has passed and not left."""
-
-
 def route(scope: Scope) -> Hashable:
     """Tell requests apart by their route's template, as the middleware has found it."""
     return scope.get(ROUTE)
@@ -144,7 +115,6 @@ class RouteGuards:
     timeout: float | None = None
     guards: Sequence[Guard[Any]] = ()
     criticality: str | None = None
-    steps: Sequence[Step] = field(default=(), init=False, repr=False, compare=False)
     by_route: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -164,17 +134,8 @@ class RouteGuards:
                 message = f"guards must be guards (a limiter, a bulkhead, a breaker), got {guard!r}; a timeout is `timeout=`"
                 raise ConfigError(message)
 
-        steps = tuple(
-            (
-                guard.enter,
-                guard.leave if guard.holds else None,
-                guard.key_of if isinstance(guard, Per) else None,
-                guard,
-            )
-            for guard in self.guards
-        )
-        object.__setattr__(self, "steps", steps)
-        object.__setattr__(self, "by_route", any(key_of is route for _, _, key_of, _ in steps))
+        by_route = any(getattr(guard, "key_of", None) is route for guard in self.guards)
+        object.__setattr__(self, "by_route", by_route)
 
     def __bool__(self) -> bool:
         return self.timeout is not None or bool(self.guards)
@@ -272,68 +233,3 @@ class Peers:
                 self._known.clear()
             self._known[host] = known
         return known
-
-
-def enter(steps: Iterator[Step], request: Asking, now: float) -> Awaitable[None] | None:
-    """Pass guards, the next as soon as the one before it admits.
-
-    Args:
-        steps: the guards in the order in which they are entered.
-        request: takes what has to be left; where a guard refuses, those before it are among that.
-        now: monotonic seconds.
-
-    Returns:
-        what to await where a guard wants the request to wait; None once all are passed.
-
-    Raises:
-        Rejected: one refused.
-    """
-    # Without a word on the request there is none: guards know what that means, and it costs nothing.
-    level = request.criticality
-    plain = None if level is None else CallContext(criticality=level)
-    try:
-        for enters, leaves, key_of, guard in steps:
-            context = plain
-            if key_of is not None:
-                context = CallContext(
-                    key=key_of(request.scope), criticality=NORMAL if level is None else level
-                )
-            token = enters(now, context)
-            if token is None:
-                return _wait(guard, context, steps, request)
-            if leaves is not None:
-                request.held.append((leaves, token, now))
-    except Rejected as error:
-        error.inbound = True
-        raise
-    return None
-
-
-async def _wait(
-    guard: Guard[Any], context: CallContext | None, following: Iterator[Step], request: Asking
-) -> None:
-    try:
-        token = await guard.wait(context)
-    except Rejected as error:
-        error.inbound = True
-        raise
-    now = request.monotonic()
-    if guard.holds:
-        request.held.append((guard.leave, token, now))
-    waiting = enter(following, request, now)
-    if waiting is not None:
-        await waiting
-
-
-def leave(held: list[Passed], response: object, error: BaseException | None, now: float) -> None:
-    """Leave guards, the innermost first.
-
-    Args:
-        held: what `enter` filled; empty afterwards, so that nothing is left twice.
-        response: something with a `status`, when there is no error.
-        error: what ended the request.
-        now: monotonic seconds.
-    """
-    while held:
-        leaves, token, since = held.pop()
-        leaves(token, response, error, since, now)

@@ -18,13 +18,14 @@ from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import OTHER, code_label, known_method, verdict_of_status
 from resilience.reliability import Reliability
 from resilience.signals.sli import RequestSeries
-from resilience_middleware.admission import NORMAL, ROUTE, Levels, Peers, RouteGuards, enter, leave
+from resilience_middleware.admission import ROUTE, Levels, Peers, RouteGuards
 from resilience_middleware.configured import door_of
-from resilience_middleware.deadline import arm, cut_short, lift
+from resilience_middleware.deadline import cut_short
 from resilience_middleware.details import DetailedExchange, RequestDetails
-from resilience_middleware.exchange import CLIENT_CLOSED, Exchange, Overruled
+from resilience_middleware.exchange import CLIENT_CLOSED, Exchange, Overruled, QuietExchange, may_raise
 from resilience_middleware.lifespan import Lifespan
 from resilience_middleware.overdue import Overdue
+from resilience_middleware.passing import NORMAL, Passage
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.request_log import RequestLog
 from resilience_middleware.templates import RouteTemplates, path_of
@@ -108,14 +109,17 @@ class ResilienceMiddleware:
         self._look_at_routes()
         reliability.signals.on_tick(lambda _: self._look_at_routes())
         self._details = RequestDetails(reliability) if flag("details", details) else None
-        self._exchange = Exchange if self._details is None else DetailedExchange
+        self._exchange: type[Exchange] = Exchange if self._details is None else DetailedExchange
         self._log = request_log
-        plain = not (self._guarded or details or request_log)
-        self._finish = self._record if plain else self._finished  # bound once
         self._overdue = Overdue(self._answer_late)
+        self._watch = self._tell if details or request_log else None
+        self._told = bool(door.routes or self._levels or self._peers.anybody or door.default.by_route)
+        self._passage = self._way(door.default)
+        self._passages = {template: self._way(guards) for template, guards in door.routes.items()}
+        self._enter = self._choose if self._told else self._passage.enter
         self._websockets = WebsocketSessions(reliability)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901  calls in its place would cost
         """Serve one connection of any type."""
         if (scope["type"] != "http" or (self._looks_first and self._apart(scope))) and await self._served(
             scope, receive, send
@@ -127,7 +131,7 @@ class ResilienceMiddleware:
         exchange.scope = scope
         exchange.server_receives = receive
         exchange.server_sends = send
-        exchange.finished = self._finish
+        exchange.passage = self._passage
         exchange.monotonic = monotonic
         exchange.started = monotonic()
         exchange.complete = exchange.plain = exchange.waiting = False
@@ -139,8 +143,10 @@ class ResilienceMiddleware:
         except IndexError:  # dropped since it was used last
             in_flight.inc()
         try:
-            if self._guarded and (waiting := self._admit(exchange)) is not None:
-                await waiting
+            if self._guarded:
+                enter = self._enter
+                if (waiting := enter(exchange)) is not None:
+                    await waiting
             await app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             ended = await self._failed(exchange, error)
@@ -149,14 +155,14 @@ class ResilienceMiddleware:
             if ended is not None:
                 raise ended from error
         else:
-            if self._guarded and (exchange.deadline is not None or exchange.before is not None):
+            if self._guarded and (exchange.deadline is not None or self._told):
                 self._ended_well(exchange)
         if not exchange.complete:
             exchange.end()
 
     async def _failed(self, exchange: Exchange, error: BaseException) -> BaseException | None:
         """Answer a request that ended by an exception, or return what is to be raised."""
-        if self._guarded:
+        if self._told:
             _put_back(exchange)
         ended = self._ended(exchange, error)
         problem = problem_of(ended) if exchange.answerable else None
@@ -193,6 +199,8 @@ class ResilienceMiddleware:
                 log(__name__).error("guards_without_route", error=str(wrong))
         self._settled = True
         self._looks_first = bool(self._exclude)
+        if self._details is None and not may_raise(scope):
+            self._exchange = QuietExchange
 
     def _wrong(self, scope: Scope) -> ConfigError | None:
         return self._door.unknown(RouteTemplates(scope.get("app", self.app), self._patterns).known())
@@ -216,42 +224,46 @@ class ResilienceMiddleware:
     def _template(self, scope: Scope) -> str:
         return self._templates.match(scope)
 
-    def _admit(self, exchange: Exchange) -> Awaitable[None] | None:
-        """Let a request in; its guards are left, and its deadline lifted, with the last byte.
+    def _way(self, guards: RouteGuards) -> Passage:
+        return Passage(
+            guards.guards,
+            seconds=guards.timeout,
+            told=self._told,
+            monotonic=self._monotonic,
+            deadlines=self._deadlines,
+            answered=self._answered,
+            find=self._series,
+            late=self._overdue,
+            watch=self._watch,
+        )
 
-        Returns:
-            what to await where a guard wants the request to wait.
-        """
-        exchange.held = []
-        exchange.deadline = exchange.criticality = exchange.before = None
+    def _choose(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Let a request in by the way that its route has; called where not all are alike."""
+        exchange.criticality = exchange.before = exchange.held = exchange.deadline = None
         if self._levels is not None and (level := self._levels.of(exchange.scope)) is not None:
             exchange.criticality, exchange.before = level, criticality.set(level)
-        chosen = self._guards
+        chosen, passage = self._guards, self._passage
         if self._routes:
-            chosen = self._routes.get(self._templates.match(exchange.scope), chosen)
-        seconds = chosen.timeout
+            template = self._templates.match(exchange.scope)
+            chosen, passage = self._routes.get(template, chosen), self._passages.get(template, passage)
+        exchange.passage, exchange.seconds = passage, chosen.timeout
         if self._peers.anybody:
-            seconds = _nearer(seconds, self._peers.budget(exchange.scope))
-        if seconds is not None:
-            exchange.seconds = seconds
-            exchange.deadline = arm(exchange, self._deadlines, self._overdue)
-        if not chosen.steps:
-            return None
+            exchange.seconds = _nearer(chosen.timeout, self._peers.budget(exchange.scope))
         if chosen.by_route:
             exchange.scope[ROUTE] = self._templates.match(exchange.scope)
-        return enter(iter(chosen.steps), exchange, exchange.started)
+        return passage.enter(exchange)
 
     def _ended(self, exchange: Exchange, error: BaseException) -> BaseException:
         """Leave a request's guards and deadline after an error, and say what the error comes to."""
         if isinstance(error, LoadShed) and error.inbound:
-            level = exchange.criticality if self._guarded else None
+            level = exchange.criticality if self._told else None
             self._sli.shed(CRITICALITIES[NORMAL if level is None else level])
             if level == 0 and not exchange.left:
                 # Shed on purpose, as it was allowed to be: no failure of the service.
                 exchange.verdict = Verdict.REJECTED
         if not self._guarded:
             return error
-        leave(exchange.held, None, error, self._monotonic())
+        exchange.passage.leave(exchange, None, error)
         deadline, exchange.deadline = exchange.deadline, None
         if deadline is None or not cut_short(deadline, error):
             return error
@@ -259,11 +271,12 @@ class ResilienceMiddleware:
 
     def _ended_well(self, exchange: Exchange) -> None:
         """Leave what is left to be after an application that has ended without an error, in time or late."""
-        _put_back(exchange)
+        if self._told:
+            _put_back(exchange)
         if exchange.deadline is not None:
             cut_short(exchange.deadline, None)
             exchange.deadline = None
-            leave(exchange.held, None, _took_longer(exchange), self._monotonic())
+            exchange.passage.leave(exchange, None, _took_longer(exchange))
 
     async def _answer_late(self, exchange: Exchange) -> None:
         """Answer in the place of an application that goes on though its time is up; it keeps its guards until it ends."""
@@ -274,49 +287,17 @@ class ResilienceMiddleware:
             await send_problem(problem, self._problem, exchange.scope, send)
         except OSError:
             exchange.verdict = Verdict.CANCELLED
-        held, exchange.held = exchange.held, []
+        held, exchange.held = exchange.held, None
         deadline, exchange.deadline = exchange.deadline, None
-        self._finished(exchange, None)
+        exchange.passage.finish(exchange, None)
         exchange.held, exchange.deadline = held, deadline
 
-    def _finished(self, exchange: Exchange, error: BaseException | None) -> None:
-        """Leave the guards of a request and record it; called with its last byte."""
-        monotonic = self._monotonic
-        now = monotonic()
-        if self._guarded:
-            if exchange.deadline is not None and lift(exchange.deadline):
-                exchange.deadline = None
-            if exchange.held:
-                leave(exchange.held, exchange, error, now)
-        self._record(exchange, error)
+    def _tell(self, exchange: Exchange) -> None:
+        """Tell those who want to know more of a request than its series."""
         if self._details is not None:
             self._details.record(exchange, self._templates.of(exchange.scope))
         if self._log is not None:
-            self._log.look(exchange, self._templates.of(exchange.scope), now)
-
-    def _record(self, exchange: Exchange, error: BaseException | None) -> None:  # noqa: ARG002  as `_finished`
-        """Record a request; called with its last byte where there is no more to do."""
-        scope, monotonic = exchange.scope, self._monotonic
-        try:
-            series = self._answered[scope["method"], id(scope["route"]), exchange.code]
-        except KeyError:
-            series = None
-        if series is None or exchange.verdict is not None:
-            series = self._series(exchange)
-        # `series.finish`, without the call.
-        seconds = monotonic() - exchange.started
-        bucket = 1 if seconds <= series.fastest else series.bucket(seconds)
-        # No call from here on, so no other thread comes between: see `signals.instruments.Cell`.
-        values = series.values
-        count, duration, in_flight = series.columns
-        try:
-            values[duration] += seconds
-        except IndexError:
-            series.finish(seconds)
-            return
-        values[duration + bucket] += 1.0
-        values[count] += 1.0
-        values[in_flight] -= 1.0
+            self._log.look(exchange, self._templates.of(exchange.scope), self._monotonic())
 
     def _series(self, exchange: Exchange) -> RequestSeries:
         """Find where a request is counted; remembered where the route's object and the code say all, as they mostly do."""
@@ -336,8 +317,9 @@ def _put_back(exchange: Exchange) -> None:
 
 
 def _took_longer(exchange: Exchange) -> TimeoutExceeded:
-    message = f"the request took longer than {exchange.seconds:g} s"
-    return TimeoutExceeded(message, policy="request", seconds=exchange.seconds)
+    seconds = exchange.passage.limit(exchange)
+    message = f"the request took longer than {seconds:g} s"
+    return TimeoutExceeded(message, policy="request", seconds=seconds)
 
 
 def _over(error: BaseException | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.types import Message
@@ -30,12 +31,12 @@ class DetailedExchange(Exchange):
         self.received += len(message.get("body", b""))
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Hand the server the next message of the application."""
         if self.first_byte is None and message["type"] == "http.response.start":
             self.first_byte = self.monotonic() - self.started
         self.sent += len(message.get("body", b""))
-        await super().send(message)
+        return super().send(message)
 
 
 class RequestDetails:

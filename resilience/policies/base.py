@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listeners
@@ -15,7 +15,7 @@ from resilience.core.validate import text
 from resilience.errors import ConfigError
 from resilience.policies.events import CallRejected
 
-__all__ = ["GuardPolicy", "RefusingPolicy", "WrappingPolicy", "is_async", "refuse_sync"]
+__all__ = ["GuardPolicy", "Inline", "RefusingPolicy", "WrappingPolicy", "is_async", "refuse_sync"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,12 +107,31 @@ class WrappingPolicy:
         return guarded
 
 
+class Inline(NamedTuple):
+    """What a guard does for a call that says nothing of itself and may go at once, as source with `{guard}` for the guard.
+
+    Functions that are generated for certain guards run it in the place of `enter` and `leave`: a call costs more than what
+    most guards do. It speaks for the very class that defines it, and not for what is derived from that.
+
+    Args:
+        admits: an expression: whether such a call may go at once, which is all that it does where that is false; `now` is
+            the monotonic time.
+        enters: a statement for such a call, or nothing.
+        leaves: a statement for when such a call has ended, however it did, or nothing. Its token is 1.
+    """
+
+    admits: str
+    enters: str = ""
+    leaves: str = ""
+
+
 class GuardPolicy(WrappingPolicy, Generic[Token]):
     """Base of the policies that admit and release: a subclass defines `enter`, and `wait` and `leave` where it needs them."""
 
     holds: ClassVar[bool] = True
     shortcut: ClassVar[str | None] = None
     """Name of the attribute that holds the token of calls that need no look, and is false when each needs one."""
+    inline: ClassVar[Inline | None] = None
 
     def enter(self, now: float, context: CallContext | None) -> Token | None:
         """Admit one call; see `core.ports.Guard`."""

@@ -13,7 +13,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import BulkheadFull
-from resilience.policies.base import RefusingPolicy
+from resilience.policies.base import Inline, RefusingPolicy
 from resilience.policies.generate import Source
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -92,6 +92,11 @@ class Bulkhead(RefusingPolicy[int]):
     """
 
     kind = "bulkhead"
+    inline = Inline(
+        "{guard}._in_flight < {guard}._limit",
+        enters="{guard}._in_flight += 1",
+        leaves="{guard}._release()",
+    )
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError, LoadShed
-from resilience.policies.base import RefusingPolicy
+from resilience.policies.base import Inline, RefusingPolicy
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["LoadShedder", "LoadShedderSettings", "LoadShedderStatistics"]
@@ -95,6 +95,11 @@ class LoadShedder(RefusingPolicy[int]):
     """
 
     kind = "load_shedder"
+    inline = Inline(
+        f"{{guard}}._in_flight < {{guard}}._few[{_NORMAL}]",
+        enters="{guard}._in_flight += 1",
+        leaves="{guard}._in_flight -= 1",
+    )
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Token bucket, GCRA and sliding window: from when on may the next call go, or the one after so many others?
+"""Token bucket and sliding window: from when on may the next call go, or the one after so many others?
 
 Each says of a call the moment from which it may go, and `take` compares with that same figure. So a call that comes
 again exactly when it was told to is let through, and one that sleeps until then never wakes a rounding error too early.
@@ -10,7 +10,7 @@ import math
 from collections import deque
 from typing import Protocol
 
-__all__ = ["ALGORITHMS", "Gcra", "RateAlgorithm", "SlidingWindow", "TokenBucket"]
+__all__ = ["ALGORITHMS", "RateAlgorithm", "SlidingWindow", "TokenBucket"]
 
 # Sums of intervals and readings of the clock differ in their last bits; a call may be that many seconds early.
 _EARLY = 1e-9
@@ -32,43 +32,10 @@ class RateAlgorithm(Protocol):
 
 
 class TokenBucket:
-    """Tokens drip in evenly, up to `burst`; a call takes one."""
+    """Tokens drip in evenly, up to `burst`; a call takes one.
 
-    __slots__ = ("_at", "_burst", "_interval", "_tokens")
-
-    def __init__(self, rate: float, per: float, burst: int) -> None:
-        self._interval = per / rate
-        self._burst = float(burst)
-        self._tokens = self._burst
-        self._at = -math.inf
-
-    def take(self, now: float) -> bool:
-        """Take a token, if there is a whole one."""
-        if now < self._at + (1.0 - self._tokens) * self._interval - _EARLY:
-            return False
-        tokens = self._tokens + (now - self._at) / self._interval
-        if tokens > self._burst:  # noqa: PLR1730  calling min() would cost as much as all the rest
-            tokens = self._burst
-        self._tokens = tokens - 1.0
-        self._at = now
-        return True
-
-    def ready_at(self, position: int) -> float:
-        """When so many tokens will have dripped in."""
-        return self._at + (position - self._tokens) * self._interval
-
-    def adjust(self, rate: float, per: float, burst: int, now: float) -> None:
-        """Change the drip and the size of the bucket; what has dripped in by now is kept."""
-        self._tokens = min(self._tokens + (now - self._at) / self._interval, self._burst, burst)
-        self._at = now
-        self._interval = per / rate
-        self._burst = float(burst)
-
-
-class Gcra:
-    """The generic cell rate algorithm (ITU-T I.371): one moment, at which an even stream would have its next call.
-
-    A call may come up to `burst - 1` intervals before it. What it lets by is what a token bucket lets by.
+    Of the bucket one moment is kept, that at which it would be full but for one token: the form in which the generic cell
+    rate algorithm (GCRA, ITU-T I.371) states the same rule. A call may come up to `burst - 1` intervals before it.
     """
 
     __slots__ = ("_due", "_interval", "_tolerance")
@@ -83,7 +50,7 @@ class Gcra:
         due = self._due
         if now < due - self._tolerance - _EARLY:
             return False
-        self._due = (due if due > now else now) + self._interval  # noqa: FURB136  as above
+        self._due = (due if due > now else now) + self._interval  # noqa: FURB136  calling max() would cost as much as all the rest
         return True
 
     def ready_at(self, position: int) -> float:
@@ -132,7 +99,7 @@ class SlidingWindow:
 
 ALGORITHMS: dict[str, type[RateAlgorithm]] = {
     "token_bucket": TokenBucket,
-    "gcra": Gcra,
+    "gcra": TokenBucket,
     "sliding_window": SlidingWindow,
 }
 """By the names that options use."""

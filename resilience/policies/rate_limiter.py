@@ -14,7 +14,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import RateLimited
-from resilience.policies.base import RefusingPolicy
+from resilience.policies.base import Inline, RefusingPolicy
 from resilience.policies.rate_algorithms import ALGORITHMS
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -84,7 +84,7 @@ class RateLimiter(RefusingPolicy[int]):
         per: seconds, above 0. Default 1.
         burst: calls that may come at once after a pause, at least 1. Default: as many as `rate` (rounded up); 1 spaces
             all calls evenly, as Uber's leaky bucket.
-        algorithm: `token_bucket` (default); `gcra`, the same in one figure; or `sliding_window`, which never
+        algorithm: `token_bucket` (default), which is what others call `gcra`; or `sliding_window`, which never
             lets more than `burst` go in any `burst * per / rate` seconds, where a bucket may let twice as many.
         max_wait: seconds a call may wait for its turn; 0 (default): refuse at once; None: as long as it takes.
         name: what events, errors and statistics call it.
@@ -111,6 +111,7 @@ class RateLimiter(RefusingPolicy[int]):
     """
 
     kind = "rate_limiter"
+    inline = Inline("not {guard}._waiters and {guard}._algorithm.take(now)")
     holds: ClassVar[bool] = False
 
     def __init__(
