@@ -15,12 +15,13 @@ from resilience.core.duration import parse_duration
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError, DeliveryError
 from resilience.reliability import Reliability
-from resilience_middleware.endpoint import Endpoint, answer, body_of, refuse
+from resilience_middleware.endpoint import Endpoint, Query, answer, body_of, refuse
 from resilience_middleware.security import Access
 
 __all__ = ["ENDPOINTS"]
 
 _MOST: Final = 1000  # events of one answer
+_SERVICE: Final = Query("service", "Only what is about this service.")
 
 
 async def list_alerts(rel: Reliability, request: Request) -> Response:
@@ -112,8 +113,18 @@ async def test_channel(rel: Reliability, request: Request) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("/alerts", Access.READ, list_alerts),
-    Endpoint("/alerts/history", Access.READ, history),
+    Endpoint("/alerts", Access.READ, list_alerts, query=(_SERVICE,)),
+    Endpoint(
+        "/alerts/history",
+        Access.READ,
+        history,
+        query=(
+            Query("since", "Unix seconds; from the beginning when not given.", "number"),
+            Query("limit", f"How many at most, 1 to {_MOST}; 100 when not given.", "integer"),
+            _SERVICE,
+            Query("alert_id", "Only of the alert with this id."),
+        ),
+    ),
     Endpoint("/alerts/silences", Access.READ, list_silences),
     Endpoint("/alerts/silences", Access.CHANGE, silence, methods=("POST",)),
     Endpoint("/alerts/silences/{silence_id}", Access.CHANGE, unsilence, methods=("DELETE",)),

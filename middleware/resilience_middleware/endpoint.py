@@ -18,13 +18,30 @@ from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware.security import Access
 
-__all__ = ["Endpoint", "Handler", "answer", "body_of", "read_body", "refuse"]
+__all__ = ["Endpoint", "Handler", "Query", "answer", "body_of", "read_body", "refuse"]
 
 Handler: TypeAlias = Callable[[Reliability, Request], Awaitable[Response]]
 
 _MAX_BODY: Final = 65_536
 _MAX_SECONDS: Final = 10.0  # for a body; whoever sends one of this size slower than that does so on purpose
 _HEADERS: Final = {"cache-control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parameter of a query that an endpoint reads.
+
+    Args:
+        name: as it stands before the `=`.
+        says: what it asks for.
+        kind: what its value is, in the words of JSON Schema.
+        many: whether it may stand there more than once.
+    """
+
+    name: str
+    says: str
+    kind: str = "string"
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +54,14 @@ class Endpoint:
         handle: answers a request that may pass; a `ConfigError` that it raises is answered with 400, an
             `HTTPException` with its status.
         methods: the methods it takes.
+        query: the parameters that it reads.
     """
 
     path: str
     access: Access
     handle: Handler
     methods: tuple[str, ...] = ("GET",)
+    query: tuple[Query, ...] = ()
 
 
 def answer(value: object, status: int = 200) -> Response:

@@ -19,12 +19,16 @@ from resilience.health import (
     plain,
 )
 from resilience.reliability import Reliability
-from resilience_middleware.endpoint import Endpoint, refuse
+from resilience_middleware.endpoint import Endpoint, Query, refuse
 from resilience_middleware.plain import plain as as_json
 from resilience_middleware.security import Access, may
 
 __all__ = ["ENDPOINTS"]
 
+_FORM: Final = (
+    Query("details", "If it is there, shows the checks to whoever may read."),
+    Query("format", "`plain` for plain JSON instead of application/health+json."),
+)
 _NOTHING: Final = HealthReport(Status.HEALTHY, {})
 
 
@@ -59,10 +63,15 @@ async def health(rel: Reliability, request: Request) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("/livez", Access.OPEN, livez),
-    Endpoint("/readyz", Access.OPEN, readyz),
-    Endpoint("/startupz", Access.OPEN, startupz),
-    Endpoint("/health", Access.OPEN, health),
+    Endpoint("/livez", Access.OPEN, livez, query=_FORM),
+    Endpoint("/readyz", Access.OPEN, readyz, query=_FORM),
+    Endpoint("/startupz", Access.OPEN, startupz, query=_FORM),
+    Endpoint(
+        "/health",
+        Access.OPEN,
+        health,
+        query=(Query("tag", "Only checks of these groups.", many=True), *_FORM),
+    ),
 )
 """Those of health. `?details` shows the checks to whoever may read, `?format=plain` or an `Accept` of `application/json` asks
 for the plain form."""

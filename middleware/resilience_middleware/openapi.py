@@ -66,10 +66,15 @@ def _operation(each: Endpoint) -> dict[str, Any]:
         "responses": {**good, "4XX": {"description": "What was asked cannot be meant (RFC 9457)."}},
         "security": [] if each.access is Access.OPEN else [{"token": []}],
     }
-    parameters = _PARAMETER.findall(flat(each.path))
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(flat(each.path))
+    ]
+    for asked in each.query:
+        schema: dict[str, Any] = {"type": asked.kind}
+        if asked.many:
+            schema = {"type": "array", "items": schema}
+        parameters.append({"name": asked.name, "in": "query", "description": asked.says, "schema": schema})
     if parameters:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in parameters
-        ]
+        operation["parameters"] = parameters
     return operation

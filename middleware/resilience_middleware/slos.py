@@ -12,7 +12,7 @@ from resilience.reliability import Reliability
 from resilience.slo.latency import latency_query, plain_latency
 from resilience.slo.ledger import Ledger
 from resilience.slo.plain import plain_action, plain_history, plain_slo
-from resilience_middleware.endpoint import Endpoint, answer, refuse
+from resilience_middleware.endpoint import Endpoint, Query, answer, refuse
 from resilience_middleware.security import Access
 
 __all__ = ["ENDPOINTS"]
@@ -56,8 +56,15 @@ async def latency(rel: Reliability, request: Request) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("/slo", Access.READ, list_slos),
-    Endpoint("/slo/latency/{service}", Access.READ, latency),
+    Endpoint(
+        "/slo", Access.READ, list_slos, query=(Query("service", "Only the objectives of this service."),)
+    ),
+    Endpoint(
+        "/slo/latency/{service}",
+        Access.READ,
+        latency,
+        query=(Query("days", "How far back, up to 30; the last six hours when not given.", "number"),),
+    ),
     Endpoint("/slo/{slo_id}", Access.READ, one_slo),
 )
 """Those of objectives; shares are ratios, 0.999 for 99.9%."""
