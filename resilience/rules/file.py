@@ -190,7 +190,7 @@ class _Reader(Reader):
             self.keys(_ALERT_KEYS if alerting else _RECORD_KEYS, *path)
         for key in ("labels", "annotations"):
             with self._collecting():
-                self._check_texts(*path, key)
+                self._check_texts(*path, key, templates=alerting)
         for key in ("for", "keep_firing_for"):
             with self._collecting():
                 self.duration(*path, key)
@@ -222,11 +222,11 @@ class _Reader(Reader):
     def _labels(self, shared: Mapping[str, str], *path: str | int) -> dict[str, str]:
         return dict(sorted({**shared, **self.texts(*path, "labels")}.items()))
 
-    def _check_texts(self, *path: str | int) -> None:
+    def _check_texts(self, *path: str | int, templates: bool = True) -> None:
         """Check each label or annotation by itself, so that its own line is named."""
         for name, text in self.texts(*path).items():
             with self._collecting(), self.locating(*path, name):
-                check_texts(str(path[-1]), {name: text})
+                check_texts(str(path[-1]), {name: text}, templates=templates)
 
 
 def _settings(annotations: Mapping[str, str]) -> dict[str, Any]:

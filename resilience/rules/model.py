@@ -72,12 +72,13 @@ def label_name(option: str, value: object) -> str:
     raise ConfigError(message)
 
 
-def check_texts(option: str, given: object) -> dict[str, str]:
+def check_texts(option: str, given: object, *, templates: bool = True) -> dict[str, str]:
     """Check names, values and templates of labels or annotations.
 
     Args:
         option: `labels` or `annotations`, for messages.
         given: names and values.
+        templates: whether values are templates; those of recording rules are not.
 
     Returns:
         them sorted by name, as Prometheus keeps them.
@@ -94,7 +95,8 @@ def check_texts(option: str, given: object) -> dict[str, str]:
             message = f"{option}: {name} must be a string, got {value!r}"
             raise ConfigError(message)
         try:
-            Template(value)
+            if templates:
+                Template(value)
         except ConfigError as error:
             message = f"{name}: {error.message}"
             raise ConfigError(message) from error
@@ -124,7 +126,7 @@ class RecordingRule:
 
     def __post_init__(self) -> None:
         metric_name("record", self.name)
-        object.__setattr__(self, "labels", check_texts("labels", self.labels))
+        object.__setattr__(self, "labels", check_texts("labels", self.labels, templates=False))
         object.__setattr__(self, "expression", _parse(self.expr))
 
 

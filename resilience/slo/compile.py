@@ -147,9 +147,9 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
         "ErrorBudgetBurn",
         " and ".join(conditions),
         for_=alert.for_,
-        labels={**_alert_labels(slo, alert.severity), "burn_rate": alert.name, "window": window},
+        labels={**_alert_labels(slo, alert.severity), "burn_rate": _literal(alert.name), "window": window},
         annotations={
-            "summary": f"{slo.name} of {slo.service} burns its error budget more than {alert.factor}x too fast",
+            "summary": f"{_whose(slo)} burns its error budget more than {alert.factor}x too fast",
             "description": (
                 f"{{{{ $value | humanizePercentage }}}} of what counted in the last {window} was bad, and in the last"
                 f" {short} it was more than {percent(alert.threshold(slo.budget))} as well:"
@@ -182,7 +182,7 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
         keep_firing_for=max(1.0, round(slo.window / BUCKETS)),
         labels={**_alert_labels(slo, alert.severity), "consumed": consumed},
         annotations={
-            "summary": f"{slo.name} of {slo.service} has used {consumed}% of its error budget",
+            "summary": f"{_whose(slo)} has used {consumed}% of its error budget",
             "description": (
                 f"{{{{ $value | humanizePercentage }}}} of the budget of {format_duration(slo.window)} is left:"
                 f" a target of {percent(Decimal(slo.target))} allows {percent(slo.budget)} to be bad."
@@ -194,12 +194,21 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
 
 
 def _alert_labels(slo: SLO, severity: str) -> dict[str, str]:
-    labels = {**slo.labels, **_labels(slo), "severity": severity}
+    plain = {**_labels(slo), "severity": severity}
     if slo.owner:
-        labels["owner"] = slo.owner
+        plain["owner"] = slo.owner
     if slo.tier is not None:
-        labels["tier"] = str(slo.tier)
-    return labels
+        plain["tier"] = str(slo.tier)
+    return {**slo.labels, **{name: _literal(value) for name, value in plain.items()}}
+
+
+def _whose(slo: SLO) -> str:
+    return _literal(f"{slo.name} of {slo.service}")
+
+
+def _literal(text: str) -> str:
+    """Write what somebody named so that no template is read in it."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def _annotations(slo: SLO) -> dict[str, str]:

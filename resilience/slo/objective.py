@@ -86,7 +86,7 @@ class SLO:
         slice_target: the share of good events that makes a slice good; the target when not given.
         alerting: what it alerts on.
         exclusions: times that do not count.
-        labels: further labels of its alerts.
+        labels: further labels of its alerts; these, annotations and runbook may be templates as in Prometheus' rules.
         annotations: further annotations of its alerts.
         runbook: URL of what to do when it alerts.
         backend: `inprocess`, or `prometheus` where a server has the figures.
@@ -124,6 +124,7 @@ class SLO:
     def __post_init__(self) -> None:
         text("id", self.id)
         text("service", self.service)
+        check_texts("runbook", {"runbook_url": self.runbook})
         choice("budgeting", self.budgeting, BUDGETING)
         choice("backend", self.backend, ("inprocess", "prometheus"))
         target = exact_ratio("target", self.target)

@@ -195,6 +195,7 @@ def test_what_else_an_objective_can_say() -> None:
         ({"exclusions": [{"start": "2026-01-01"}]}, "either end or duration"),
         ({"budgetingMethod": "guess"}, "budgeting_method must be one of"),
         ({"sli": 3}, "sli must be a mapping"),
+        ({"runbook": "https://x/{{"}, "runbook_url: template"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(given: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from resilience.core.duration import format_duration
-from resilience.rules import dump, loads, write
+from resilience.rules import RuleGroup, dump, loads, write
 from resilience.rules import test as rule_test
 from resilience.slo import (
     SLO,
@@ -45,6 +45,7 @@ EVERY_KIND = [
     SLO("up", service="shop", target=0.99, sli=Uptime()),
     SLO("right", service="shop", target=0.99, sli=Correctness(), budgeting="timeslices"),
     SLO("month", service="shop", target=0.99, calendar=Calendar("month", "Europe/Berlin")),
+    SLO("{{ id }}", service="{{{ $labels.x }}", name="{{- 'n' }}", target=0.99, owner="{{"),
     SLO("nights", service="shop", target=0.99, exclusions=(Exclusion(0, 600, 86_400),), tier=2, owner="us"),
     SLO("all", service="shop", target=0.99, sli=Composite({"plain": 2, "fresh": 1})),
 ]
@@ -58,6 +59,38 @@ def test_what_every_kind_of_objective_compiles_to_is_without_lint(tmp_path: Path
     write(tmp_path / "slo.yml", compile_rules(EVERY_KIND))
     checked = promtool("check", "rules", "--lint-fatal", tmp_path / "slo.yml")
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_name_with_braces_stands_for_itself_in_prometheus_and_in_process(tmp_path: Path) -> None:
+    name, service, id_, owner = "{{- 'n' }}", "{{{ $labels.x }}", "{{ id }}", "{{"
+    slo = SLO(id_, service=service, name=name, target=0.99, owner=owner, runbook="https://x")
+    budget = RuleGroup("budget", list(compile_rules([slo])[-1].rules)[:3])
+    write(tmp_path / "rules.yml", [budget])
+    quoted = service.replace("'", "''")
+    test = tmp_path / "test.yml"
+    test.write_text(f"""
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - series: 'http_requests_total{{service="{quoted}",verdict="success"}}'
+        values: 0+100x30
+      - series: 'http_requests_total{{service="{quoted}",verdict="failure"}}'
+        values: 0+0.7x30
+    alert_rule_test:
+      - eval_time: 30m
+        alertname: ErrorBudgetExhaustion
+        exp_alerts:
+          - exp_labels: {{slo: "{id_}", service: "{service}", owner: "{owner}", consumed: "50", severity: info}}
+            exp_annotations:
+              summary: "{name} of {service} has used 50% of its error budget"
+              description: "30.49% of the budget of 30d is left: a target of 99% allows 1% to be bad."
+              runbook_url: https://x
+""")
+    tested = promtool("test", "rules", test)
+    assert tested.returncode == 0, (tested.stdout + tested.stderr)[:2000]
+    assert not rule_test.run(test, semantics=2).failures
 
 
 def case(alert: BurnRateAlert, errors: str) -> str:
