@@ -179,15 +179,26 @@ class Slicer:
         self._jobs: SimpleQueue[Callable[[], object] | None] | None = None
         self._process = 0
         self._one_at_a_time = asyncio.Lock()
+        self._current: _Turns | None = None
 
-    async def run(self, work: Callable[[], T]) -> T:
+    @property
+    def busy(self) -> bool:
+        """Whether some work is half done."""
+        return self._current is not None and not self._current.done
+
+    def abandon(self) -> None:
+        """End the work that is half done, if any is, at once; to be called in the thread of its loop."""
+        if self._current is not None:
+            self._current.abandon()
+
+    async def run(self, work: Callable[[], T]) -> T | None:
         """Do some work; the event loop has a turn after each slice.
 
         Args:
             work: called in the slicer's thread, in the context of the caller.
 
         Returns:
-            what it returned.
+            what it returned; None where it was abandoned.
 
         Raises:
             Exception: what it raised.
@@ -195,6 +206,7 @@ class Slicer:
         context = contextvars.copy_context()
         turns = _Turns(lambda: context.run(work), self._seconds)
         async with self._one_at_a_time:
+            self._current = turns
             self._submit(turns.serve)
             try:
                 while not turns.done:
@@ -203,6 +215,10 @@ class Slicer:
             except BaseException:
                 turns.abandon()
                 raise
+            finally:
+                self._current = None
+        if isinstance(turns.error, _Abandoned):
+            return None
         if turns.error is not None:
             raise turns.error
         return cast("T", turns.result)

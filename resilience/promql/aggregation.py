@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from resilience.core.ports import Labels
-from resilience.core.slices import breathing
+from resilience.core.slices import breathe, breathing
 from resilience.errors import QueryError
 from resilience.promql.goformat import format_float
 from resilience.promql.labels import grouping, with_label
@@ -65,7 +65,9 @@ class _Plan:
 
     def divide(self, values: Sequence[float]) -> list[Sequence[float]]:
         """The values of each group."""
-        return [pick(values) for pick in self._pickers]
+        groups = [pick(values) for pick in breathing(self._pickers)]
+        breathe()
+        return groups
 
     def drop(self, drop: Drop) -> Drop:
         """A group's name is dropped once one of its elements' is."""
@@ -133,7 +135,7 @@ def _count_values(inner: Closure, plan: _Plan, label: str) -> Closure:
         counts: dict[Labels, tuple[float, bool]] = {}
         flags = drop_flags(vector.drop, len(vector))
         for labels, members in zip(breathing(plan.labels), plan.members, strict=True):
-            for index in members:
+            for index in breathing(members):
                 key = with_label(labels, label, format_float(vector.values[index]))
                 count, flag = counts.get(key, (0.0, False))
                 counts[key] = count + 1, flag or flags[index]
@@ -166,7 +168,11 @@ def _best(inner: Closure, plan: _Plan, parameter: Closure, operator: str) -> Clo
         plan.update(vector.labels)
         limit = min(int(wanted), len(values))
         chosen = (
-            [index for members in breathing(plan.members) for index in choose(limit, members, key=rank)]
+            [
+                index
+                for members in breathing(plan.members)
+                for index in choose(limit, breathing(members), key=rank)
+            ]
             if limit > 0
             else []
         )

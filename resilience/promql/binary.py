@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from resilience.core.slices import breathing
 from resilience.promql.matching import between_vectors, set_operation
 from resilience.promql.nodes import Binary, Negation
 from resilience.promql.operators import ARITHMETIC, COMPARISONS
@@ -43,12 +44,12 @@ def _with_scalar(
     def before(at: float) -> Vector:
         scalar: float = left(at)
         vector: Vector = right(at)
-        return Vector(vector.labels, [apply(scalar, value) for value in vector.values], drop)
+        return Vector(vector.labels, [apply(scalar, value) for value in breathing(vector.values)], drop)
 
     def after(at: float) -> Vector:
         vector: Vector = left(at)
         scalar: float = right(at)
-        return Vector(vector.labels, [apply(value, scalar) for value in vector.values], drop)
+        return Vector(vector.labels, [apply(value, scalar) for value in breathing(vector.values)], drop)
 
     return before if scalar_first else after
 
@@ -62,10 +63,10 @@ def _filter(
         first, second = left(at), right(at)
         if scalar_first:
             vector: Vector = second
-            kept = [index for index, value in enumerate(vector.values) if compare(first, value)]
+            kept = [index for index, value in enumerate(breathing(vector.values)) if compare(first, value)]
         else:
             vector = first
-            kept = [index for index, value in enumerate(vector.values) if compare(value, second)]
+            kept = [index for index, value in enumerate(breathing(vector.values)) if compare(value, second)]
         if len(kept) == len(vector.values):
             return vector
         values = [vector.values[index] for index in kept]

@@ -38,6 +38,7 @@ class _Pairs:
         """
         if many is self._left and one is self._right:
             return
+        self._left = None  # nothing is right until all is
         places: dict[Labels, int] = {}
         for index, labels in enumerate(breathing(one)):
             key = self._group(labels)
@@ -61,7 +62,7 @@ class _Pairs:
                 "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
             )
         self.labels = [self._result(many[index], one[place]) for index, place in breathing(pairs)]
-        self._repeats = len(set(self.labels)) < len(self.labels)
+        self._repeats = len(set(breathing(self.labels))) < len(self.labels)
         self._left, self._right = many, one
 
     def _result(self, many: Labels, one: Labels) -> Labels:
@@ -80,7 +81,7 @@ class _Pairs:
         Raises:
             QueryError: two of them come to the same label set.
         """
-        if self._repeats and len({self.labels[index] for index in kept}) < len(kept):
+        if self._repeats and len({self.labels[index] for index in breathing(kept)}) < len(kept):
             raise QueryError("multiple matches for labels: grouping labels must ensure unique matches")
 
 
@@ -104,13 +105,13 @@ def between_vectors(node: Binary, left: Closure, right: Closure, *, names_stay: 
         pairs.update(many.labels, one.labels)
         lefts, rights = (pairs.one, pairs.many) if swapped else (pairs.many, pairs.one)
         a, b = first.values, second.values
-        results = [apply(a[i], b[j]) for i, j in zip(lefts, rights, strict=True)]
+        results = [apply(a[i], b[j]) for i, j in zip(breathing(lefts), rights, strict=True)]
         if not filters:
             pairs.refuse_duplicates(range(len(results)))
             if compare is not None:
                 results = [float(result) for result in results]
             return Vector(pairs.labels, results, drop=compare is not None)
-        kept = [index for index, result in enumerate(results) if result]
+        kept = [index for index, result in enumerate(breathing(results)) if result]
         pairs.refuse_duplicates(kept)
         chosen = [pairs.many[index] for index in kept]
         # A comparison keeps the left operand's value, also where the left side is the one of one-to-many.

@@ -47,6 +47,6 @@ def unique(labels: Sequence[Labels]) -> Sequence[Labels]:
     Raises:
         QueryError: two are.
     """
-    if len(set(labels)) < len(labels):
+    if len(set(breathing(labels))) < len(labels):
         raise QueryError("vector cannot contain metrics with the same labelset")
     return labels

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from resilience.core.slices import breathing
+
 __all__ = ["kahan_add", "mean", "quantile", "total", "variance"]
 
 
@@ -33,7 +35,7 @@ def total(values: Sequence[float]) -> float:
     if len(values) == 1:
         return values[0]
     result = lost = 0.0
-    for value in values:
+    for value in breathing(values):
         # `kahan_add`, written out: sums are what rules are made of.
         new = result + value
         if new in _INFINITE:
@@ -50,7 +52,7 @@ def mean(values: Sequence[float]) -> float:
     """Their mean; by ever finer shares from where the sum would overflow, as Prometheus does it."""
     result = lost = 0.0
     shared = False
-    for number, value in enumerate(values, start=1):
+    for number, value in enumerate(breathing(values), start=1):
         if not shared:
             new, new_lost = kahan_add(value, result, lost)
             if new not in _INFINITE or number == 1:
@@ -67,7 +69,7 @@ def mean(values: Sequence[float]) -> float:
 def variance(values: Sequence[float]) -> float:
     """Their population variance, by Welford's method with compensated steps."""
     average = average_lost = spread = spread_lost = 0.0
-    for number, value in enumerate(values, start=1):
+    for number, value in enumerate(breathing(values), start=1):
         delta = value - (average + average_lost)
         average, average_lost = kahan_add(delta / number, average, average_lost)
         spread, spread_lost = kahan_add(delta * (value - (average + average_lost)), spread, spread_lost)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from resilience import promql
@@ -18,7 +16,8 @@ from resilience.core.slices import Slicer, breathe, on_loop
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.condition import ask
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
-from resilience.rules.result import pairs, recorded
+from resilience.rules.result import Recorder, pairs
+from resilience.rules.running import Running, Unit, owner_of, selectors_of
 from resilience.rules.state import Alert, AlertTransition, HasData, RuleState
 
 __all__ = ["Evaluator", "Retain"]
@@ -27,7 +26,6 @@ Retain: TypeAlias = Callable[[Sequence[Matcher], float], object]
 """Asked to keep so many seconds of the series that some matchers mean."""
 
 _SLICE = 0.001  # seconds after which work gives the loop away: at its next breath, which may be 4 ms later
-_EPSILON = 1e-6  # clock readings are floats
 _FAILED = AlertRule(
     "RuleEvaluationFailed",
     condition=bool,
@@ -38,27 +36,6 @@ _FAILED = AlertRule(
         "description": "{{ $labels.error }}",
     },
 )
-
-
-@dataclass(slots=True)
-class _Unit:
-    """One rule as it runs."""
-
-    rule: Rule
-    owner: str
-    query: promql.Query | None
-    state: RuleState | None
-
-
-@dataclass(slots=True)
-class _Running:
-    """One group as it runs; `due` is None until its first evaluation."""
-
-    group: RuleGroup
-    units: list[_Unit]
-    interval: float
-    due: float | None = None
-    failing: dict[str, Labels] = field(default_factory=dict)
 
 
 class Evaluator:
@@ -111,6 +88,7 @@ class Evaluator:
         self._engine, self._running = self._prepare(groups, {})
         self._read = _read(self._running)
         self._slicer = Slicer(_SLICE)
+        self._untold: list[AlertTransition] = []
 
     # -- what there is
 
@@ -144,62 +122,67 @@ class Evaluator:
     def tick(self, now: Instant) -> list[AlertTransition]:
         """Evaluate the groups that are due, at once.
 
+        Where `evaluate` is half done it ends; a group that it has not come to the end of is still due.
+
         Args:
             now: the moment of the evaluation.
 
         Returns:
-            what changed, in the order of evaluation.
+            what changed since that was told last, in the order of evaluation.
         """
-        transitions: list[AlertTransition] = []
+        self._slicer.abandon()
+        self._advance(now)
+        return self._told()
+
+    async def evaluate(self, now: Instant) -> list[AlertTransition]:
+        """Do what `tick` does in slices of at most 5 ms, in the middle of a rule too: between them others have their turn.
+
+        They find each rule as it was before its evaluation, or as it is after it.
+        """
+        if self._slicer.busy or any(running.is_due(now) for running in self._running):
+            await self._slicer.run(functools.partial(self._advance, now))
+        else:
+            self._advance(now)
+        return self._told()
+
+    def _told(self) -> list[AlertTransition]:
+        told, self._untold = self._untold, []
+        return told
+
+    def _advance(self, now: Instant) -> None:
         self._engine.forget()
         groups = self._running
         for running in groups:
-            if not self._is_due(running, now):
+            if not running.is_due(now):
                 continue
-            due = now.monotonic if running.due is None else running.due
-            missed = math.floor((now.monotonic - due + _EPSILON) / running.interval)
-            running.due = due + (missed + 1) * running.interval
             at = now.monotonic - running.group.query_offset
             for unit in running.units:
                 breathe()
-                if self._running is not groups:  # reloaded while others had their turn
-                    return transitions
-                transitions += self._evaluate(unit, running, at, now)
-        self._tell_failures(now, transitions)
-        return transitions
+                if self._running is not groups:  # a condition had them reloaded
+                    return
+                self._evaluate(unit, running, at, now)
+            running.advance(now)
+        self._tell_failures(now)
 
-    async def evaluate(self, now: Instant) -> list[AlertTransition]:
-        """Do what `tick` does in slices of at most 5 ms, in the middle of a rule too: between them others have their turn."""
-        if not any(self._is_due(running, now) for running in self._running):
-            return self.tick(now)
-        return await self._slicer.run(functools.partial(self.tick, now))
-
-    @staticmethod
-    def _is_due(running: _Running, now: Instant) -> bool:
-        return running.due is None or now.monotonic >= running.due - _EPSILON
-
-    def _evaluate(self, unit: _Unit, running: _Running, at: float, now: Instant) -> list[AlertTransition]:
-        groups, transitions, written = self._running, list[AlertTransition](), "ALERTS"
+    def _evaluate(self, unit: Unit, running: Running, at: float, now: Instant) -> None:
+        groups, limit = self._running, running.group.limit
         try:
-            found, data = self._ask(unit, at)
-            limit = running.group.limit
-            if isinstance(unit.rule, RecordingRule) or unit.state is None:
-                series, written = recorded(unit.rule, found, limit), unit.rule.name
-            else:
+            if unit.record is not None and unit.query is not None:
+                self._write(unit.owner, at, unit.record(unit.query(at), limit), unit.rule.name)
+            elif unit.state is not None:
+                found, data = self._ask(unit, at)
+                if self._running is not groups:
+                    return
                 transitions = unit.state.evaluate(
                     found, now, data=data, limit=limit, query=lambda text: self._answer(text, at)
                 )
-                series = unit.state.series()
-            breathe()
-            if self._running is not groups:
-                return []  # a reload came in between: what it withdrew stays so, the others evaluate once more
-            self._write(unit.owner, at, series, written)
+                self._untold += transitions
+                self._write(unit.owner, at, unit.state.series())
             running.failing.pop(unit.owner, None)
         except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
             self._fail(running, unit, error)
-        return transitions
 
-    def _ask(self, unit: _Unit, at: float) -> tuple[Sequence[tuple[Labels, float]], bool | HasData]:
+    def _ask(self, unit: Unit, at: float) -> tuple[Sequence[tuple[Labels, float]], bool | HasData]:
         """Return what a rule finds, and a way to learn whether there was anything to judge by."""
         rule = unit.rule
         if unit.query is None:
@@ -209,11 +192,11 @@ class Evaluator:
 
     def _has_data(self, rule: Rule, at: float, labels: Mapping[str, str]) -> bool:
         """Whether a selector of a rule finds a sample of a series that does not contradict the labels."""
-        uses = _selectors(rule)
+        uses = selectors_of(rule)
         for use in uses:
             selection = self._source.select(use.matchers)
-            present, _, _ = self._source.at(selection, at, max(use.window, self._lookback))
             known = selection.labels
+            present, _, _ = self._source.at(selection, at, max(use.window, self._lookback))
             if any(_agrees(known[index], labels) for index in present):
                 return True
         return not uses
@@ -241,7 +224,7 @@ class Evaluator:
             self._engine.forget()
 
     @staticmethod
-    def _fail(running: _Running, unit: _Unit, error: Exception) -> None:
+    def _fail(running: Running, unit: Unit, error: Exception) -> None:
         text = " ".join(str(error).split()) or repr(error)
         labels = (("error", text), ("group", running.group.name), ("rule", unit.rule.name))
         if running.failing.get(unit.owner) != labels:
@@ -249,10 +232,11 @@ class Evaluator:
             log(__name__).warning("rule_failed", **dict(labels), exc_info=trace)
         running.failing[unit.owner] = labels
 
-    def _tell_failures(self, now: Instant, transitions: list[AlertTransition]) -> None:
+    def _tell_failures(self, now: Instant) -> None:
         failing = {labels[1:]: labels for running in self._running for labels in running.failing.values()}
         if failing or self._failed.alerts or self._failed.resolved:
-            transitions += self._failed.evaluate([(labels, 1.0) for labels in failing.values()], now)
+            transitions = self._failed.evaluate([(labels, 1.0) for labels in failing.values()], now)
+            self._untold += transitions
             self._write("rules/failed", now.monotonic, self._failed.series())
 
     # -- changing the rules
@@ -264,47 +248,51 @@ class Evaluator:
             groups: what is to be evaluated instead.
             now: when they change; alerts of rules that are gone resolve at this moment.
 
+        Returns:
+            what changed since that was told last.
+
         Raises:
             ConfigError: `retain` refused; nothing has changed then.
             QueryError: an expression is not supported; nothing has changed then.
         """
+        self._slicer.abandon()
         known = {unit.owner: (running, unit) for running in self._running for unit in running.units}
         engine, running = self._prepare(groups, known)
         kept = {unit.owner for each in running for unit in each.units}
-        transitions: list[AlertTransition] = []
         for owner, (_, unit) in known.items():
             if owner in kept:
                 continue
             if unit.state is not None:
-                transitions += unit.state.withdraw(now)
+                self._untold += unit.state.withdraw(now)
             self._write(owner, now.monotonic, ())
         self._engine, self._running = engine, running
         self._read = _read(running)
-        return transitions
+        return self._told()
 
     def _prepare(
-        self, groups: Iterable[RuleGroup], known: Mapping[str, tuple[_Running, _Unit]]
-    ) -> tuple[promql.Engine, list[_Running]]:
+        self, groups: Iterable[RuleGroup], known: Mapping[str, tuple[Running, Unit]]
+    ) -> tuple[promql.Engine, list[Running]]:
         """Compile everything before anything changes."""
         engine = promql.Engine(
             self._source, lookback=self._lookback, semantics=self._semantics, interval=self._interval
         )
-        prepared: list[_Running] = []
+        prepared: list[Running] = []
         names: set[tuple[str | None, str]] = set()
         for group in groups:
             if (group.file, group.name) in names:
                 message = f"group name {group.name!r} stands twice"
                 raise ConfigError(message, file=group.file, line=group.line)
             names.add((group.file, group.name))
-            running = _Running(group, [], group.interval or self._interval)
+            running = Running(group, [], group.interval or self._interval)
             seen: Counter[str] = Counter()
             for rule in group.rules:
-                owner = _owner(group, rule)
+                owner = owner_of(group, rule)
                 seen[owner] += 1
                 owner = f"{owner}#{seen[owner]}"
                 query = self._compile(engine, rule, group)
                 earlier, unit = known.get(owner, (None, None))
-                running.units.append(_Unit(rule, owner, query, self._state(rule, group.name, unit)))
+                record = Recorder(rule) if isinstance(rule, RecordingRule) else None
+                running.units.append(Unit(rule, owner, query, record, self._state(rule, group.name, unit)))
                 if earlier is None:
                     continue
                 if owner in earlier.failing:
@@ -329,7 +317,7 @@ class Evaluator:
             raise ConfigError(message, file=group.file, line=rule.line) from error
         return query
 
-    def _state(self, rule: Rule, group: str, before: _Unit | None) -> RuleState | None:
+    def _state(self, rule: Rule, group: str, before: Unit | None) -> RuleState | None:
         if not isinstance(rule, AlertRule):
             return None
         state = self._new_state(rule, group)
@@ -368,10 +356,11 @@ class Evaluator:
         rules = saved.get("rules")
         if saved.get("version") != 1 or not isinstance(rules, Mapping):
             raise ConfigError("the saved state of the rules cannot be read: unknown version")
+        self._slicer.abandon()
         for running in self._running:
             for unit in running.units:
                 if unit.state is not None and unit.owner in rules:
-                    windows = [use.window for use in _selectors(unit.rule) if use.window]
+                    windows = [use.window for use in selectors_of(unit.rule) if use.window]
                     settle = min(windows, default=0.0)
                     unit.state.restore(
                         rules[unit.owner], now, settle=settle, silence=max(settle, self._lookback)
@@ -379,21 +368,12 @@ class Evaluator:
         self._failed.restore(saved.get("failed", ()), now)
 
 
-def _selectors(rule: Rule) -> Sequence[promql.SelectorUse]:
-    return () if rule.expression is None else rule.expression.selectors
-
-
 def _agrees(series: Labels, labels: Mapping[str, str]) -> bool:
     return all(labels.get(name, value) == value for name, value in series if name != "__name__")
 
 
-def _owner(group: RuleGroup, rule: Rule) -> str:
-    labels = ",".join(f"{name}={value}" for name, value in rule.labels.items())
-    return f"{group.file or ''}/{group.name}/{type(rule).__name__}/{rule.name}{{{labels}}}"
-
-
-def _read(running: Iterable[_Running]) -> frozenset[str | None]:
+def _read(running: Iterable[Running]) -> frozenset[str | None]:
     """Names of the metrics that rules read; None among them where a selector names none."""
-    uses = (use for each in running for unit in each.units for use in _selectors(unit.rule))
+    uses = (use for each in running for unit in each.units for use in selectors_of(unit.rule))
     names = frozenset(use.name for use in uses)
     return names | {"ALERTS"} if "ALERTS_FOR_STATE" in names else names

@@ -13,12 +13,15 @@ from typing import NamedTuple
 
 from resilience.core.matchers import predicate
 from resilience.core.ports import Labels, Matcher
+from resilience.core.slices import breathe, breathing
 from resilience.signals.series import Row, Series
 from resilience.signals.table import Table
 
 __all__ = ["LiveSelection", "Part", "SelectionIndex"]
 
 Reader = Callable[[Row], Sequence[float]]
+
+_BATCH = 1024  # series that a selection takes in before others have their turn
 
 
 def _reader(series: Sequence[Series], *, long: bool) -> Reader:
@@ -31,7 +34,7 @@ def _reader(series: Sequence[Series], *, long: bool) -> Reader:
         return itemgetter(*columns)
     # Buckets of one histogram follow each other, each one column longer: one accumulate reads them all.
     runs: list[list[int]] = []
-    for one in series:
+    for one in breathing(series):
         if runs and runs[-1][0] == one.first and runs[-1][1] == one.stop - 1:
             runs[-1][1] = one.stop
         else:
@@ -157,6 +160,11 @@ class LiveSelection:
         values = dict(labels)
         return all(test(values.get(label, "")) for label, test in self._tests)
 
+    def begin(self, members: Sequence[tuple[Table, Series]]) -> None:
+        """Take the series that were there first; some may have been born since."""
+        with self._lock:
+            self._new = [*members, *self._new]
+
     def grow(self, table: Table, series: Series) -> None:
         """Take a series that matches; it shows at the next look."""
         with self._lock:  # series are born in other threads too, also while somebody looks
@@ -167,20 +175,23 @@ class LiveSelection:
         self._shrunk = True
 
     def _refresh(self) -> None:
-        if not (self._new or self._shrunk):
-            return
-        with self._lock:
-            fresh, self._new = self._new, []
-            if self._shrunk:
-                self._shrunk = False
-                members = [member for member in (*self._members, *fresh) if not member[1].dropped]
-                if members == self._members:
-                    return
+        while self._new or self._shrunk:
+            with self._lock:
+                self._catch_up()
+            breathe()  # who looks in between goes on with it
+
+    def _catch_up(self) -> None:
+        """Forget what was dropped, and take in some of what is new."""
+        if self._shrunk:
+            self._shrunk = False
+            left = [member for member in self._members if not member[1].dropped]
+            if len(left) < len(self._members):
                 self._members, self._labels, self._parts = [], [], ()
-            else:
-                members = [member for member in fresh if not member[1].dropped]
-            if members:
-                self._extend(members)
+                self._new = [*left, *self._new]
+        fresh, self._new = self._new[:_BATCH], self._new[_BATCH:]
+        members = [member for member in fresh if not member[1].dropped]
+        if members:
+            self._extend(members)
 
     def _extend(self, members: Sequence[tuple[Table, Series]]) -> None:
         """Take in more members; the lists are new ones, since others may hold the old."""
@@ -221,8 +232,9 @@ class SelectionIndex:
         key = tuple(matchers)
         selection = self._interned.get(key)
         if selection is None:
+            made = self._selected(key)
             with self.lock:
-                selection = self._interned[key] = self._selected(key)
+                selection = self._interned.setdefault(key, made)
         return selection
 
     def add(self, table: Table, series: Series) -> None:
@@ -257,14 +269,13 @@ class SelectionIndex:
     def _selected(self, matchers: tuple[Matcher, ...]) -> LiveSelection:
         selection = LiveSelection(matchers)
         handle = _handle(matchers)
-        pools = (self._series.get(handle[0], {}),) if handle[0] else tuple(self._series.values())
-        for pool in pools:
-            for series, table in pool.items():
-                if selection.matches(series.labels):
-                    selection.grow(table, series)
-        # Finalizers run newest first: the set forgets the selection before it is asked whether it is empty.
-        weakref.finalize(selection, self._unwatch, handle).atexit = False
-        self._watching.setdefault(handle, weakref.WeakSet()).add(selection)
+        with self.lock:
+            pools = (self._series.get(handle[0], {}),) if handle[0] else tuple(self._series.values())
+            present = [(table, series) for pool in pools for series, table in pool.items()]
+            # Finalizers run newest first: the set forgets the selection before it is asked whether it is empty.
+            weakref.finalize(selection, self._unwatch, handle).atexit = False
+            self._watching.setdefault(handle, weakref.WeakSet()).add(selection)
+        selection.begin([one for one in breathing(present) if selection.matches(one[1].labels)])
         return selection
 
     def _unwatch(self, handle: tuple[str, str, str]) -> None:

@@ -14,9 +14,9 @@ import pytest
 from resilience.core import slices
 from resilience.core.slices import Slicer, breathe, breathing, on_loop
 from resilience.errors import ConfigError
+from tests.turns import AN_INSTANT, beside
 from tests.waiting import PATIENCE
 
-AN_INSTANT = 1e-9
 WHO = contextvars.ContextVar("WHO", default="nobody")
 
 
@@ -143,6 +143,40 @@ async def test_work_that_nobody_waits_for_any_more_ends_at_its_next_breath() -> 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == [True]
+    assert await slicer.run(breaths(3)) == 3
+
+
+async def test_work_can_be_abandoned_by_others_and_comes_to_nothing() -> None:
+    slicer, seen, busy = Slicer(AN_INSTANT), list[int](), list[bool]()
+
+    def work() -> str:
+        for breath in range(10):
+            seen.append(breath)
+            breathe()
+        return "done"
+
+    def others(turn: int) -> None:
+        if turn == 3:
+            busy.append(slicer.busy)
+            slicer.abandon()
+            busy.append(slicer.busy)
+            slicer.abandon()  # nothing more to end
+
+    assert await beside(slicer.run(work), others) is None
+    assert (seen, busy) == ([0, 1, 2, 3], [True, False])
+    assert await slicer.run(work) == "done"
+    assert not slicer.busy
+
+
+async def test_work_can_be_abandoned_by_what_it_has_called_on_the_loop() -> None:
+    slicer, reached = Slicer(AN_INSTANT), list[str]()
+
+    def work() -> None:
+        on_loop(slicer.abandon)
+        reached.append("end")
+
+    assert await slicer.run(work) is None
+    assert not reached
     assert await slicer.run(breaths(3)) == 3
 
 

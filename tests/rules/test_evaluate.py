@@ -1,4 +1,4 @@
-"""The evaluator: order, intervals, what is written back, failures, reloads, restarts, slices."""
+"""The evaluator: order, intervals, what is written back, failures, reloads, restarts."""
 
 import asyncio
 import json
@@ -302,73 +302,6 @@ def test_a_restart_resolves_nothing_and_forgets_nothing() -> None:
 def test_saved_state_of_another_version_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown version"):
         Evaluator([], promql.MemorySource()).restore({"version": 9, "rules": {}}, at(0))
-
-
-# -- slices
-
-
-@pytest.fixture
-def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slices that are over at each breath."""
-    monkeypatch.setattr("resilience.rules.evaluate._SLICE", 1e-9)
-
-
-def long_rules() -> tuple[RuleGroup, promql.MemorySource]:
-    memory = source(("up", "a", [0] * 20), ("up", "b", [0] * 20))
-    deep = "max_over_time(up[15m:1s]) == 0"
-    rules = (AlertRule("Deep", deep), RecordingRule("deep", deep), AlertRule("Down", "up == 0"))
-    return RuleGroup("g", rules), memory
-
-
-@pytest.mark.usefixtures("short_slices")
-async def test_others_have_their_turn_in_the_middle_of_a_rule_and_the_result_is_the_same() -> None:
-    group, memory = long_rules()
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(others())
-    sliced, at_once = Evaluator([group], memory, memory), Evaluator([group], memory)
-    found = await sliced.evaluate(at(1000))
-    task.cancel()
-    assert turns > 900  # as many steps has the subquery
-    assert changes(found) == changes(at_once.tick(at(1000)))
-    assert len(found) == 4
-    assert await sliced.evaluate(at(1001)) == []  # not due
-
-
-async def reload_later(rules: Evaluator, groups: list[RuleGroup], turns: int) -> None:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    rules.reload(groups, at(1000))
-
-
-@pytest.mark.usefixtures("short_slices")
-@pytest.mark.parametrize("turns", [0, 300])
-async def test_what_a_reload_in_the_middle_of_a_rule_takes_away_stays_away(turns: int) -> None:
-    group, memory = long_rules()
-    rules = Evaluator([group], memory, memory)
-    reloading = asyncio.create_task(reload_later(rules, [], turns))
-    assert await rules.evaluate(at(1000)) == []
-    assert reloading.done()
-    assert rules.alerts() == []
-    assert list(promql.evaluate("ALERTS or deep", memory, 1000)) == []
-
-
-@pytest.mark.usefixtures("short_slices")
-@pytest.mark.parametrize("turns", [0, 300])
-async def test_what_a_reload_in_the_middle_of_a_rule_keeps_is_evaluated_once_more(turns: int) -> None:
-    group, memory = long_rules()
-    rules = Evaluator([group], memory, memory)
-    reloading = asyncio.create_task(reload_later(rules, [group], turns))
-    assert await rules.evaluate(at(1000)) == []
-    assert reloading.done()
-    assert len(await rules.evaluate(at(1060))) == 4
-    assert len(rules.alerts()) == 4
 
 
 async def test_conditions_are_asked_on_the_loop() -> None:

@@ -40,7 +40,7 @@ class _Grouping:
                 except ValueError:
                     continue
                 groups.setdefault(without(one, ("le",)), []).append((bound, index))
-            for buckets in groups.values():
+            for buckets in breathing(groups.values()):
                 buckets.sort()
             self._labels, self._groups = labels, groups
         return self._groups

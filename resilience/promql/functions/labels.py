@@ -8,6 +8,7 @@ from typing import Any
 
 from resilience.core.matchers import full_match
 from resilience.core.ports import Labels
+from resilience.core.slices import breathing
 from resilience.errors import QueryError
 from resilience.promql.functions.registry import general
 from resilience.promql.labels import NAME, with_label
@@ -31,7 +32,7 @@ def _relabelled(vector: Vector, target: str, value: Callable[[dict[str, str], st
         value: from the labels of one element and the present value of `target`, to the new one.
     """
     labels: list[Labels] = []
-    for one in vector.labels:
+    for one in breathing(vector.labels):
         known = dict(one)
         labels.append(with_label(one, target, value(known, known.get(target, ""))))
     return Vector(unique(labels), vector.values, vector.drop)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from resilience.core.ports import Samples
+from resilience.core.slices import breathe
 from resilience.promql.functions.registry import each_series, general, over_time
 from resilience.promql.nodes import Call, Range
 from resilience.promql.scope import Closure, Scope
@@ -74,6 +75,7 @@ def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Clo
             found = source.increase(selection, round(end - length, 6), end)
             if found is None:
                 return scan(at)
+            breathe()
             indices, values = found
             scope.spend(len(indices))
             if per_second:

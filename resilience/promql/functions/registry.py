@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from resilience.core.ports import Samples
-from resilience.core.slices import breathe
+from resilience.core.slices import breathe, breathing
 from resilience.promql.nodes import Call, Kind
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Picker, Vector, Window, pick_drop
@@ -72,7 +72,8 @@ def elementwise(
             def run(at: float) -> Vector:
                 elements = vector(at)
                 given = [scalar(at) for scalar in rest]
-                return Vector(elements.labels, [apply(value, *given) for value in elements.values], drop=True)
+                values = [apply(value, *given) for value in breathing(elements.values)]
+                return Vector(elements.labels, values, drop=True)
 
             return run
 
