@@ -12,13 +12,22 @@ import aiohttp
 from aiohttp import payload
 from aiohttp.client_middlewares import ClientHandlerType
 from aiohttp.typedefs import LooseHeaders, StrOrURL
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from resilience.errors import ConfigError
 from resilience.http.calls import HttpCalls
+from resilience.http.context import DEADLINE_HEADER
 from resilience.http.preset import HostPipelines, for_http
-from resilience.http.rules import ANSWERS, host_key, idempotent, replayable, says_later
+from resilience.http.rules import (
+    ANSWERS,
+    IDEMPOTENCY_KEY,
+    IDEMPOTENT,
+    host_key,
+    idempotent,
+    replayable,
+    says_later,
+)
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.presets import API_CALLS, Preset
 
@@ -111,7 +120,7 @@ class ResilientSession:
         self._own = session is None
         # What a host is told is written anew at each hop.
         self._calls: HttpCalls[StrOrURL, aiohttp.ClientResponse] = _calls(
-            rel, preset, name, deadlines_to, tells=False
+            rel, preset, name, deadlines_to, header=None
         )
 
     @property
@@ -210,7 +219,7 @@ class ResilientSession:
     ) -> Awaitable[aiohttp.ClientResponse]:
         """Send one hop of a chain of redirects; one to another host is that host's breaker's business."""
         url = request.url
-        other = host_key(url.scheme, url.raw_host or "", url.port)
+        other = _keys[url.scheme, url.raw_authority]
         self._calls.tell(other, request.headers)
         return (
             handler(request) if other == host else self._elsewhere(other, functools.partial(handler, request))
@@ -251,7 +260,7 @@ class ResilientMiddleware:
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._calls: HttpCalls[aiohttp.ClientRequest, aiohttp.ClientResponse] = _calls(
-            rel, preset, name, deadlines_to
+            rel, preset, name, deadlines_to, header=_HEADER
         )
 
     # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
@@ -260,14 +269,31 @@ class ResilientMiddleware:
     ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         """Send one request."""
         url, method, body = request.url, request.method, request.body
-        return self._calls.send(
-            handler,
-            request,
-            method=method,
-            host=host_key(url.scheme, url.raw_host or "", url.port),
-            repeatable=idempotent(method, request.headers) and (not body or _replayable(body)),
+        repeatable = (method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers) and (
+            not body or _replayable(body)
         )
+        return self._calls.send(handler, request, method, _keys[url.scheme, url.raw_authority], repeatable)
 
+
+class _Keys(dict[tuple[str, str], str]):
+    """The keys of hosts, by scheme and authority, in bounded memory."""
+
+    _LIMIT: Final = 1_000
+
+    def __missing__(self, origin: tuple[str, str]) -> str:
+        if len(self) >= self._LIMIT:
+            self.clear()
+        scheme, authority = origin
+        url = URL.build(scheme=scheme, authority=authority, encoded=True)
+        key = self[origin] = host_key(scheme, url.raw_host or "", url.port)
+        return key
+
+
+_keys: Final = _Keys()
+
+
+# With a hash that is ready, as the headers want it.
+_HEADER: Final = istr(DEADLINE_HEADER)
 
 # A file in a form is closed with the form; a BytesIO is not.
 _REPLAYED: Final = (payload.BytesPayload, payload.StringPayload, payload.BytesIOPayload)
@@ -280,7 +306,7 @@ _ELSEWHERE: Final = "raised by a redirect to another host"
 
 
 def _calls(
-    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, tells: bool = True
+    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, header: str | None
 ) -> HttpCalls[Any, aiohttp.ClientResponse]:
     recipe = for_http(
         preset,
@@ -296,7 +322,7 @@ def _calls(
         name=name,
         record=rel.sli.client_series,
         cleared=(says_later, _failed),
-        tells=tells,
+        header=header,
         deadlines_to=deadlines_to,
     )
 
@@ -314,7 +340,7 @@ async def _release(response: aiohttp.ClientResponse) -> None:
 
 
 def _has_key(headers: LooseHeaders | None) -> bool:
-    return headers is not None and "Idempotency-Key" in CIMultiDict(headers)
+    return headers is not None and IDEMPOTENCY_KEY in CIMultiDict(headers)
 
 
 def _host(session: aiohttp.ClientSession, url: StrOrURL) -> str:
@@ -322,7 +348,7 @@ def _host(session: aiohttp.ClientSession, url: StrOrURL) -> str:
     base: URL | None = getattr(session, "_base_url", None)
     if base is not None and not target.is_absolute():
         target = base.join(target)
-    return host_key(target.scheme, target.raw_host or "", target.port)
+    return _keys[target.scheme, target.raw_authority]
 
 
 class _RewoundFile(io.RawIOBase):

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from resilience.core.validate import integer, text
-from resilience.http.context import tell
+from resilience.http.context import DEADLINE_HEADER, tell
 from resilience.http.layers import Attempt, ClientRecorder, HttpContext, Keep
 from resilience.http.rules import host_name, known_method
 from resilience.policies.pipeline import Pipeline
@@ -58,7 +58,8 @@ class HttpCalls(Generic[Q, R]):
         name: the client's, as a label.
         record: finds where attempts are counted; None counts none.
         cleared: the predicates of the guards that hold for no response whose verdict is success: they are not asked then.
-        tells: whether a request has `headers`, in which its host is told what `tell` says.
+        header: the name under which a request's `headers` tell its host how long the answer is of use, as the client
+            likes it best; None where whoever sends sees to that by `tell`.
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None for every host.
@@ -76,14 +77,14 @@ class HttpCalls(Generic[Q, R]):
         name: str = "http",
         record: ClientRecorder | None = None,
         cleared: Collection[Callable[[R], bool]] = (),
-        tells: bool = True,
+        header: str | None = DEADLINE_HEADER,
         hosts: int = _HOSTS,
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._guard = guard
         self._keep = Keep(release, cleared)
-        self._attempt = functools.partial(Attempt, name, status, release, record)
-        self._tells = tells
+        self._attempt = functools.partial(Attempt, name, status, release, record, header=header or "")
+        self._tells = header is not None
         self._limit = integer("hosts", hosts)
         self._told = (
             None if deadlines_to is None else [text("deadlines_to", name).lower() for name in deadlines_to]
@@ -92,8 +93,13 @@ class HttpCalls(Generic[Q, R]):
         self._turn = 0
 
     # A plain function that returns the coroutine, here and below: one that only hands on costs as much as a policy.
-    def send(
-        self, attempt: Callable[[Q], Awaitable[R]], request: Q, *, method: str, host: str, repeatable: bool
+    def send(  # noqa: PLR0917  as hot as a policy: keywords would cost
+        self,
+        attempt: Callable[[Q], Awaitable[R]],
+        request: Q,
+        method: str,
+        host: str,
+        repeatable: bool,  # noqa: FBT001  as above
     ) -> Coroutine[Any, Any, R]:
         """Make one call; what is left of the caller's time is for all its attempts.
 

@@ -15,7 +15,6 @@ __all__ = [
     "CRITICALITIES",
     "CRITICALITY_HEADER",
     "DEADLINE_HEADER",
-    "FITS",
     "TRACING",
     "criticality",
     "format_budget",
@@ -31,9 +30,6 @@ DEADLINE_HEADER: Final = "X-Request-Deadline"
 CRITICALITY_HEADER: Final = "X-Request-Criticality"
 """One of `CRITICALITIES`, by name."""
 
-FITS: Final = 10**5
-"""The seconds from which on milliseconds no longer fit into eight digits."""
-
 TRACING: Final = "opentelemetry.propagate"
 """The module that is loaded where the application traces."""
 
@@ -45,6 +41,7 @@ criticality: ContextVar[int | None] = ContextVar("resilience_criticality", defau
 
 # gRPC over HTTP/2, "Timeout": at most eight digits and a unit.
 _BUDGET: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
+_FITS: Final = 10**5  # seconds, in milliseconds of eight digits
 # In nanoseconds, so that 950 ms is 0.95 and not the next float above.
 _UNITS: Final = {"H": 3600 * 10**9, "M": 60 * 10**9, "S": 10**9, "m": 10**6, "u": 10**3, "n": 1}
 
@@ -73,7 +70,7 @@ def format_budget(seconds: float) -> str:
         >>> format_budget(1.5), format_budget(200_000)
         ('1500m', '200000S')
     """
-    return f"{int(seconds * 1000)}m" if seconds < FITS else f"{int(min(seconds, 10**8 - 1))}S"
+    return f"{int(seconds * 1000)}m" if seconds < _FITS else f"{int(min(seconds, 10**8 - 1))}S"
 
 
 def read_budget(headers: Iterable[tuple[bytes, bytes]], *, longest: float) -> float | None:
@@ -117,7 +114,7 @@ def tell(headers: MutableMapping[str, str], *, told: bool = True) -> None:
         if left <= 0:
             raise DeadlinePassed("the deadline has passed: the request was not sent")
         if told:
-            headers[DEADLINE_HEADER] = f"{int(left * 1000)}m" if left < FITS else format_budget(left)
+            headers[DEADLINE_HEADER] = f"{int(left * 1000)}m" if left < _FITS else format_budget(left)
     if not told:
         return
     if (level := criticality.get()) is not None:

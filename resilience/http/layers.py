@@ -16,7 +16,7 @@ from resilience.core.deadline import reason
 from resilience.core.ports import Call, CallContext
 from resilience.core.verdict import Verdict
 from resilience.errors import Rejected
-from resilience.http.context import DEADLINE_HEADER, FITS, TRACING, criticality, tell
+from resilience.http.context import DEADLINE_HEADER, TRACING, criticality, format_budget, tell
 from resilience.http.rules import LABELS, OTHER, UNKNOWN, verdict_of_status
 from resilience.policies.generate import Source
 
@@ -129,6 +129,7 @@ class Attempt(_Layer, Generic[R]):
         release: gives a response's connection back, unread.
         record: finds where attempts are counted; None counts none.
         told: whether the host is told how long its answer is of use; None where somebody else sees to that.
+        header: the name under which it is told.
     """
 
     name = "attempt"
@@ -142,29 +143,33 @@ class Attempt(_Layer, Generic[R]):
         record: ClientRecorder | None,
         *,
         told: bool | None,
+        header: str = DEADLINE_HEADER,
     ) -> None:
         self._client = client
         self._status = status
         self._release = release
         self._record = record
         self._told = told
+        self._header = header
+        self._budgets: dict[float, str] = {}
 
     def unroll(
         self,
         source: Source,
-        index: int,  # noqa: ARG002  nothing is inside
+        index: int,
         limits: tuple[int, ...],
         attempt: str,  # noqa: ARG002  it would be counted in any case
     ) -> None:
         """Write the layer into a generated pipeline; see `generate.Unrolled`."""
         source.names |= {"attempts": self, "tell": tell}
         with source.armed(limits):
-            with source.block("if held:"):
+            source.line("again = len(held)")
+            with source.block("if again:"):
                 source.line("await attempts.drop_failed(held)")
                 source.line("result = None")
-                source.look_at_the_clock(limits)
+                source.line("now = monotonic()")
             with source.block("try:"):
-                self._tell(source, limits)
+                self._tell(source, index, limits)
                 source.line("result = await send(request)")
             with source.block("except BaseException as error:"):
                 source.line("attempts.failed(context, error, monotonic() - now)")
@@ -181,34 +186,41 @@ class Attempt(_Layer, Generic[R]):
                 self._count(source)
         source.sound = True
 
-    def _tell(self, source: Source, limits: tuple[int, ...]) -> None:
-        """Write what the host is told; where nothing but a deadline is to be told, without a call."""
+    def _tell(self, source: Source, index: int, limits: tuple[int, ...]) -> None:
+        """Write what the host is told; without a call, where that is no more than how long this attempt may take."""
         if self._told is None:
             return
         slowly = f"tell(request.headers, told={self._told})"
-        if not (limits and self._told):
+        if not self._told or index - 1 not in limits:
             source.line(slowly)
             return
         source.names |= {
-            "DEADLINE_HEADER": DEADLINE_HEADER,
-            "FITS": FITS,
+            "HEADER": self._header,
             "TRACING": TRACING,
+            "budgets": self._budgets,
             "criticality": criticality,
             "modules": modules,
         }
-        source.line("left = when - present")
+        limit = f"limit{index - 1}"
         with source.block(
-            "if outer is None and 0 < left < FITS and criticality.get() is None and TRACING not in modules:"
+            f"if when is {limit} and when < NEVER and outer is None and not again"
+            " and criticality.get() is None and TRACING not in modules:"
         ):
-            source.line('request.headers[DEADLINE_HEADER] = f"{int(left * 1000)}m"')
+            seconds = f"timeout{index - 1}.limit"
+            source.line(f"request.headers[HEADER] = budgets.get({seconds}) or attempts.budget({seconds})")
         with source.block("else:"):
             source.line(slowly)
+
+    def budget(self, seconds: float) -> str:
+        """Write a budget, which nearly all attempts have in common."""
+        text = self._budgets[seconds] = format_budget(seconds)
+        return text
 
     @staticmethod
     def _count(source: Source) -> None:
         """Write `series.finish`, without a call."""
         source.line("seconds = ended - now")
-        source.line("bucket = 1 if seconds <= series.fastest else series.bucket(seconds)")
+        source.line("place = 1 if seconds <= series.fastest else series.bucket(seconds)")
         # No call from here on, so no other thread comes between: see `signals.instruments.Cell`.
         source.line("values, (count, duration) = series.values, series.columns")
         with source.block("try:"):
@@ -217,7 +229,7 @@ class Attempt(_Layer, Generic[R]):
             source.line("series.finish(seconds)")
         with source.block("else:"):
             source.line("values[duration] += seconds")
-            source.line("values[duration + bucket] += 1.0")
+            source.line("values[duration + place] += 1.0")
 
     async def drop_failed(self, held: list[R]) -> None:
         """Release what failed before the next attempt, or a pool of one waits for itself; a hedge's rival stays."""

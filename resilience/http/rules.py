@@ -13,6 +13,8 @@ __all__ = [
     "LABELS",
     "METHODS",
     "HasStatus",
+    "IDEMPOTENT",
+    "IDEMPOTENCY_KEY",
     "OTHER",
     "RETRIED_STATUSES",
     "UNKNOWN",
@@ -38,8 +40,12 @@ OTHER: Final = "_OTHER"
 RETRIED_STATUSES: Final = frozenset({429, 502, 503, 504})
 """Statuses that say "later": RFC 6585 section 4, RFC 9110 sections 15.6.3 to 15.6.5. A 500 says no such thing."""
 
-# RFC 9110 section 9.2.2; CONNECT opens a tunnel and is nothing to be sent again.
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"})
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"})
+"""RFC 9110 section 9.2.2; CONNECT opens a tunnel and is nothing to be sent again."""
+
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+"""The header that makes any other method safe to repeat; draft-ietf-httpapi-idempotency-key-header."""
+
 _PLAIN: Final = frozenset({type(None), bytes, str, dict})
 _REPLAYABLE: Final = (bytes, bytearray, memoryview, str, list, tuple, Mapping)
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -118,14 +124,13 @@ def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:
 
     Args:
         method: upper case.
-        headers: of the request, case-insensitive; an `Idempotency-Key` makes any method safe to repeat
-            (draft-ietf-httpapi-idempotency-key-header).
+        headers: of the request, case-insensitive; for its `IDEMPOTENCY_KEY`.
 
     Example:
         >>> idempotent("GET"), idempotent("POST"), idempotent("POST", {"Idempotency-Key": "8e03"})
         (True, False, True)
     """
-    return method in _IDEMPOTENT or "Idempotency-Key" in headers
+    return method in IDEMPOTENT or IDEMPOTENCY_KEY in headers
 
 
 def replayable(body: object) -> bool:
