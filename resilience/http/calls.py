@@ -93,13 +93,13 @@ class HttpCalls(Generic[Q, R]):
         self._turn = 0
 
     # A plain function that returns the coroutine, here and below: one that only hands on costs as much as a policy.
-    def send(  # noqa: PLR0917  as hot as a policy: keywords would cost
+    def send(
         self,
         attempt: Callable[[Q], Awaitable[R]],
         request: Q,
         method: str,
         host: str,
-        repeatable: bool,  # noqa: FBT001  as above
+        repeatable: bool,  # noqa: FBT001  as hot as a policy: keywords would cost
     ) -> Coroutine[Any, Any, R]:
         """Make one call; what is left of the caller's time is for all its attempts.
 
