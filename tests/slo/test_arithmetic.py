@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -104,6 +106,20 @@ def test_a_forecast_lies_within_its_bounds(bad: int, total: int) -> None:
     else:
         assert forecast.earliest <= forecast.exhaustion
         assert forecast.latest is None or forecast.exhaustion <= forecast.latest
+
+
+@given(bad=st.integers(1, 10_000), total=st.integers(2, 10_000))
+def test_the_bounds_of_a_forecast_are_where_a_normal_test_of_the_share_turns(bad: int, total: int) -> None:
+    bad = min(bad, total - 1)
+    period, half = 10.0**12, Decimal("0.5")  # so long that whole seconds are exact enough
+    forecast = ErrorBudget(half, bad=0, total=1, period=period, recent=(DAY, bad, total)).forecast
+    assert forecast is not None
+    assert forecast.earliest is not None
+    assert forecast.latest is not None
+    for seconds, sign in ((forecast.earliest, 1), (forecast.latest, -1)):
+        share = float(half) * period / float(seconds)  # pace x budget
+        deviation = (share - bad / total) / math.sqrt(share * (1 - share) / total)
+        assert deviation == pytest.approx(sign * NormalDist().inv_cdf(0.975), abs=1e-4)
 
 
 def test_more_events_make_a_forecast_surer() -> None:

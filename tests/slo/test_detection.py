@@ -54,6 +54,14 @@ def test_a_single_failure_wakes_nobody_and_two_do() -> None:
     assert service.traffic(1, errors=1, requests=1) != []
 
 
+@pytest.mark.parametrize(("least", "fires"), [(600, True), (601, False)])
+def test_a_long_window_of_too_few_events_pages_nobody_however_many_fail(least: int, fires: bool) -> None:
+    alerting = Alerting((DEFAULTS[0],), exhaustion=(), min_events=least)
+    service = Service(SLO("ok", service="shop", target=0.999, alerting=alerting), tick=60)
+    changes = service.traffic(120, errors=0.5, requests=10)  # 600 an hour
+    assert [change.state for _, change in changes] == ([AlertState.FIRING] if fires else [])
+
+
 def test_no_traffic_is_no_data_and_never_a_page() -> None:
     service = Service(SLO("ok", service="shop", target=0.999), tick=60)
     assert service.traffic(100, requests=0) == []
