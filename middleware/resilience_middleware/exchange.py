@@ -232,8 +232,8 @@ class QuietExchange(Exchange):
             if message["type"] == "http.response.start" and (
                 monotonic() - self.started <= _PATIENCE or self.waiting
             ):
-                self.code = message["status"]
-                self.plain = not ("trailers" in message and message["trailers"])  # noqa: RUF019  half the price of `get`
+                self.code: int = message["status"]
+                self.plain: bool = not ("trailers" in message and message["trailers"])  # noqa: RUF019  half the price of `get`
                 send = self.server_sends
                 return send(message)
         elif self.plain and message["type"] == "http.response.body":
@@ -250,7 +250,8 @@ class QuietExchange(Exchange):
         except OSError:
             self.client_left()
             raise
-        self.complete, self.plain = True, False
+        self.complete: bool = True
+        self.plain = False
         finish = self.passage.finish
         finish(self, None)
 

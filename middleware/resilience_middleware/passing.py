@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from functools import lru_cache
 from textwrap import indent
 from types import CodeType
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from starlette.types import Scope
 
@@ -126,9 +126,15 @@ class Passage:
             "watch": watch,
             **{f"guard{index}": guard for index, guard in enumerate(guards)},
         }
-        # Of its very class: what a subclass does differently is not known.
-        inline = tuple(vars(type(guard)).get("inline") for guard in guards)
-        exec(_compiled(inline, told, told or seconds is not None, watch is not None), names)  # noqa: S102  our own text, of nothing but numbered names
+        shape = _Shape(
+            # Of its very class: what a subclass does differently is not known.
+            tuple(vars(type(guard)).get("inline") for guard in guards),
+            told=told,
+            timed=told or seconds is not None,
+            own=deadlines is not None,
+            watched=watch is not None,
+        )
+        exec(_compiled(shape), names)  # noqa: S102  our own text, of nothing but numbered names
         self.enter: Callable[[Any], Awaitable[None] | None] = names["enter"]
         """Starts the deadline of a request, counted from when it came, and enters the guards, each as soon as the one before
         it admits.
@@ -163,20 +169,20 @@ _SLOTS: Final = {
 }
 
 _ARM: Final = """
-deadlines = own or here.deadlines
+deadlines = {deadlines}
 task = running_task(deadlines.loop)
 if task is None:
     deadlines, task = deadlines_here(own)
-when = now + seconds
+when = now + {seconds}
 if deadlines.time is not monotonic:
-    when = deadlines.time() + seconds
+    when = deadlines.time() + {seconds}
 outer = innermost.get()
 while outer is not None and outer[{TASK}] is None:
     outer = outer[{OUTER}]
 if outer is not None and outer[{TASK}] is not task:
     when = capped(when, outer, deadlines)
 bucket = deadlines.latest
-if bucket[{OWNER}] is not deadlines or not bucket[{START}] <= when < bucket[{END}]:
+if not bucket[{START}] <= when < bucket[{END}]:
     bucket = deadlines.bucket(when)
 last = bucket[{PREVIOUS}]
 request.deadline = last[{NEXT}] = bucket[{PREVIOUS}] = entry = [
@@ -199,12 +205,11 @@ if entry is not None and not entry[{FIRED}]:
 """
 
 _LEAVE: Final = """
-held = request.held
-request.held = None
-if held is HELD:
+if request.held is HELD:
+    request.held = None
 {leaves}
-elif held:
-    leave_each(held, request, response, error)
+elif request.held:
+    leave_each(request, {response}, error)
 """
 
 # What `RequestSeries.finish` does, without the call.
@@ -213,8 +218,8 @@ scope = request.scope
 try:
     series = answered[scope["method"], id(scope["route"]), request.code]
 except KeyError:
-    series = None
-if series is None or request.verdict is not None:
+    series = find(request)
+if request.verdict is not None:
     series = find(request)
 seconds = monotonic() - request.started
 bucket = 1 if seconds <= series.fastest else series.bucket(seconds)
@@ -232,13 +237,22 @@ else:
 """
 
 
+class _Shape(NamedTuple):
+    """What the functions of a passage depend on: they are compiled once for each."""
+
+    inline: tuple[Inline | None, ...]
+    told: bool
+    timed: bool
+    own: bool
+    watched: bool
+
+
 @lru_cache
-def _compiled(inline: tuple[Inline | None, ...], told: bool, timed: bool, watched: bool) -> CodeType:  # noqa: FBT001  the parts of a key
-    leave = _LEAVE.format(leaves=indent("\n".join(_leaving(inline)), "    ")) if inline else ""
+def _compiled(shape: _Shape) -> CodeType:
     lines = [
-        *_function("enter(request)", _entering(inline, told=told, timed=timed)),
-        *_function("leave(request, response, error)", [leave or "pass"]),
-        *_function("finish(request, error)", _finishing(leave, timed=timed, watched=watched)),
+        *_function("enter(request)", _entering(shape)),
+        *_function("leave(request, response, error)", [_leaving(shape, "response")]),
+        *_function("finish(request, error)", _finishing(shape)),
     ]
     text = "\n".join(lines) + "\n"
     file = f"<passage {next(_NUMBERS)}>"
@@ -251,20 +265,20 @@ def _function(head: str, body: Iterable[str]) -> Iterator[str]:
     yield from (indent(part, "    ") for part in body)
 
 
-def _entering(inline: Sequence[Inline | None], *, told: bool, timed: bool) -> Iterator[str]:
+def _entering(shape: _Shape) -> Iterator[str]:
     yield "now = request.started"
-    if told:
+    deadlines = "own" if shape.own else "here.deadlines"
+    if shape.told:
         yield "seconds = request.seconds"
         yield "if seconds is not None:"
-        yield indent(_ARM.format(**_SLOTS), "    ")
+        yield indent(_ARM.format(deadlines=deadlines, seconds="seconds", **_SLOTS), "    ")
         yield "if request.criticality is not None:"
         yield "    return enter_from(request, 0)"
-    elif timed:
-        yield "seconds = SECONDS"
-        yield _ARM.format(**_SLOTS)
+    elif shape.timed:
+        yield _ARM.format(deadlines=deadlines, seconds="SECONDS", **_SLOTS)
     else:
         yield "request.deadline = None"
-    for index, each in enumerate(inline):
+    for index, each in enumerate(shape.inline):
         if each is None:
             yield f"return enter_from(request, {index})"
             return
@@ -274,22 +288,22 @@ def _entering(inline: Sequence[Inline | None], *, told: bool, timed: bool) -> It
     yield "request.held = HELD"
 
 
-def _leaving(inline: Sequence[Inline | None]) -> Iterator[str]:
-    yield "pass"
-    for index in reversed(range(len(inline))):
-        each = inline[index]
-        if each is not None:
-            yield each.leaves.format(guard=f"guard{index}")
+def _leaving(shape: _Shape, response: str) -> str:
+    statements = [
+        each.leaves.format(guard=f"guard{index}")
+        for index, each in enumerate(shape.inline)
+        if each is not None
+    ]
+    return _LEAVE.format(leaves=indent("\n".join(reversed(statements)), "    "), response=response)
 
 
-def _finishing(leave: str, *, timed: bool, watched: bool) -> Iterator[str]:
-    if timed:
+def _finishing(shape: _Shape) -> Iterator[str]:
+    if shape.timed:
         yield _LIFT.format(**_SLOTS)
-    if leave:
-        yield "response = request"
-        yield leave
+    if shape.inline:
+        yield _leaving(shape, "request")
     yield _RECORD
-    if watched:
+    if shape.watched:
         yield "watch(request)"
 
 
@@ -332,9 +346,10 @@ async def _wait(
         await waiting
 
 
-def _leave_each(held: Held, request: Request, response: object, error: BaseException | None) -> None:
+def _leave_each(request: Request, response: object, error: BaseException | None) -> None:
+    held, request.held = request.held, None
     now = request.monotonic()
-    for leave, token, since in reversed(held):
+    for leave, token, since in reversed(held or ()):
         leave(token, response, error, since, now)
 
 

@@ -128,6 +128,9 @@ def _expire_all(bucket: Bucket) -> None:
 
 def _dismiss(bucket: Bucket) -> None:
     """Let nobody use a bucket again, and break its cycle."""
+    owner = bucket[OWNER]
+    if owner is not None and owner.latest is bucket:
+        owner.latest = NOWHERE
     bucket[OWNER] = bucket[PREVIOUS] = bucket[NEXT] = None
 
 
@@ -167,7 +170,7 @@ class Deadlines:
         self.loop: asyncio.AbstractEventLoop | None = loop
         self.time: Callable[[], float] = time
         self.latest: Bucket = NOWHERE
-        """The bucket that was asked for last."""
+        """The bucket that was asked for last, as long as it has not fallen due."""
         self._call_at = call_at
         self._resolution = resolution
         self._buckets: dict[tuple[float, float], Bucket] = {}  # by start and width

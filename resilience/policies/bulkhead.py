@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
@@ -92,7 +92,7 @@ class Bulkhead(RefusingPolicy[int]):
     """
 
     kind = "bulkhead"
-    inline = Inline(
+    inline: ClassVar[Inline | None] = Inline(
         "{guard}._in_flight < {guard}._limit",
         enters="{guard}._in_flight += 1",
         leaves="{guard}._release()",
@@ -182,9 +182,7 @@ class Bulkhead(RefusingPolicy[int]):
         now: float,
     ) -> None:
         """Give the permit to the next in the queue, or back."""
-        self._in_flight -= 1
-        if self._waiters:
-            self._admit_waiters()
+        self._release()
 
     def _release(self) -> None:
         self._in_flight -= 1

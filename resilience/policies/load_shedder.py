@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
@@ -95,7 +95,7 @@ class LoadShedder(RefusingPolicy[int]):
     """
 
     kind = "load_shedder"
-    inline = Inline(
+    inline: ClassVar[Inline | None] = Inline(
         f"{{guard}}._in_flight < {{guard}}._few[{_NORMAL}]",
         enters="{guard}._in_flight += 1",
         leaves="{guard}._in_flight -= 1",

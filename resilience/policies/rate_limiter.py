@@ -111,7 +111,7 @@ class RateLimiter(RefusingPolicy[int]):
     """
 
     kind = "rate_limiter"
-    inline = Inline("not {guard}._waiters and {guard}._algorithm.take(now)")
+    inline: ClassVar[Inline | None] = Inline("not {guard}._waiters and {guard}._algorithm.take(now)")
     holds: ClassVar[bool] = False
 
     def __init__(
