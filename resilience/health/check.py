@@ -83,8 +83,8 @@ class RegisteredCheck:
         self.outside: bool = outside
         self.report: CheckReport = CheckReport(critical=options.critical)
         self.slow: bool = False
-        self._check = check
-        self._hysteresis = hysteresis
+        self.probe: Check = check
+        self.hysteresis: Hysteresis = hysteresis
         self._clock = clock
         self._looked: float | None = None
 
@@ -117,7 +117,7 @@ class RegisteredCheck:
             status = Status.UNKNOWN  # no verdict: what was counted stays
         else:
             found = options.failure_status if failed else result.status
-            status = self._hysteresis.judge(found, now, failed=failed)
+            status = self.hysteresis.judge(found, now, failed=failed)
             last_success = last_success if failed else wall
         self._looked = now
         self.report = CheckReport(
@@ -141,7 +141,7 @@ class RegisteredCheck:
         limit = deadline(self.options.timeout, clock=self._clock)
         try:
             async with limit:
-                return finding(await self._check.check())
+                return finding(await self.probe.check())
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise

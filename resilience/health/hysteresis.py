@@ -31,21 +31,21 @@ class Hysteresis:
 
     __slots__ = (
         "_down",
-        "_failing_for",
-        "_failure_threshold",
         "_since",
-        "_success_threshold",
+        "failing_for",
+        "failure_threshold",
         "failures",
         "status",
+        "success_threshold",
         "successes",
     )
 
     def __init__(
         self, *, failure_threshold: int = 1, failing_for: float = 0.0, success_threshold: int = 1
     ) -> None:
-        self._failure_threshold = integer("failure_threshold", failure_threshold)
-        self._failing_for = number("failing_for", failing_for, low=0)
-        self._success_threshold = integer("success_threshold", success_threshold)
+        self.failure_threshold: int = integer("failure_threshold", failure_threshold)
+        self.failing_for: float = number("failing_for", failing_for, low=0)
+        self.success_threshold: int = integer("success_threshold", success_threshold)
         self._down = False
         self._since = 0.0
         self.failures: int = 0
@@ -69,13 +69,13 @@ class Hysteresis:
             self.failures += 1
             if self.failures == 1:
                 self._since = now
-            if self.failures >= self._failure_threshold and now - self._since >= self._failing_for:
+            if self.failures >= self.failure_threshold and now - self._since >= self.failing_for:
                 self._down = True
                 self.status = found
         else:
             self.failures = 0
             self.successes += 1
-            if not self._down or self.successes >= self._success_threshold:
+            if not self._down or self.successes >= self.success_threshold:
                 self._down = False
                 self.status = found
         return self.status

@@ -94,6 +94,14 @@ class HealthRegistry:
     def __contains__(self, name: object) -> bool:
         return name in self._checks
 
+    def __getitem__(self, name: str) -> RegisteredCheck:
+        """Return a check by its name, with its options and its last report.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._checks[name]
+
     @property
     def groups(self) -> frozenset[str]:
         """The groups there are: the three that decide something, and those that checks name."""

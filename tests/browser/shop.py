@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -88,16 +89,26 @@ class Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def serving(shop: Shop, app: Any) -> Iterator[Shop]:
+def port_kept() -> Iterator[int]:
+    """A port that nobody else gets while nobody serves there."""
+    with socket.socket() as keeping:
+        keeping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        keeping.bind(("127.0.0.1", 0))
+        yield keeping.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(shop: Shop, app: Any, port: int = 0) -> Iterator[Shop]:
     """Serve in a thread of its own: playwright's calls block this one."""
-    server = Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=2, ws="none"))
-    thread = threading.Thread(target=server.run)
+    listening = socket.create_server(("127.0.0.1", port), reuse_port=True)
+    shop.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server = Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2, ws="none"))
+    thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive()
             threading.Event().wait(0.01)
-        shop.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         yield shop
     finally:
         server.should_exit = True

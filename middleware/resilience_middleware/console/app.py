@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from resilience_middleware.console.charts import charts_for
 from resilience_middleware.console.hub import Hub
 from resilience_middleware.console.panels import PANELS
 from resilience_middleware.console.session import Sessions, same_origin
-from resilience_middleware.console.settings import policies_of
+from resilience_middleware.console.settings import checks_of, policies_of, probes_of
 from resilience_middleware.console.stream import EventStream
 from resilience_middleware.console.view import WINDOWS, View
 from resilience_middleware.console.watch import Watch
@@ -54,6 +54,8 @@ _STATIC: Final = {
     "icon.svg": "image/svg+xml",
 }
 _LONGEST_FORM: Final = 4096
+_LISTED: Final = 200  # of each list in `state.json`
+_CHOICES: Final = 200  # services to choose from
 _ACTION_KEYS: Final = ("id", "by", "comment", "duration", "path", "to")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _UNAVAILABLE, _NOT_FOUND = 401, 403, 429, 503, 404
 
@@ -122,13 +124,14 @@ class Console:
             request,
             "page",
             panels=shown.panels,
-            charts=shown.charts.drawn,
-            points=shown.charts.points(),
-            now=shown.charts.now(),
+            charts=shown.look.charts.drawn,
+            points=shown.look.charts.points(),
+            markers=shown.look.charts.markers(),
+            now=shown.look.charts.now(),
             worker=self.watch.worker,
             view=view,
             windows=WINDOWS,
-            services=self._services(),
+            services=self._services(view),
             service=self._rel.service,
             may_act=self.sessions.known(request),
             can_log_in=self.sessions.possible,
@@ -138,6 +141,7 @@ class Console:
         if not self.sessions.may_read(request):
             return self._ask_for_token(request)
         view = _view(request)
+        own = view.covers(self._rel.service)
         return self._html(
             request,
             "rules",
@@ -147,12 +151,14 @@ class Console:
             groups=self._rel.rules.groups,
             alert_rule=AlertRule,
             charts=charts_for(view, prefix=self._rel.signals.prefix),
-            policies=list(policies_of(self._rel)) if view.covers(self._rel.service) else [],
+            policies=list(policies_of(self._rel)) if own else [],
+            checks=list(checks_of(self._rel.health)) if own else [],
+            probes=list(probes_of((await self.hub.show(view.whole)).look)),
         )
 
     async def _state(self, request: Request) -> Response:
         view = _view(request)
-        look = (await self.hub.show(view)).look
+        look = (await self.hub.show(view.whole)).look._replace(most=_LISTED)
         panels = {name: panel(look) for name, panel in PANELS.items()}
         return answer({**panels, "now": look.charts.now(), "service": self._rel.service})
 
@@ -162,10 +168,10 @@ class Console:
             return refuse(_UNAVAILABLE, "Too many pages are open, or the service is about to end.")
         return EventStream(stream)
 
-    def _services(self) -> list[str]:
-        known = {self._rel.service, *(slo.service for slo in self._rel.slos.slos.values())}
+    def _services(self, view: View) -> list[str]:
+        known = {slo.service for slo in self._rel.slos.slos.values()}
         known.update(each.alert.labels.get("service", "") for each in self._rel.alerts.active_alerts())
-        return sorted(known - {""})
+        return sorted({self._rel.service, view.service, *sorted(known)[:_CHOICES]} - {""})
 
     def _reading(
         self, handle: Callable[[Request], Awaitable[Response]]
@@ -263,11 +269,7 @@ def _takes_gzip(request: Request) -> bool:
 
 
 def _view(request: Request) -> View:
-    """The view that a request asks for; the usual one where it cannot be meant: links are typed by people."""
-    query: Mapping[str, Any] = request.query_params
-    return View(
-        str(query.get("service", ""))[:200], query["window"] if query.get("window") in WINDOWS else "1h"
-    )
+    return View.of(request.query_params)
 
 
 def _cookie_path(request: Request) -> str:

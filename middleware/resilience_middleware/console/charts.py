@@ -14,11 +14,12 @@ from resilience import promql
 from resilience.reliability import Reliability
 from resilience_middleware.console.view import View
 
-__all__ = ["Chart", "Charts", "charts_for"]
+__all__ = ["Chart", "Charts", "charts_for", "quoted"]
 
 _SLICE: Final = 0.005  # seconds that the event loop is kept at a time
 _BUDGETS: Final = "budgets"
 _VERSIONS: Final = "versions"
+_MARKERS: Final = 12  # of deployments, the newest: more cannot be told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,15 @@ def charts_for(view: View, *, prefix: str = "") -> Sequence[Chart]:
         >>> charts_for(View(window="15m"))[0].queries["success"]
         'sum(rate(http_requests_total{verdict="success"}[1m]))'
     """
-    service = "" if not view.service else f"service={_quoted(view.service)}"
+    service = "" if not view.service else f"service={quoted(view.service)}"
     requests, durations = f"{prefix}http_requests_total", f"{prefix}http_request_duration_seconds_bucket"
 
     def rate(metric: str, *matchers: str) -> str:
         chosen = ",".join(each for each in (service, *matchers) if each)
         return f"rate({metric}{{{chosen}}}[{view.rate_window}])"
 
-    failed = f"sum({rate(requests, 'verdict=' + _quoted('failure'))})"
-    judged = f"sum({rate(requests, 'verdict=~' + _quoted('success|failure'))})"
+    failed = f"sum({rate(requests, 'verdict=' + quoted('failure'))})"
+    judged = f"sum({rate(requests, 'verdict=~' + quoted('success|failure'))})"
     buckets = f"sum by (le) ({rate(durations)})"
     return (
         Chart(
@@ -68,7 +69,7 @@ def charts_for(view: View, *, prefix: str = "") -> Sequence[Chart]:
             "Traffic",
             "rate",
             {
-                verdict: f"sum({rate(requests, 'verdict=' + _quoted(verdict))})"
+                verdict: f"sum({rate(requests, 'verdict=' + quoted(verdict))})"
                 for verdict in ("success", "failure", "rejected")
             },
         ),
@@ -122,28 +123,26 @@ class Charts:
         self._values: deque[dict[str, dict[str, float]]] = deque(maxlen=self._points)
         self._filling = asyncio.Lock()
 
-    async def catch_up(self) -> bool:
-        """Ask for the points that are due, in slices between which the event loop has its turn.
+    @property
+    def newest(self) -> float | None:
+        """When the last full point is, on the monotonic clock; None while there is none."""
+        return self._times[-1] if self._times else None
 
-        Returns:
-            whether there are new ones.
-        """
+    async def catch_up(self) -> None:
+        """Ask for the points that are due, in slices between which the event loop has its turn."""
         async with self._filling:
             step = self._step
             newest = math.floor(self._now / step) * step
             oldest = newest - (self._points - 1) * step
             at = max(oldest, self._times[-1] + step) if self._times else oldest
-            grown = False
             began = time.perf_counter()
             while at <= newest + step / 2:
                 self._times.append(at)
                 self._values.append(self._ask(at))
-                grown = True
                 at = self._times[-1] + step
                 if time.perf_counter() - began > _SLICE:
                     await asyncio.sleep(0)
                     began = time.perf_counter()
-            return grown
 
     def now(self) -> dict[str, Any]:
         """Return the newest figure of every series: `{"t": ..., "charts": {"traffic": {"success": 40.0}}}`."""
@@ -177,7 +176,14 @@ class Charts:
             new = values[_VERSIONS].keys() - seen
             seen |= new
             found += [(self._unix(at), version) for version in sorted(new)]
-        return found
+        return found[-_MARKERS:]
+
+    def markers(self) -> list[tuple[float, str]]:
+        """Return how far from the left of the charts each version came, from 0 to 1."""
+        if not self._times:
+            return []
+        first, last = self._unix(self._times[0]), self._unix(self._times[-1])
+        return [((at - first) / max(self._step, last - first), version) for at, version in self.deployments()]
 
     def _past(self, chart: str, name: str) -> list[float | None]:
         return [_digits(values[chart].get(name)) for values in self._values]
@@ -228,7 +234,7 @@ def _digits(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A string of PromQL."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'

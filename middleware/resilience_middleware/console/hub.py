@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from resilience.core.log import log
 from resilience.core.ports import Clock
@@ -29,32 +30,39 @@ class Shown:
     """One view as it is shown: the panels' HTML, made anew only where their figures changed, and the charts.
 
     Args:
-        watch: what is looked at.
-        view: service and time.
+        look: what is looked at, and what of it.
         renderer: makes the HTML.
     """
 
-    def __init__(self, watch: Watch, view: View, renderer: Renderer) -> None:
-        self.view: View = view
-        self.charts: Charts = Charts(watch.rel, view)
-        self.look: Look = Look(watch, view, self.charts)
+    def __init__(self, look: Look, renderer: Renderer) -> None:
+        self.look: Look = look
         self.panels: dict[str, str] = {}
         self.streams: set[Stream] = set()
         self._renderer = renderer
         self._data: dict[str, Mapping[str, Any]] = {}
+        self._told: dict[str, str] = {}
+        self._drawn: float | None = None
 
-    def refresh(self) -> dict[str, str]:
-        """Look again; returns the panels whose HTML changed."""
-        changed = {}
+    def refresh(self) -> None:
+        """Look again."""
         for name, panel in PANELS.items():
-            data = panel(self.look)
-            if data == self._data.get(name):
+            if not self.look.view.shows(name):
                 continue
-            self._data[name] = data
-            html = self._renderer.panel(name, data, self.view)
-            if html != self.panels.get(name):
-                self.panels[name] = changed[name] = html
+            data = panel(self.look)
+            if data != self._data.get(name):
+                self._data[name] = data
+                self.panels[name] = self._renderer.panel(name, data, self.look.view)
+
+    def changed(self) -> dict[str, str]:
+        """Return the panels that changed since this was asked last, whoever has looked in between."""
+        changed = {name: html for name, html in self.panels.items() if html != self._told.get(name)}
+        self._told.update(changed)
         return changed
+
+    def grown(self) -> bool:
+        """Whether there are new points since this was asked last, on a page that has charts."""
+        before, self._drawn = self._drawn, self.look.charts.newest
+        return not self.look.view.part and before != self._drawn
 
 
 class Hub:
@@ -83,6 +91,7 @@ class Hub:
         self._most = most
         self._clock = clock or rel.clock
         self._shown: OrderedDict[View, Shown] = OrderedDict()
+        self._charts: WeakValueDictionary[View, Charts] = WeakValueDictionary()
         self._serial = 0
         self._running: asyncio.Task[None] | None = None
         self._poked = asyncio.Event()
@@ -97,11 +106,12 @@ class Hub:
         """Return a view as it is now."""
         shown = self._shown.get(view)
         if shown is None:
-            shown = self._shown[view] = Shown(self._watch, view, self._renderer)
+            charts = self._charts.setdefault(view.whole, Charts(self._rel, view.whole))
+            shown = self._shown[view] = Shown(Look(self._watch, view, charts), self._renderer)
             self._forget()
         self._shown.move_to_end(view)
         self._watch.look()
-        await shown.charts.catch_up()
+        await shown.look.charts.catch_up()
         shown.refresh()
         return shown
 
@@ -110,9 +120,15 @@ class Hub:
         if self.streams >= self._most or self._rel.stopping.is_set():
             return None
         stream = Stream()
-        shown = await self.show(view)
+        shown = self._shown[view] = await self.show(view)  # meanwhile it may have been forgotten
+        if self.streams >= self._most:
+            return None
+        if not shown.streams:  # nobody else has yet to hear of what this one begins with
+            shown.changed()
+            shown.grown()
         stream.offer(self._frame("panels", shown.panels))
-        stream.offer(self._frame("charts", shown.charts.points()))
+        if not view.part:
+            stream.offer(self._frame("charts", shown.look.charts.points()))
         stream.offer(self._frame("now", self._now(shown)))
         shown.streams.add(stream)
         if self._running is None:
@@ -174,16 +190,17 @@ class Hub:
 
     async def _news(self, shown: Shown) -> list[bytes]:
         frames = []
-        grown = await shown.charts.catch_up()
-        if changed := shown.refresh():
+        await shown.look.charts.catch_up()
+        shown.refresh()
+        if changed := shown.changed():
             frames.append(self._frame("panels", changed))
-        if grown:
-            frames.append(self._frame("charts", shown.charts.points()))
+        if shown.grown():
+            frames.append(self._frame("charts", shown.look.charts.points()))
         frames.append(self._frame("now", self._now(shown)))
         return frames
 
     def _now(self, shown: Shown) -> dict[str, Any]:
-        return {**shown.charts.now(), "worker": self._watch.worker}
+        return {**shown.look.charts.now(), "worker": self._watch.worker}
 
     def _frame(self, name: str, data: Mapping[str, Any]) -> bytes:
         self._serial += 1

@@ -18,6 +18,7 @@ __all__ = ["Renderer"]
 _NOTHING: Final = "\N{EN DASH}"
 _MINUS: Final = "\N{MINUS SIGN}"
 _THOUSAND_PERCENT: Final = 10.0
+_SHORT, _LONG = 400, 4000  # characters of a text, beside all panels and where one has the page
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _WORDS: Final = {
     "good": "●", "warning": "▲", "critical": "■", "unknown": "◇",
@@ -59,6 +60,7 @@ class Renderer:
             words=words,
             mark=mark,
             reading=reading,
+            brief=brief,
         )
         self._environment.globals.update(
             heat_svg=heat_svg, lines_svg=lines_svg, spark_svg=spark_svg, top_of=top_of
@@ -157,6 +159,17 @@ def reading(value: float | None, unit: str) -> str:
     if unit == "seconds":
         return f"{figure(value * 1000)} ms" if value < 1 else f"{figure(value)} s"
     return f"{figure(value)}/s"
+
+
+def brief(text: object, view: View) -> str:
+    """Return a text of anybody's, no longer than there is room for beside the other panels.
+
+    Example:
+        >>> len(brief("a" * 1000, View())), len(brief("a" * 1000, View(part="alerts")))
+        (400, 1000)
+    """
+    whole, most = str(text), _LONG if view.part else _SHORT
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
 
 
 def level(word: str) -> str:

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
+from resilience.health import CheckReport, HealthRegistry
 from resilience.policies import Timeout
 from resilience.policies.keyed import Keyed
 from resilience.reliability import Reliability
+from resilience_middleware.console.charts import quoted
+from resilience_middleware.console.look import Look
+from resilience_middleware.console.panels.probes import seen, series
 
-__all__ = ["Told", "policies_of"]
+__all__ = ["Checked", "Probed", "Told", "checks_of", "policies_of", "probes_of"]
 
 _ANYBODYS = frozenset({"value", "result"})  # what a fallback or a fault answers may be a customer's
 
@@ -33,6 +37,62 @@ def policies_of(rel: Reliability) -> Iterator[Told]:
         elif isinstance(policy, Keyed):
             options["max keys"] = _text(policy.max_keys)
         yield Told(path, str(getattr(policy, "kind", "")).replace("_", " "), options)
+
+
+class Checked(NamedTuple):
+    """A check with its options as texts, and what its last look found."""
+
+    name: str
+    kind: str
+    options: Mapping[str, str]
+    report: CheckReport
+
+
+def checks_of(health: HealthRegistry) -> Iterator[Checked]:
+    """Return every check."""
+    for name in health:
+        check = health[name]
+        options, patience = check.options, check.hysteresis
+        told = {
+            "looked at": f"every {options.interval:g} s" if options.interval else "when somebody asks",
+            "timeout": f"{options.timeout:g} s",
+            "retries": str(options.retries),
+            "groups": ", ".join(sorted(options.tags)),
+            "a failure is": f"{options.failure_status.value}, {'' if options.critical else 'not '}critical",
+            "fails after": f"{patience.failure_threshold} in a row and {patience.failing_for:g} s",
+            "well again after": f"{patience.success_threshold} in a row",
+            "depends on": ", ".join(sorted(options.depends_on)),
+        }
+        yield Checked(
+            name,
+            type(check.probe).__name__,
+            {option: text for option, text in told.items() if text},
+            check.report,
+        )
+
+
+class Probed(NamedTuple):
+    """A probe by the signal that it writes, and how it went over the window: the share of time that it was up."""
+
+    check: str
+    location: str
+    query: str
+    up: float | None
+
+
+def probes_of(look: Look) -> Iterator[Probed]:
+    """Return every probe that is seen."""
+    watch, view = look.watch, look.view
+    metric = f"{watch.rel.signals.prefix}probe_success"
+    shares = {series(labels): value for labels, value in watch.ask(f"avg_over_time({metric}[{view.window}])")}
+    for labels, _ in seen(look):
+        matchers = ",".join(f"{name}={quoted(value)}" for name, value in labels.items() if name != "__name__")
+        yield Probed(
+            labels.get("check", ""),
+            labels.get("location", ""),
+            f"{metric}{{{matchers}}}",
+            shares.get(series(labels)),
+        )
 
 
 def _options(settings: object) -> dict[str, str]:

@@ -16,6 +16,7 @@ __all__ = ["EventStream", "Stream", "event"]
 
 _HEARTBEAT: Final = 15.0  # seconds; proxies cut what is silent for longer, often after 30
 _PATIENCE: Final = 10.0  # seconds that one write may take
+_LASTS: Final = 3600.0  # seconds; who opens it again is asked again who they are
 
 
 def event(name: str, data: str, serial: int) -> bytes:
@@ -80,14 +81,16 @@ class EventStream(Response):
 
     Args:
         stream: what is sent.
+        lasts: seconds after which it ends, and browsers open it anew; 3600 by default.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, lasts: float = _LASTS) -> None:
         super().__init__(
             headers={"cache-control": "no-store", "x-accel-buffering": "no"}, media_type="text/event-stream"
         )
         del self.headers["content-length"]
         self.stream = stream
+        self._lasts = lasts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
         """Send it."""
@@ -101,10 +104,15 @@ class EventStream(Response):
             leaving.cancel()
 
     async def _send(self, receive: Receive, send: Send) -> None:
+        now = asyncio.get_running_loop().time
+        end = now() + self._lasts
         short = dismissed(receive)  # such a connection was to end with this answer anyway
         async with asyncio.timeout(_PATIENCE):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        while (frame := await self.stream.next()) is not None and (short or not dismissed(receive)):
+        while now() < end and (short or not dismissed(receive)):
+            frame = await self.stream.next()
+            if frame is None:
+                break
             async with asyncio.timeout(_PATIENCE):
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
         async with asyncio.timeout(_PATIENCE):

@@ -32,14 +32,14 @@ class Happening:
         kind: `breaker` or `check`.
         subject: which one.
         detail: what.
-        place: where on the page it is shown, by id.
+        made_by: what of the page of rules explains it, by id.
     """
 
     at: float
     kind: str
     subject: str
     detail: str
-    place: str
+    made_by: str
 
 
 class Watch:
@@ -112,8 +112,7 @@ class Watch:
         words = f"{event.previous} to {event.state}: {event.reason}".replace("_", " ")
         keyed = isinstance(self.rel.registry.find(path), Keyed)
         subject = f"{path} {event.name}" if keyed else path
-        place = "policies" if keyed else f"breaker-{path}"
-        self.happenings.append(Happening(now, "breaker", subject, words, place))
+        self.happenings.append(Happening(now, "breaker", subject, words, f"policy-{path}"))
 
     def _on_health(self, event: HealthTransition) -> None:
         words = f"{event.previous.value} to {event.status.value}" + (

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import html
 import random
+import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -16,14 +19,17 @@ from starlette.routing import Mount
 from resilience.alerting import RaisedAlert
 from resilience.core.clock import Instant
 from resilience.core.verdict import Verdict
-from resilience.policies import CircuitBreaker
+from resilience.policies import Bulkhead, CircuitBreaker, Keyed, Pipeline, Retry, Timeout
+from resilience.policies.budget import TokenBudget
 from resilience.reliability import Reliability
+from resilience.rules import AlertRule, RuleGroup
 from resilience.slo import SLO
 from resilience_middleware import install
 from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.console.app import Console
-from resilience_middleware.console.view import View
+from resilience_middleware.console.view import PARTS, View
 from resilience_middleware.routes import reliability_app
+from tests.waiting import until
 
 TOKEN = "t0k3n"
 ACTION = {"x-resilience-action": "1", "origin": "http://shop"}
@@ -151,6 +157,15 @@ async def test_actions_that_cannot_be_meant_are_refused(rel: Reliability) -> Non
         assert (await client.post("/reliability/actions/none", headers=ACTION)).status_code == 404
 
 
+async def test_files_are_asked_for_once(rel: Reliability) -> None:
+    async with client_of(rel) as client:
+        answer = await client.get("/reliability/static/icon.svg")
+        tag = answer.headers["etag"]
+        again = await client.get("/reliability/static/icon.svg", headers={"if-none-match": tag})
+        assert again.status_code == 304
+        assert (await client.get("/reliability/static/..%2Fapp.py")).status_code == 404
+
+
 async def test_is_no_traffic_of_the_service(rel: Reliability) -> None:
     async with client_of(rel, "127.0.0.1") as client:
         for path in ("", "rules", "state.json", "static/console.css", "login"):
@@ -160,37 +175,168 @@ async def test_is_no_traffic_of_the_service(rel: Reliability) -> None:
     assert not list(family.samples)
 
 
-async def test_is_small_even_when_it_has_much_to_show(rel: Reliability, clock: Any) -> None:
-    rel.slos.register(*(SLO(f"ok-{number}", service="shop", target=0.8) for number in range(10)))
-    for number in range(10):
-        rel.pipeline(f"client-{number}")
-        rel.alerts.send_alert(RaisedAlert(f"Full{number}", labels={"service": "shop"}))
+async def test_is_small_however_much_there_is_to_show(rel: Reliability, clock: Any) -> None:
+    budget = rel.signals.gauge("slo_error_budget_remaining_ratio", "Left.", labels=("slo", "service"))
     for _ in range(300):  # five minutes of traffic of all kinds
+        for number in range(200):
+            budget.bind(f"ok-{number}", f"service-{number}").set(random.Random(clock.time()).random())
         kinds = [(Verdict.SUCCESS, "200")] * 5 + [(Verdict.FAILURE, "502"), (Verdict.REJECTED, "429")]
         for verdict, code in kinds:
             rel.sli.request("GET", "/", code, verdict, random.Random(clock.time()).expovariate(9))
         clock.shift(1)
         rel.signals.tick(Instant(clock.monotonic(), clock.time()))
+    much_of_everything(rel)
+    clock.shift(1)
     await rel.tick()
-    own, all_files = 0, 0
     async with client_of(rel, "127.0.0.1") as client:
+
+        async def looked_at() -> bool:
+            return "the line is down" in (await client.get("/reliability/")).text
+
+        await until(looked_at)
         page = await client.get("/reliability/?window=5m")
         assert page.headers["content-encoding"] == "gzip"
-        assert page.text.count("<polyline") > 10  # the charts are drawn
-        assert page.text.count('class="breaker"') == 10
-        own += len(gzip.compress(page.content))
+        assert page.text.count("<polyline") == 7 + 15  # the charts and the courses of budgets are drawn
+        for what, shown in (
+            ('class="alert critical"', 10),
+            ('class="breaker"', 9),
+            ('id="budget-', 5),
+            ('id="policy-', 10),
+            ('id="check-', 10),
+            ("#probe-", 10),
+            ('id="silence-', 5),
+            ('id="slo-', 15),
+            ("<option", 1 + 201 + 4 + 5),
+        ):
+            assert (what, page.text.count(what)) == (what, shown)
+        packed, plain = len(gzip.compress(page.content)), len(page.content)
         for name in ("console.css", "console.js", "charts.js", "uplot.min.js", "uplot.min.css", "icon.svg"):
             answer = await client.get(f"/reliability/static/{name}")
             assert answer.headers["content-encoding"] == "gzip"
-            all_files += len(answer.content)
-            own += 0 if name.startswith("uplot") else len(gzip.compress(answer.content))
-        all_files += len(page.content)
-        assert (await client.get("/reliability/static/..%2Fapp.py")).status_code == 404
-        tag = answer.headers["etag"]
-        again = await client.get("/reliability/static/icon.svg", headers={"if-none-match": tag})
-        assert again.status_code == 304
-    assert own < 35_000
-    assert all_files < 200_000
+            plain += len(answer.content)
+            packed += 0 if name.startswith("uplot") else len(gzip.compress(answer.content))
+        assert plain < 200_000
+        assert packed < 35_000
+        for part in PARTS:
+            own = await client.get(f"/reliability/?window=5m&part={part}")
+            assert len(own.content) < 200_000
+            assert len(gzip.compress(own.content)) < 35_000
+
+
+def much_of_everything(rel: Reliability) -> None:
+    """A thousand alerts, five hundred policies and checks, two hundred services, and what they have to say."""
+    long = "what is known of it, and what to do about it, in a sentence or two; " * 5
+    for number in range(1000):
+        labels = {"service": f"service-{number % 200}", "team": "orders", "instance": f"10.0.0.{number}:8080"}
+        notes = {"summary": f"{number}: {long}", "runbook_url": f"https://wiki.example/runbooks/{number}"}
+        rel.alerts.send_alert(
+            RaisedAlert(f"Full{number}", severity="critical", labels=labels, annotations=notes)
+        )
+    rel.slos.register(
+        *(SLO(f"ok-{number}", service=f"service-{number}", target=0.99) for number in range(200))
+    )
+    for number in range(200):
+        name = f"service-{number}"
+        matchers = [f'service="{name}"', 'team="stock"']
+        rel.alerts.silence(matchers, end=rel.clock.time() + 600, author="ann", comment=long)
+    for number in range(125):
+        budget = TokenBudget(10)
+        rel.pipeline(
+            f"client-{number}",
+            Bulkhead(10),
+            Retry(budget=budget),
+            CircuitBreaker(name=f"breaker-{number}"),
+            Timeout(1),
+        )
+    success = rel.signals.gauge("probe_success", "Up.", labels=("check", "location"))
+    for number in range(500):
+        success.bind(f"probe-{number}", "fra").set(0)
+        rel.health.add_check(f"check-{number}", unhealthy, critical=False)
+
+    # Each would be logged with all that its rule knew.
+    rel.rules.failures = lambda: [("broken", f"Broken{number}", long) for number in range(100)]  # type: ignore[method-assign]
+
+
+async def unhealthy() -> NoReturn:
+    raise OSError("the line is down, and nobody answers at the other end " * 5)
+
+
+async def test_what_there_is_no_room_for_is_on_pages_of_its_own(rel: Reliability) -> None:
+    for number in range(120):
+        rel.alerts.send_alert(RaisedAlert(f"Full{number}", severity="warning", labels={"service": "shop"}))
+    rel.alerts.send_alert(RaisedAlert("Worst", severity="critical", labels={"service": "shop"}))
+    await rel.tick()
+    async with client_of(rel, "127.0.0.1") as client:
+        page = (await client.get("/reliability/?service=shop")).text
+        assert page.index("Worst</a>") < page.index("Full")  # the worst is first
+        link = "./?service=shop&amp;window=1h&amp;part=alerts"
+        assert f'<a href="{link}">111 more: show all</a>' in page
+        found: list[str] = []
+        for number in (1, 2, 3):
+            own = (await client.get(f"/reliability/{html.unescape(link)[2:]}&page={number}")).text
+            assert f"page {number} of 3" in own
+            assert ("Objectives" in own, "<h2" in own) == (False, True)
+            assert ('rel="prev"' in own, 'rel="next"' in own) == (number > 1, number < 3)
+            found += re.findall(r'id="alert-([^"]+)"', own)
+        assert len(found) == len(set(found)) == 121
+        gone = (await client.get("/reliability/?service=shop&part=alerts&page=9")).text
+        assert "page 9 of 3" in gone
+        assert 'rel="prev"' in gone
+        state = (await client.get("/reliability/state.json?part=alerts&page=2")).json()
+        assert (len(state["alerts"]["firing"]), state["alerts"]["counts"]["firing"]) == (121, 121)
+
+
+async def test_whatever_the_page_leads_to_is_there_with_what_it_was_told_to_do(
+    rel: Reliability, clock: Any
+) -> None:
+    rel.slos.register(SLO("ok", service="shop", target=0.99))
+    rel.register_rules(
+        [RuleGroup("shop", (AlertRule("Busy", "vector(1)", severity="warning"),), interval=1.0)]
+    )
+    hosts = Keyed(lambda key: CircuitBreaker(name=key, clock=clock), name="hosts", clock=clock)
+    rel.pipeline("pay", Retry(budget=TokenBudget(10), clock=clock), CircuitBreaker(clock=clock))
+    rel.registry.add(Pipeline(hosts, name="keyed"))
+    hosts.get("a.example/b").isolate()
+    rel.registry["pay"].policies[1].isolate()  # type: ignore[union-attr]
+    rel.health.add_check("the line/1", unhealthy, interval=30, failure_threshold=2, critical=False)
+    rel.health.add_check("till", lambda: True, tags=("startup",), depends_on=("the line/1",))
+    rel.signals.gauge("probe_success", "Up.", labels=("check", "location")).bind("checkout", "fra 1").set(1)
+    await clock.advance(61)
+    async with client_of(rel, "127.0.0.1") as client:
+        await client.get("/reliability/")
+
+        async def looked_at() -> bool:
+            return "the line is down" in (await client.get("/reliability/")).text
+
+        await until(looked_at)
+        page, rules = [(await client.get(f"/reliability/{each}?service=shop")).text for each in ("", "rules")]
+    wanted = {unquote(each) for each in re.findall(r'href="rules\?service=shop&amp;window=1h#([^"]+)"', page)}
+    assert {
+        "slo-ok",
+        "policy-pay/retry",
+        "policy-keyed/hosts",
+        "check-till",
+        "chart-heat",
+    } <= wanted
+    assert {"check-the line/1", "probe-checkout/fra 1"} <= wanted
+    assert wanted <= {html.unescape(each) for each in re.findall(r'id="([^"]+)"', rules)}
+    text = " ".join(re.sub(r"<[^>]+>", " ", rules).split())
+    assert "looked at every 30 s" in text
+    assert "fails after 2 in a row and 0 s" in text
+    assert "a failure is unhealthy, not critical" in text
+    assert "till FunctionProbe ◇ unknown not looked at: it depends on the line/1" in text
+    assert "up, of the last 1h 100%" in text
+    assert "probe_success{check=&#34;checkout&#34;,location=&#34;fra 1&#34;}" in text
+
+
+@pytest.mark.parametrize(
+    "query", ["part=none", "page=0", "page=-1", "page=²", "page=1e9", "part=alerts&page=99999"]
+)
+async def test_a_page_that_cannot_be_meant_is_the_usual_one(rel: Reliability, query: str) -> None:
+    async with client_of(rel, "127.0.0.1") as client:
+        answer = await client.get(f"/reliability/?{query}")
+        assert answer.status_code == 200
+        assert " of 1</span>" not in answer.text
 
 
 async def test_streams_beyond_the_cap_are_refused(rel: Reliability) -> None:

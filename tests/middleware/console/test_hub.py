@@ -66,6 +66,34 @@ async def test_a_stream_begins_with_everything_and_goes_on_with_what_changed(
     assert dict(changed)["panels"].keys() == {"policies"}
 
 
+async def test_who_looks_once_takes_no_news_from_a_page_that_is_open(
+    hub: Hub, rel: Reliability, clock: Any
+) -> None:
+    page = await hub.open(View(window="5m"))
+    assert page is not None
+    await news(page, clock)
+    rel.pipeline("pay")
+    clock.shift(5)  # a point of the charts is due, too
+    await rel.tick()
+    looked = await hub.show(View(window="5m"))  # as a reload and `resilience top` do
+    assert "pay" in looked.panels["policies"]
+    assert await hub.open(View(window="5m")) is not None
+    heard = dict(await news(page, clock))
+    assert "policies" in heard["panels"]
+    assert "charts" in heard
+
+
+async def test_a_panel_of_its_own_is_sent_without_the_others(hub: Hub, rel: Reliability, clock: Any) -> None:
+    stream = await hub.open(View(part="policies"))
+    assert stream is not None
+    assert next((name, list(data)) for name, data in events(await stream.next() or b"")) == (
+        "panels",
+        ["overall", "policies"],
+    )
+    await clock.advance(60)
+    assert {name for name, _ in await news(stream, clock)} <= {"panels", "now"}
+
+
 async def test_nobody_looking_costs_nothing(hub: Hub, clock: Any) -> None:
     def running() -> list[str]:
         return [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "console"]
@@ -132,6 +160,21 @@ async def test_a_response_ends_when_its_reader_leaves() -> None:
     assert sent[1]["body"] == b"data: 1\n\n"
 
 
+async def test_a_response_ends_after_a_while_so_that_its_reader_is_asked_again_who_it_is() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    stream = Stream()
+    await EventStream(stream, lasts=0.0)({"type": "http"}, receive, send)
+    assert stream.closed
+    assert [message.get("more_body", False) for message in sent] == [False, False]
+
+
 async def test_charts_say_what_was_counted(rel: Reliability, clock: Any) -> None:
     charts = Charts(rel, View(window="5m"))
     for _ in range(60):
@@ -139,8 +182,10 @@ async def test_charts_say_what_was_counted(rel: Reliability, clock: Any) -> None
             rel.sli.request("GET", "/", code, verdict, 0.02)
         clock.shift(1)
         await rel.tick()
-    assert await charts.catch_up()
-    assert not await charts.catch_up()
+    await charts.catch_up()
+    newest = charts.newest
+    await charts.catch_up()
+    assert charts.newest == newest is not None
     points = charts.points()
     assert len(points["t"]) == 60
     assert points["charts"]["traffic"]["success"][-1] == pytest.approx(1, rel=0.1)
@@ -180,9 +225,9 @@ async def test_once_nobody_looks_nothing_is_looked_at(
     looks: list[View] = []
     refresh = Shown.refresh
 
-    def noticed(shown: Shown) -> dict[str, str]:
-        looks.append(shown.view)
-        return refresh(shown)
+    def noticed(shown: Shown) -> None:
+        looks.append(shown.look.view)
+        refresh(shown)
 
     monkeypatch.setattr(Shown, "refresh", noticed)
     stream = await hub.open(View())

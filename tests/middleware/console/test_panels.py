@@ -16,7 +16,7 @@ from resilience.rules import AlertRule, RuleGroup
 from resilience.slo import SLO
 from resilience.stores.sqlite import SQLiteStore
 from resilience_middleware.console.charts import Charts
-from resilience_middleware.console.draw import heat_svg, spark_svg
+from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg
 from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels import PANELS
 from resilience_middleware.console.render import Renderer
@@ -229,9 +229,18 @@ def test_a_sparkline_goes_from_all_to_none_and_below_the_line_what_was_overspent
 
 def test_heat_is_darker_where_there_is_more() -> None:
     svg = str(heat_svg({"0.1": [16.0] + [0.0] * 29, "0.5": [0.0] * 29 + [1.0]}, "Requests"))
-    assert svg.count("<rect") == 2
-    assert '<rect class="h5" x="0" y="60.0"' in svg
-    assert '<rect class="h2" x="580" y="0.0"' in svg
+    assert '<path class="h5" d="M0 60.0h20v59.0h-20z"/>' in svg
+    assert '<path class="h2" d="M580 0.0h20v59.0h-20z"/>' in svg
+    assert svg.count("<path") == 2
+
+
+@pytest.mark.parametrize("draw", [heat_svg, lines_svg])
+def test_markers_are_drawn_over_the_picture_with_their_words_inside_of_it(draw: Any) -> None:
+    svg = str(draw({"0.1": [1.0, 2.0]}, "Requests", [(0.25, "1.4.2"), (0.9, "2026-11-23-a1b2c3d4")]))
+    assert '<line x1="25.0%" x2="25.0%" y2="100%"/><text x="25.0%" dx="4" y="11">1.4.2</text>' in svg
+    assert '<text x="90.0%" dx="-4" y="11" text-anchor="end">2026-11-23-a1b2…</text>' in svg
+    assert 'aria-label="Requests; deployed: 1.4.2, 2026-11-23-a1b2c3d4"' in svg
+    assert "<g" not in str(draw({"0.1": [1.0, 2.0]}, "Requests"))
 
 
 async def test_settings_are_told_and_answers_of_fallbacks_are_not(rel: Reliability) -> None:

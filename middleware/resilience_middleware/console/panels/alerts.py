@@ -10,11 +10,12 @@ from resilience.alerting.matchers import Matchers
 from resilience.alerting.plain import plain_alert, plain_silence
 from resilience.alerting.silence import Silence
 from resilience.rules import AlertState
-from resilience_middleware.console.look import Look
+from resilience_middleware.console.look import Look, Room
 
 __all__ = ["alerts", "makers"]
 
 _WORST: Final = {"page": 0, "critical": 0, "warning": 1}
+_FIRING, _PENDING, _SILENCES = 10, 5, 5  # beside the other panels
 
 
 def alerts(look: Look) -> Mapping[str, Any]:
@@ -29,7 +30,13 @@ def alerts(look: Look) -> Mapping[str, Any]:
             -each.alert.started,
         ),
     )
-    made_by = makers(look)
+    pending = [
+        alert
+        for alert in rel.rules.alerts()
+        if alert.state is AlertState.PENDING and view.covers(alert.labels.get("service", ""))
+    ]
+    silences = [each for each in rel.alerts.silences if each.end > now and _concerns(each, look)]
+    made_by, room = makers(look), Room(look)
     return {
         "firing": [
             {
@@ -37,7 +44,7 @@ def alerts(look: Look) -> Mapping[str, Any]:
                 "value": _value(each.alert.value),
                 "made_by": made_by(each.alert.labels),
             }
-            for each in firing
+            for each in room.cut("firing", firing, _FIRING)
         ],
         "pending": [
             {
@@ -48,14 +55,12 @@ def alerts(look: Look) -> Mapping[str, Any]:
                 "value": _value(alert.value),
                 "made_by": made_by(alert.labels),
             }
-            for alert in rel.rules.alerts()
-            if alert.state is AlertState.PENDING and view.covers(alert.labels.get("service", ""))
+            for alert in room.cut("pending", pending, _PENDING)
         ],
-        "silences": [
-            plain_silence(each) for each in rel.alerts.silences if each.end > now and _concerns(each, look)
-        ],
+        "silences": [plain_silence(each) for each in room.cut("silences", silences, _SILENCES)],
         "channels": sorted(rel.alerts.notifiers),
         "worker": look.watch.alerts_of,
+        **room.told,
     }
 
 

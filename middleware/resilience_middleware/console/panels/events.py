@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from resilience_middleware.console.look import Look
+from resilience_middleware.console.look import Look, Room
 from resilience_middleware.console.panels.alerts import makers
 from resilience_middleware.console.view import View
 
 __all__ = ["events"]
 
-_SHOWN: Final = 40
+_SHOWN: Final = 25  # beside the other panels
+_KNOWN: Final = 500  # of the history that alerts have
 _SAID: Final = frozenset({"alertname", "severity"})
 
 
@@ -22,13 +23,14 @@ def events(look: Look) -> Mapping[str, Any]:
     since = watch.rel.clock.time() - view.seconds
     newest = sorted((each for each in _happened(look) if each["at"] >= since), key=lambda each: -each["at"])
     whose = f"alerts of all workers, the rest of {watch.worker}" if watch.rel.alerts.shared else watch.worker
-    return {"events": newest[:_SHOWN], "worker": whose}
+    room = Room(look)
+    return {"events": room.cut("events", newest, _SHOWN), "worker": whose, **room.told}
 
 
 def _happened(look: Look) -> Iterator[dict[str, Any]]:
     watch, view = look.watch, look.view
     made_by = makers(look)
-    for each in watch.rel.alerts.history(service=view.service or None, limit=_SHOWN):
+    for each in watch.rel.alerts.history(service=view.service or None, limit=_KNOWN):
         yield {
             "at": each.at,
             "kind": each.kind,
@@ -46,7 +48,7 @@ def _happened(look: Look) -> Iterator[dict[str, Any]]:
             "kind": happening.kind,
             "subject": happening.subject,
             "detail": happening.detail,
-            "link": f"#{quote(happening.place)}",
+            "link": f"rules?{view.query}#{quote(happening.made_by)}",
         }
 
 

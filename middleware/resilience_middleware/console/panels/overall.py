@@ -11,6 +11,7 @@ from resilience_middleware.console.look import Look
 __all__ = ["overall"]
 
 _MISSED_TICKS: Final = 5
+_FEW: Final = 5  # failing rules and people that are named
 _SLACK: Final = 3.0  # seconds: a machine under load is late, and nothing is wrong with the tick
 
 
@@ -50,8 +51,13 @@ def overall(look: Look) -> Mapping[str, Any]:
             len(firing), len(missed), ready=rel.ready, ticks=not failed and stands_since is None
         ),
         "paged": sorted({channel for each in firing for channel in each.told}),
-        "acknowledged": sorted({each.alert.acknowledged_by for each in firing if each.alert.acknowledged_by}),
-        "failures": [{"group": group, "rule": rule, "error": error} for group, rule, error in failures],
+        "acknowledged": sorted({each.alert.acknowledged_by for each in firing if each.alert.acknowledged_by})[
+            :_FEW
+        ],
+        "failures": [
+            {"group": group, "rule": rule, "error": error} for group, rule, error in failures[:_FEW]
+        ],
+        "more_failures": max(0, len(failures) - _FEW),
         "missing": rel.describe()["not"],
         "stands_since": stands_since,
         "failed_ticks": failed,

@@ -10,14 +10,13 @@ from typing import Any, Final, NamedTuple
 
 from resilience.policies import CircuitBreaker
 from resilience.policies.keyed import Keyed
-from resilience_middleware.console.look import Look
+from resilience_middleware.console.look import Look, Room
 from resilience_middleware.console.watch import Watch
 
 __all__ = ["Breaker", "breakers", "policies"]
 
-_MOST: Final = 200  # of each kind: a breaker per host of a crawler would fill the page
 _GRAIN: Final = 120  # slots of a breaker's past
-_FEW: Final = 12  # closed breakers that are shown at once
+_BREAKERS, _BUDGETS, _OTHERS = 9, 5, 10  # beside the other panels
 _WORST: Final = {"open": 0, "forced_open": 0, "half_open": 1, "closed": 3}
 
 
@@ -36,9 +35,8 @@ def policies(look: Look) -> Mapping[str, Any]:
     # Changes are told by source and name: keys whose breakers share one name share their past, so it is nobody's.
     named = Counter((each.source, each.breaker.name) for each in found)
     found.sort(key=lambda each: _WORST.get(each.breaker.state, 2))
-    now = watch.rel.clock.time()
+    now, room = watch.rel.clock.time(), Room(look)
     return {
-        "shown": max(_FEW, sum(each.breaker.state != "closed" for each in found)),
         "breakers": [
             _breaker(
                 each,
@@ -48,14 +46,14 @@ def policies(look: Look) -> Mapping[str, Any]:
                 now,
                 look.view.seconds,
             )
-            for each in found[:_MOST]
+            for each in room.cut("breakers", found, _BREAKERS)
         ],
-        "budgets": list(_budgets(watch))[:_MOST] if look.own else [],
-        "others": list(_others(watch))[:_MOST] if look.own else [],
-        "left_out": max(0, len(found) - _MOST),
+        "budgets": room.cut("budgets", list(_budgets(watch)) if look.own else [], _BUDGETS),
+        "others": room.cut("others", list(_others(watch)) if look.own else [], _OTHERS),
         "own": look.own,
         "service": watch.rel.service,
         "worker": watch.worker,
+        **room.told,
     }
 
 
@@ -78,6 +76,7 @@ def _breaker(
     settings = which.breaker.settings
     return {
         "path": which.path,
+        "source": which.source,
         "name": found.name,
         "state": found.state,
         "calls": found.calls,

@@ -7,22 +7,25 @@ from typing import Any, Final
 
 from resilience.core.duration import format_duration
 from resilience.slo import SLO
-from resilience_middleware.console.look import Look
+from resilience_middleware.console.look import Look, Room
 
 __all__ = ["slos"]
 
 _WORST: Final = {"breached": 0, "at_risk": 1}
+_SHOWN: Final = 15  # beside the other panels
 
 
 def slos(look: Look) -> Mapping[str, Any]:
     """Say how each objective stands, the worst first."""
-    found = look.watch.rel.slos.slos.values()
+    manager, room = look.watch.rel.slos, Room(look)
+    found = sorted(
+        (slo for slo in manager.slos.values() if look.view.covers(slo.service)),
+        key=lambda slo: _WORST.get(manager.status(slo.id).status, len(_WORST)),
+    )
     return {
-        "slos": sorted(
-            (_row(look, slo) for slo in found if look.view.covers(slo.service)),
-            key=lambda row: _WORST.get(row["status"], len(_WORST)),
-        ),
+        "slos": [_row(look, slo) for slo in room.cut("slos", found, _SHOWN)],
         "worker": look.watch.worker,
+        **room.told,
     }
 
 

@@ -30,8 +30,7 @@
       if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
       return;
     }
-    // What the reader has unfolded stays so.
-    for (const { name } of [...from.attributes]) if (name !== "open" && !to.hasAttribute(name)) from.removeAttribute(name);
+    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
     for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     children(from, to);
   }
@@ -75,30 +74,39 @@
 
   // -- the stream ---------------------------------------------------------------------------------------------------
 
-  const stream = new EventSource(`stream?${document.body.dataset.query}`);
-
   function say(text, state) {
     if (live.textContent !== text) live.textContent = text;
     live.dataset.state = state;
   }
 
   let heard = new Date();
+  const uses = { panels: show, charts: (data) => window.charts.points(data), now: (data) => window.charts.now(data) };
 
-  function hear(name, use) {
-    stream.addEventListener(name, (event) => {
-      const data = JSON.parse(event.data);
-      heard = new Date();
-      if (held) kept.set(name, name === "panels" ? { ...kept.get(name), ...data } : data);
-      else use(data);
-      if (!held) say("live", "live");
-    });
+  function connect() {
+    const stream = new EventSource(`stream?${document.body.dataset.query}`);
+    for (const [name, use] of Object.entries(uses)) {
+      stream.addEventListener(name, (event) => {
+        const data = JSON.parse(event.data);
+        heard = new Date();
+        if (held) return kept.set(name, name === "panels" ? { ...kept.get(name), ...data } : data);
+        use(data);
+        say("live", "live");
+      });
+    }
+    stream.onerror = () => {
+      say(`figures of ${hour.format(heard)}; connecting…`, "lost");
+      // The browser tries again by itself unless it was refused: too many pages, a proxy without a service, or no login.
+      if (stream.readyState === EventSource.CLOSED) setTimeout(ask, 5000);
+    };
   }
 
-  const uses = { panels: show, charts: (data) => window.charts.points(data), now: (data) => window.charts.now(data) };
-  for (const [name, use] of Object.entries(uses)) hear(name, use);
-  stream.onerror = () => {
-    say(stream.readyState === EventSource.CLOSED ? "no longer live: reload the page" : `figures of ${hour.format(heard)}; connecting…`, "lost");
-  };
+  async function ask() {
+    const answer = await fetch("state.json", { method: "HEAD" }).catch(() => null);
+    if (answer && answer.status === 401) say("logged out: reload the page", "lost");
+    else connect();
+  }
+
+  connect();
 
   function hold() {
     held = !held;
@@ -169,10 +177,10 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog")) return;
-    const place = places[Number(event.key) - 1];
+    const place = $(`#${places[Number(event.key) - 1]}`);
     if (place) {
-      $(`#${place}`).focus({ preventScroll: true });
-      $(`#${place}`).scrollIntoView({ block: "start" });
+      place.focus({ preventScroll: true });
+      place.scrollIntoView({ block: "start" });
     } else if (event.key === "/") {
       event.preventDefault();
       $("#service").focus();
