@@ -89,7 +89,9 @@ class ResilienceMiddleware:
         sli = reliability.sli
         self._sli = sli
         self._in_flight = sli.requests_in_flight
-        self._answered: dict[tuple[str, int, int], RequestSeries] = {}  # by method, id of the route, and code
+        self._answered: dict[
+            tuple[str, int, int], RequestSeries
+        ] = {}  # by method, id of the route (or what says it), and code
         self._monotonic = reliability.clock.monotonic
         self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
         door = self._door = door_of(reliability, timeout, guards, routes or {}, trusted)
@@ -300,13 +302,20 @@ class ResilienceMiddleware:
             self._log.look(exchange, self._templates.of(exchange.scope), self._monotonic())
 
     def _series(self, exchange: Exchange) -> RequestSeries:
-        """Find where a request is counted; remembered where the route's object and the code say all, as they mostly do."""
-        scope, code = exchange.scope, CLIENT_CLOSED if exchange.left else exchange.status
+        """Find where a request is counted; remembered where an object of the router and the code say all, as they mostly do."""
+        scope, verdict = exchange.scope, exchange.verdict
+        sole = self._templates.sole(scope) if verdict is None else None
+        if (
+            sole is not None
+            and (known := self._answered.get((scope["method"], sole, exchange.code))) is not None
+        ):
+            return known
+        code = CLIENT_CLOSED if exchange.left else exchange.status
         method, label = known_method(scope["method"]), code_label(code)
-        verdict = exchange.verdict or verdict_of_status(code)
+        verdict = verdict or verdict_of_status(code)
         series = self._sli.request_series(method, self._templates.of(scope), label, verdict)
-        if exchange.verdict is None and OTHER not in {method, label} and self._templates.alone(scope):
-            self._answered[method, id(scope["route"]), code] = series
+        if sole is not None and OTHER not in {method, label}:
+            self._answered[method, sole, code] = series
         return series
 
 

@@ -123,9 +123,15 @@ class RouteTemplates:
                 return template
         return self._resolve(route, scope)
 
-    def alone(self, scope: Mapping[str, Any]) -> bool:
-        """Whether `scope["route"]` says the template by itself: no look at the path, or at FastAPI's context, is needed."""
-        return "fastapi" not in scope and id(scope.get("route")) in self._single
+    def sole(self, scope: Mapping[str, Any]) -> int | None:
+        """Return the id of the object in the scope that says the template by itself, without a look at the path; None without one."""
+        route = scope.get("route")
+        if "fastapi" in scope:
+            context = scope["fastapi"].get("effective_route_context")
+            if context is None or not (route is None or route is context.original_route):
+                return None
+            route = context
+        return id(route) if id(route) in self._single else None
 
     def _resolve(self, route: object, scope: Mapping[str, Any]) -> str:
         """What `of` means, for all that routers do."""
