@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, Unpack
 
 import aiohttp
-from aiohttp import payload
-from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_middlewares import ClientHandlerType, ClientMiddlewareType
 from aiohttp.typedefs import LooseHeaders, StrOrURL
 from multidict import CIMultiDict, istr
 from yarl import URL
@@ -24,17 +22,18 @@ from resilience.http.rules import (
     IDEMPOTENCY_KEY,
     IDEMPOTENT,
     host_key,
-    idempotent,
-    replayable,
     says_later,
 )
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.presets import API_CALLS, Preset
+from resilience_middleware.bodies import can_replay, rewindable
 
 if TYPE_CHECKING:
     from aiohttp.client import _RequestOptions
 
     from resilience.reliability import Reliability
+
+_Send: TypeAlias = Callable[..., Awaitable[aiohttp.ClientResponse]]
 
 __all__ = ["GuardedResponse", "ResilientMiddleware", "ResilientSession"]
 
@@ -119,9 +118,10 @@ class ResilientSession:
         self._options = options
         self._own = session is None
         # What a host is told is written anew at each hop.
-        self._calls: HttpCalls[StrOrURL, aiohttp.ClientResponse] = _calls(
-            rel, preset, name, deadlines_to, header=None
+        self._calls: HttpCalls[URL, aiohttp.ClientResponse] = _calls(
+            rel, preset, name, deadlines_to, tells=False
         )
+        self._hops: dict[str, tuple[ClientMiddlewareType]] = {}  # by the key of the host that is asked first
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -150,69 +150,77 @@ class ResilientSession:
 
     def request(self, method: str, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a request; the options are those of aiohttp's `ClientSession.request`."""
-        return GuardedResponse(self._send(method.upper(), url, options))
+        return self._guarded(method.upper(), url, options)
 
     def get(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a GET request."""
-        return self.request("GET", url, **options)
+        return self._guarded("GET", url, options)
 
     def options(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send an OPTIONS request."""
-        return self.request("OPTIONS", url, **options)
+        return self._guarded("OPTIONS", url, options)
 
     def head(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a HEAD request; redirects are not followed unless asked, as with aiohttp."""
         options.setdefault("allow_redirects", False)
-        return self.request("HEAD", url, **options)
+        return self._guarded("HEAD", url, options)
 
     def post(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a POST request."""
-        return self.request("POST", url, **options)
+        return self._guarded("POST", url, options)
 
     def put(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a PUT request."""
-        return self.request("PUT", url, **options)
+        return self._guarded("PUT", url, options)
 
     def patch(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a PATCH request."""
-        return self.request("PATCH", url, **options)
+        return self._guarded("PATCH", url, options)
 
     def delete(self, url: StrOrURL, **options: Unpack[_RequestOptions]) -> GuardedResponse:
         """Send a DELETE request."""
-        return self.request("DELETE", url, **options)
+        return self._guarded("DELETE", url, options)
 
-    async def _send(self, method: str, url: StrOrURL, options: _RequestOptions) -> aiohttp.ClientResponse:
-        session = self.session
+    def _guarded(self, method: str, url: StrOrURL, options: _RequestOptions) -> GuardedResponse:
+        if (session := self._session) is None:
+            return GuardedResponse(self._first(method, url, options))
+        return GuardedResponse(self._send(session, method, url, options))
+
+    async def _first(self, method: str, url: StrOrURL, options: _RequestOptions) -> aiohttp.ClientResponse:
+        """Send a request by a session that is made when it is awaited: it belongs to the running loop."""
+        return await self._send(self.session, method, url, options)
+
+    # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
+    def _send(
+        self, session: aiohttp.ClientSession, method: str, url: StrOrURL, options: _RequestOptions
+    ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        # What `session.request` awaits: the object in between costs as much as a policy too, and nobody sees it.
+        request: Callable[..., Coroutine[Any, Any, aiohttp.ClientResponse]] = session._request  # noqa: SLF001
+        try:
+            url = URL(url)
+        except (TypeError, ValueError):
+            return request(method, url, **options)  # which says what is wrong with it
         raise_for_status = options.pop("raise_for_status", None)
         if raise_for_status is None:
             raise_for_status = session.raise_for_status
         options["raise_for_status"] = False  # an answer that is tried again must not be raised
-        data = options.get("data")
-        file = None
-        if data is not None:
-            if isinstance(data, aiohttp.FormData):
-                # Made once: a form appends its parts again each time that it is asked for them.
-                options["data"] = data = data()
-            if file := _rewindable(data):
-                options["data"] = file
         host = _host(session, url)
         inherited = options.get("middlewares", session._middlewares)  # noqa: SLF001  what it would use without ours
-        options["middlewares"] = (*(inherited or ()), functools.partial(self._hop, host))
+        hop = self._hops.get(host) or self._hop_of(host)
+        options["middlewares"] = (*inherited, *hop) if inherited else hop
+        repeatable = method in IDEMPOTENT or _has_key(options.get("headers")) or _has_key(session.headers)
+        send: _Send = functools.partial(request, method, **options)
+        if (data := options.get("data")) is not None:
+            send, replays = _replaying(send, data)
+            repeatable = repeatable and replays
+        response = self._calls.send(send, url, method, host, repeatable)
+        return _raising(response, raise_for_status) if raise_for_status else response
 
-        def attempt(url: StrOrURL) -> Awaitable[aiohttp.ClientResponse]:
-            if file is not None:
-                file.rewind()
-            return session.request(method, url, **options)
-
-        repeatable = idempotent(method) or _has_key(options.get("headers")) or _has_key(session.headers)
-        if data is not None:
-            repeatable = repeatable and (file is not None or _replayable(data))
-        response = await self._calls.send(attempt, url, method=method, host=host, repeatable=repeatable)
-        if callable(raise_for_status):
-            await raise_for_status(response)
-        elif raise_for_status:
-            response.raise_for_status()
-        return response
+    def _hop_of(self, host: str) -> tuple[ClientMiddlewareType]:
+        if len(self._hops) >= _HOPS:
+            self._hops.clear()
+        hop = self._hops[host] = (functools.partial(self._hop, host),)
+        return hop
 
     def _hop(
         self, host: str, request: aiohttp.ClientRequest, handler: ClientHandlerType
@@ -260,7 +268,7 @@ class ResilientMiddleware:
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._calls: HttpCalls[aiohttp.ClientRequest, aiohttp.ClientResponse] = _calls(
-            rel, preset, name, deadlines_to, header=_HEADER
+            rel, preset, name, deadlines_to
         )
 
     # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
@@ -270,9 +278,37 @@ class ResilientMiddleware:
         """Send one request."""
         url, method, body = request.url, request.method, request.body
         repeatable = (method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers) and (
-            not body or _replayable(body)
+            not body or can_replay(body)
         )
         return self._calls.send(handler, request, method, _keys[url.scheme, url.raw_authority], repeatable)
+
+
+def _replaying(send: _Send, data: Any) -> tuple[_Send, bool]:
+    """Return what sends a request with a body, each time from its beginning, and whether it can do so more than once."""
+    if (file := rewindable(data)) is not None:
+
+        def again(url: URL) -> Awaitable[aiohttp.ClientResponse]:
+            file.rewind()
+            return send(url, data=file)
+
+        return again, True
+    if isinstance(data, aiohttp.FormData):
+        # Made once: a form appends its parts again each time that it is asked for them.
+        data = data()
+    return functools.partial(send, data=data), can_replay(data)
+
+
+async def _raising(
+    response: Awaitable[aiohttp.ClientResponse],
+    raise_for_status: bool | Callable[[aiohttp.ClientResponse], Awaitable[None]],  # noqa: FBT001  as aiohttp has it
+) -> aiohttp.ClientResponse:
+    """Do with the last answer what a session does that raises for a status."""
+    answer = await response
+    if callable(raise_for_status):
+        await raise_for_status(answer)
+    else:
+        answer.raise_for_status()
+    return answer
 
 
 class _Keys(dict[tuple[str, str], str]):
@@ -295,8 +331,7 @@ _keys: Final = _Keys()
 # With a hash that is ready, as the headers want it.
 _HEADER: Final = istr(DEADLINE_HEADER)
 
-# A file in a form is closed with the form; a BytesIO is not.
-_REPLAYED: Final = (payload.BytesPayload, payload.StringPayload, payload.BytesIOPayload)
+_HOPS: Final = 1_000
 
 # What aiohttp says of a URL that cannot be meant: no host has done anything wrong.
 _MEANINGLESS: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
@@ -306,7 +341,7 @@ _ELSEWHERE: Final = "raised by a redirect to another host"
 
 
 def _calls(
-    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, header: str | None
+    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, tells: bool = True
 ) -> HttpCalls[Any, aiohttp.ClientResponse]:
     recipe = for_http(
         preset,
@@ -322,7 +357,8 @@ def _calls(
         name=name,
         record=rel.sli.client_series,
         cleared=(says_later, _failed),
-        header=header,
+        header=_HEADER,
+        tells=tells,
         deadlines_to=deadlines_to,
     )
 
@@ -343,60 +379,7 @@ def _has_key(headers: LooseHeaders | None) -> bool:
     return headers is not None and IDEMPOTENCY_KEY in CIMultiDict(headers)
 
 
-def _host(session: aiohttp.ClientSession, url: StrOrURL) -> str:
-    target = URL(url)
-    base: URL | None = getattr(session, "_base_url", None)
-    if base is not None and not target.is_absolute():
-        target = base.join(target)
-    return _keys[target.scheme, target.raw_authority]
-
-
-class _RewoundFile(io.RawIOBase):
-    """A file that can be sent again: aiohttp closes what it has sent."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._start = file.tell()
-
-    def rewind(self) -> None:
-        self._file.seek(self._start)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        content: bytes = self._file.read(size)
-        return content
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        position: int = self._file.seek(offset, whence)
-        return position
-
-    def tell(self) -> int:
-        position: int = self._file.tell()
-        return position
-
-    def fileno(self) -> int:
-        number: int = self._file.fileno()
-        return number
-
-    def close(self) -> None:
-        """Leave the file to who opened it."""
-
-
-def _rewindable(data: object) -> _RewoundFile | None:
-    if isinstance(data, io.IOBase) and not isinstance(data, io.TextIOBase) and data.seekable():
-        return _RewoundFile(data)
-    return None
-
-
-def _replayable(data: object) -> bool:
-    """Whether aiohttp can send this again: what `rules.replayable` says, and forms of that."""
-    if replayable(data):
-        return True
-    if isinstance(data, aiohttp.MultipartWriter):
-        return all(_replayable(part) for part, _, _ in data)
-    return isinstance(data, _REPLAYED)
+def _host(session: aiohttp.ClientSession, url: URL) -> str:
+    if not (authority := url.raw_authority) and (base := session._base_url) is not None:  # noqa: SLF001  as it does
+        return _keys[base.scheme, base.raw_authority]
+    return _keys[url.scheme, authority]

@@ -58,8 +58,8 @@ class HttpCalls(Generic[Q, R]):
         name: the client's, as a label.
         record: finds where attempts are counted; None counts none.
         cleared: the predicates of the guards that hold for no response whose verdict is success: they are not asked then.
-        header: the name under which a request's `headers` tell its host how long the answer is of use, as the client
-            likes it best; None where whoever sends sees to that by `tell`.
+        header: `X-Request-Deadline`, as the client's headers like it best.
+        tells: whether a request has `headers`, and its host is told in them what `tell` says.
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None for every host.
@@ -77,14 +77,16 @@ class HttpCalls(Generic[Q, R]):
         name: str = "http",
         record: ClientRecorder | None = None,
         cleared: Collection[Callable[[R], bool]] = (),
-        header: str | None = DEADLINE_HEADER,
+        header: str = DEADLINE_HEADER,
+        tells: bool = True,
         hosts: int = _HOSTS,
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._guard = guard
         self._keep = Keep(release, cleared)
-        self._attempt = functools.partial(Attempt, name, status, release, record, header=header or "")
-        self._tells = header is not None
+        self._attempt = functools.partial(Attempt, name, status, release, record, header=header)
+        self._header = header
+        self._tells = tells
         self._limit = integer("hosts", hosts)
         self._told = (
             None if deadlines_to is None else [text("deadlines_to", name).lower() for name in deadlines_to]
@@ -134,7 +136,7 @@ class HttpCalls(Generic[Q, R]):
         Raises:
             DeadlinePassed: nothing is left.
         """
-        tell(headers, told=self._told is None or self._remembered(host).told)
+        tell(headers, told=self._told is None or self._remembered(host).told, header=self._header)
 
     def _remembered(self, host: str) -> _Host[Q, R]:
         return self._hosts.get(host) or self._remember(host)

@@ -98,7 +98,7 @@ class GuardedClient:
         self._headers = dict(headers or {})
         self._clock = clock
         self._calls: HttpCalls[URL, Response] = HttpCalls(
-            self._guard, status="status", release=_nothing_held, cleared=(says_later, failed), header=None
+            self._guard, status="status", release=_nothing_held, cleared=(says_later, failed), tells=False
         )
         self._session: aiohttp.ClientSession | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
@@ -99,12 +100,13 @@ def read_criticality(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return None
 
 
-def tell(headers: MutableMapping[str, str], *, told: bool = True) -> None:
+def tell(headers: MutableMapping[str, str], *, told: bool = True, header: str = DEADLINE_HEADER) -> None:
     """Write into a request's headers how long its answer is of use, how much it matters, and of what trace it is part.
 
     Args:
         headers: of the request; what they say of this already is replaced, but for the trace.
         told: False for a receiver that is to hear nothing of it.
+        header: `DEADLINE_HEADER`, as these headers like it best.
 
     Raises:
         DeadlinePassed: nothing is left: the answer would come too late for anybody.
@@ -114,7 +116,7 @@ def tell(headers: MutableMapping[str, str], *, told: bool = True) -> None:
         if left <= 0:
             raise DeadlinePassed("the deadline has passed: the request was not sent")
         if told:
-            headers[DEADLINE_HEADER] = f"{int(left * 1000)}m" if left < _FITS else format_budget(left)
+            headers[header] = _milliseconds(int(left * 1000)) if left < _FITS else format_budget(left)
     if not told:
         return
     if (level := criticality.get()) is not None:
@@ -122,6 +124,12 @@ def tell(headers: MutableMapping[str, str], *, told: bool = True) -> None:
     # Where the application traces: a trace that ends at each outbound call is of no use.
     if (tracing := modules.get(TRACING)) is not None and "traceparent" not in headers:
         tracing.inject(headers)
+
+
+@functools.lru_cache(maxsize=4096)
+def _milliseconds(left: int) -> str:
+    # Kept, since services give their calls the same time over and over.
+    return f"{left}m"
 
 
 _BUDGET_HEADERS: Final = frozenset({DEADLINE_HEADER.lower().encode(), b"grpc-timeout"})

@@ -161,7 +161,7 @@ class Attempt(_Layer, Generic[R]):
         attempt: str,  # noqa: ARG002  it would be counted in any case
     ) -> None:
         """Write the layer into a generated pipeline; see `generate.Unrolled`."""
-        source.names |= {"attempts": self, "tell": tell}
+        source.names |= {"HEADER": self._header, "attempts": self, "tell": tell}
         with source.armed(limits):
             source.line("again = len(held)")
             with source.block("if again:"):
@@ -190,12 +190,11 @@ class Attempt(_Layer, Generic[R]):
         """Write what the host is told; without a call, where that is no more than how long this attempt may take."""
         if self._told is None:
             return
-        slowly = f"tell(request.headers, told={self._told})"
+        slowly = f"tell(request.headers, told={self._told}, header=HEADER)"
         if not self._told or index - 1 not in limits:
             source.line(slowly)
             return
         source.names |= {
-            "HEADER": self._header,
             "TRACING": TRACING,
             "budgets": self._budgets,
             "criticality": criticality,

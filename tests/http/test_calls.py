@@ -53,7 +53,7 @@ def calls_of(guard: Any, log: Any = None, **options: Any) -> Any:
         status="status",
         release=release,
         record=None if log is None else record,
-        **{"header": None, **options},
+        **{"tells": False, **options},
     )
 
 
@@ -172,7 +172,7 @@ async def test_the_host_forgotten_first_is_the_one_not_called_for_longest() -> N
     async def attempt(request: Any) -> Any:
         return Answer(200)
 
-    calls = HttpCalls(guard, status="status", release=nothing, hosts=2, header=None)
+    calls = HttpCalls(guard, status="status", release=nothing, hosts=2, tells=False)
     for host in ("a", "b", "a", "c", "a", "b"):
         await calls.send(attempt, None, method="GET", host=host, repeatable=True)
     assert made == ["a", "b", "c", "b"]
