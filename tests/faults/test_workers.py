@@ -105,3 +105,4 @@ def test_one_of_them_tells_and_another_takes_over_when_it_is_killed(workers: Wor
     workers.until(*firing, ("resolved", "Down"))
     only.unlink()
     workers.until(*firing, ("resolved", "Down"), ("resolved", "OnlyB"))
+    assert workers.told() == [*firing, ("resolved", "Down"), ("resolved", "OnlyB")]

@@ -122,22 +122,16 @@ async def test_a_breaker_is_each_route_s_own_and_judges_the_response(serve: Any)
     assert (await request("/")).status == 200
 
 
-async def test_what_matters_little_is_shed_first(serve: Any, rel: Any) -> None:
-    request = serve(
-        "{load_shedder: 4, routes: {/: {criticality: sheddable}, /fail: {criticality: critical}}}"
-    )
-    holding = [await held(request("/hang")) for _ in range(3)]
-    assert (await request("/")).status == 503
-    assert (await request("/fail")).status == 500
-    for task in holding:
-        task.cancel()
-    await asyncio.wait(holding)
-
-
-async def test_a_criticality_of_all_holds_where_a_route_says_none(serve: Any, rel: Any) -> None:
-    request = serve(
-        "{load_shedder: 4, criticality: sheddable, routes: {/fail: {criticality: critical}, /hang: {criticality: critical}}}"
-    )
+@pytest.mark.parametrize(
+    "guards",
+    [
+        "{load_shedder: 4, routes: {/: {criticality: sheddable}, /fail: {criticality: critical}}}",
+        "{load_shedder: 4, criticality: sheddable, routes: {/fail: {criticality: critical}, /hang: {criticality: critical}}}",
+    ],
+    ids=["of routes", "of all but two routes"],
+)
+async def test_what_matters_little_is_shed_first(serve: Any, guards: str) -> None:
+    request = serve(guards)
     holding = [await held(request("/hang")) for _ in range(3)]
     assert (await request("/")).status == 503
     assert (await request("/fail")).status == 500
