@@ -15,7 +15,7 @@ from yarl import URL
 
 from resilience.errors import ConfigError
 from resilience.http.calls import HttpCalls
-from resilience.http.context import DEADLINE_HEADER
+from resilience.http.context import DEADLINE_HEADER, tell
 from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import (
     ANSWERS,
@@ -219,19 +219,24 @@ class ResilientSession:
     def _hop_of(self, host: str) -> tuple[ClientMiddlewareType]:
         if len(self._hops) >= _HOPS:
             self._hops.clear()
-        hop = self._hops[host] = (functools.partial(self._hop, host),)
+        hop = self._hops[host] = (functools.partial(self._hop, host, self._calls.told(host)),)
         return hop
 
     def _hop(
-        self, host: str, request: aiohttp.ClientRequest, handler: ClientHandlerType
+        self,
+        host: str,
+        told: bool,  # noqa: FBT001  bound once
+        request: aiohttp.ClientRequest,
+        handler: ClientHandlerType,
     ) -> Awaitable[aiohttp.ClientResponse]:
         """Send one hop of a chain of redirects; one to another host is that host's breaker's business."""
         url = request.url
         other = _keys[url.scheme, url.raw_authority]
-        self._calls.tell(other, request.headers)
-        return (
-            handler(request) if other == host else self._elsewhere(other, functools.partial(handler, request))
-        )
+        if other == host:
+            tell(request.headers, told, _HEADER)
+            return handler(request)
+        tell(request.headers, self._calls.told(other), _HEADER)
+        return self._elsewhere(other, functools.partial(handler, request))
 
     async def _elsewhere(
         self, other: str, call: Callable[[], Awaitable[aiohttp.ClientResponse]]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Collection, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from resilience.core.validate import integer, text
-from resilience.http.context import DEADLINE_HEADER, tell
+from resilience.http.context import DEADLINE_HEADER
 from resilience.http.layers import Attempt, ClientRecorder, HttpContext, Keep
 from resilience.http.rules import host_name, known_method
 from resilience.policies.pipeline import Pipeline
@@ -59,7 +59,7 @@ class HttpCalls(Generic[Q, R]):
         record: finds where attempts are counted; None counts none.
         cleared: the predicates of the guards that hold for no response whose verdict is success: they are not asked then.
         header: `X-Request-Deadline`, as the client's headers like it best.
-        tells: whether a request has `headers`, and its host is told in them what `tell` says.
+        tells: whether a request has `headers`, and its host is told in them what `context.tell` says.
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None for every host.
@@ -85,7 +85,6 @@ class HttpCalls(Generic[Q, R]):
         self._guard = guard
         self._keep = Keep(release, cleared)
         self._attempt = functools.partial(Attempt, name, status, release, record, header=header)
-        self._header = header
         self._tells = tells
         self._limit = integer("hosts", hosts)
         self._told = (
@@ -130,13 +129,9 @@ class HttpCalls(Generic[Q, R]):
         """Return what guards the calls to a host."""
         return self._remembered(host).guard
 
-    def tell(self, host: str, headers: MutableMapping[str, str]) -> None:
-        """Write into the headers of a request what its host is told of the time that is left.
-
-        Raises:
-            DeadlinePassed: nothing is left.
-        """
-        tell(headers, told=self._told is None or self._remembered(host).told, header=self._header)
+    def told(self, host: str) -> bool:
+        """Whether a host is told how long an answer is of use; by `context.tell`, where its requests are not told here."""
+        return self._told is None or self._remembered(host).told
 
     def _remembered(self, host: str) -> _Host[Q, R]:
         return self._hosts.get(host) or self._remember(host)

@@ -100,7 +100,11 @@ def read_criticality(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return None
 
 
-def tell(headers: MutableMapping[str, str], *, told: bool = True, header: str = DEADLINE_HEADER) -> None:
+def tell(
+    headers: MutableMapping[str, str],
+    told: bool = True,  # noqa: FBT001, FBT002  each outbound request asks: keywords would cost
+    header: str = DEADLINE_HEADER,
+) -> None:
     """Write into a request's headers how long its answer is of use, how much it matters, and of what trace it is part.
 
     Args:

@@ -190,7 +190,7 @@ class Attempt(_Layer, Generic[R]):
         """Write what the host is told; without a call, where that is no more than how long this attempt may take."""
         if self._told is None:
             return
-        slowly = f"tell(request.headers, told={self._told}, header=HEADER)"
+        slowly = f"tell(request.headers, {self._told}, HEADER)"
         if not self._told or index - 1 not in limits:
             source.line(slowly)
             return
