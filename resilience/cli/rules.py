@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,6 +21,7 @@ from resilience.signals.names import METRICS
 __all__ = ["rules"]
 
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+_BUCKET = re.compile(r'([\w:]+)_bucket\{(?:.*,)?le="([0-9.e+-]+)"')  # one that ends
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.HINT: "cyan"}
 
 
@@ -32,7 +35,8 @@ def rules() -> None:
 @click.option(
     "--metrics",
     type=click.Path(path_type=Path),
-    help="A file with the names of your own metrics: one a line, or what their /metrics page shows.",
+    help="A file with the names of your own metrics: one a line, or what their /metrics page shows, which tells of the"
+    " buckets of histograms, too.",
 )
 @click.option("--prefix", default="", help="What your Signals put before the names of the library's metrics.")
 @json_option
@@ -47,7 +51,7 @@ def check_files(
 
     Exits with 1 when there is a finding (hints do not count), with 2 when a file does not load.
     """
-    known = None if metrics is None else _names(metrics)
+    known, buckets = (None, {}) if metrics is None else _own(metrics)
     groups: list[RuleGroup] = []
     faults: list[ConfigError] = []
     broken = 0
@@ -58,7 +62,7 @@ def check_files(
         else:
             groups.extend(rule_file.load(file))
     names = {prefix + name for name in METRICS} | (known or set())
-    findings = check(groups, metrics=names, complete=known is not None)
+    findings = check(groups, metrics=names, complete=known is not None, buckets=buckets, prefix=prefix)
     count = sum(len(group.rules) for group in groups)
     if as_json:
         print_json({"rules": count, "faults": [str(fault) for fault in faults], "findings": findings})
@@ -104,14 +108,20 @@ def test_files(ctx: click.Context, files: tuple[Path, ...], semantics: str, *, a
     ctx.exit(2 if faults else int(not all(outcome.passed for outcome in outcomes)))
 
 
-def _names(file: Path) -> set[str]:
-    """Read the names of metrics, of the text format for what Prometheus scrapes too."""
+def _own(file: Path) -> tuple[set[str], dict[str, float]]:
+    """Read the names of metrics, and the last buckets of histograms from the text format for what Prometheus scrapes."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"metric names cannot be read: {error}", file=str(file)) from error
-    names = {re.split(r"[\s{]", line.strip(), maxsplit=1)[0] for line in lines if not line.startswith("#")}
-    return names - {""}
+    samples = [line.strip() for line in lines if not line.startswith("#")]
+    names = {re.split(r"[\s{]", sample, maxsplit=1)[0] for sample in samples}
+    buckets: dict[str, float] = {}
+    for sample in samples:
+        if found := _BUCKET.match(sample):
+            with contextlib.suppress(ValueError):
+                buckets[found[1]] = max(buckets.get(found[1], -math.inf), float(found[2]))
+    return names - {""}, buckets
 
 
 def _print_findings(findings: list[Finding]) -> None:

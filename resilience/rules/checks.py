@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +17,7 @@ from resilience.rules.bounds import NOTHING, Bounds
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
 from resilience.rules.reach import Reach
 from resilience.rules.template import Template
+from resilience.signals.names import HISTOGRAMS
 
 __all__ = ["Finding", "Severity", "check"]
 
@@ -60,7 +63,12 @@ _SETTINGS = frozenset({"resilience_no_data", "resilience_no_data_grace"})
 
 
 def check(
-    groups: Iterable[RuleGroup], *, metrics: Collection[str] | None = None, complete: bool = True
+    groups: Iterable[RuleGroup],
+    *,
+    metrics: Collection[str] | None = None,
+    complete: bool = True,
+    buckets: Mapping[str, float] | None = None,
+    prefix: str = "",
 ) -> list[Finding]:
     """Look for what loads and yet is wrong.
 
@@ -69,6 +77,9 @@ def check(
         metrics: names of the metrics that exist, or None to leave names alone.
         complete: whether these are all there are. Where they are not, a name that is none of them is a hint, and a
             warning only when it nearly is one.
+        buckets: histogram -> its last bucket that ends, as far as it is known; what is called like a histogram of this
+            library is supposed to have its buckets, which makes no more than hints.
+        prefix: what stands before the names of the library's metrics.
 
     Returns:
         findings in the order of the rules.
@@ -80,6 +91,7 @@ def check(
     """
     listed = list(groups)
     bounds = _bounds_recorded(listed)
+    views = _views(listed, bounds, buckets or {}, prefix)
     names = None if metrics is None else _Names({*metrics, *_BUILT_IN, *bounds}, complete=complete)
     findings: list[Finding] = []
     for group in listed:
@@ -89,7 +101,7 @@ def check(
                 *(names(rule) if names is not None else ()),
                 *_kind(rule),
                 *_refused(rule),
-                *_thresholds(rule, bounds),
+                *_thresholds(rule, views),
                 *_quantiles(rule),
                 *_alerting(rule),
             ]
@@ -158,20 +170,59 @@ def _alerting(rule: Rule) -> Found:
 # -- thresholds
 
 
-def _thresholds(rule: Rule, recorded: Mapping[str, Bounds]) -> Found:
+_View = tuple[Severity, str, Reach]
+"""How much its findings matter, on what condition they hold, and what it knows."""
+
+
+def _views(
+    groups: Iterable[RuleGroup], recorded: Mapping[str, Bounds], buckets: Mapping[str, float], prefix: str
+) -> Sequence[_View]:
+    """What is known for sure, what names make likely, and what is only supposed."""
+    supposed = {prefix + name: last for name, last in HISTOGRAMS.items()}
+    # Who asks for a bucket that this library does not have has another histogram of that name.
+    for name, bound in _bounds_asked(groups):
+        if supposed.get(name, math.inf) < bound < math.inf:
+            del supposed[name]
+    return (
+        (Severity.ERROR, "", Reach(recorded)),
+        (Severity.WARNING, "", Reach(recorded, assuming=True, buckets=buckets)),
+        (
+            Severity.HINT,
+            " with the buckets of this library",
+            Reach(recorded, assuming=True, buckets={**supposed, **buckets}),
+        ),
+    )
+
+
+def _bounds_asked(groups: Iterable[RuleGroup]) -> Iterator[tuple[str, float]]:
+    """Histograms, and the ends of buckets that rules ask them for."""
+    uses = (
+        use
+        for group in groups
+        for rule in group.rules
+        if rule.expression
+        for use in rule.expression.selectors
+    )
+    for use in uses:
+        for one in use.matchers:
+            if one.label == "le" and one.op == "=" and use.name and use.name.endswith("_bucket"):
+                with contextlib.suppress(ValueError):
+                    yield use.name.removesuffix("_bucket"), float(one.value)
+
+
+def _thresholds(rule: Rule, views: Sequence[_View]) -> Found:
     if rule.expression is None:
         return
     node = rule.expression.node
-    for assuming in (False, True):
-        reach = Reach(recorded, assuming=assuming)
-        # What is known for sure is an error; what a name makes likely, or what leaves the rule a chance, is not.
-        severity = Severity.WARNING if assuming or not reach.bounds(node).empty else Severity.ERROR
+    for severity, condition, reach in views:
+        # What leaves the rule a chance is no error.
+        chance = severity is Severity.ERROR and not reach.bounds(node).empty
         never = list(reach.never(node))
         always = [] if never else list(reach.always(node))
-        yield from ((severity, f"never true: {text}") for text in never)
         yield from (
-            (Severity.WARNING if assuming else Severity.ERROR, f"always true: {text}") for text in always
+            (Severity.WARNING if chance else severity, f"never true{condition}: {text}") for text in never
         )
+        yield from ((severity, f"always true{condition}: {text}") for text in always)
         if never or always:
             return
 

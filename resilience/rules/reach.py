@@ -10,7 +10,6 @@ from resilience.promql.labels import NAME
 from resilience.promql.show import show
 from resilience.rules.bounds import ANY, MIRRORED, NOTHING, Bounds
 from resilience.rules.narrowing import AGGREGATIONS, FROM_NOTHING, FUNCTIONS, OPERATORS, POSITIVE, UNIT
-from resilience.signals.names import HISTOGRAMS
 
 __all__ = ["Reach", "is_ratio"]
 
@@ -37,7 +36,8 @@ class Reach:
     Args:
         recorded: what is known of the metrics that rules record; may grow from use to use.
         assuming: whether to believe what metrics are called beyond what naming conventions say: that a ratio is of a
-            part to its whole, and that what is called like a histogram of this library has its buckets.
+            part to its whole.
+        buckets: histogram -> its last bucket that ends.
 
     Example:
         >>> from resilience.promql import parse
@@ -48,9 +48,16 @@ class Reach:
         ['vector(1) is always 1, and the threshold is 2']
     """
 
-    def __init__(self, recorded: Mapping[str, Bounds], *, assuming: bool = False) -> None:
+    def __init__(
+        self,
+        recorded: Mapping[str, Bounds],
+        *,
+        assuming: bool = False,
+        buckets: Mapping[str, float] | None = None,
+    ) -> None:
         self._recorded = recorded
         self._assuming = assuming
+        self._buckets = buckets or {}
         self._known: dict[int, tuple[nodes.Node, Bounds]] = {}  # by identity: to hash a tree is to walk it
 
     # -- bounds
@@ -112,7 +119,7 @@ class Reach:
         name = names.pop().removesuffix("_bucket")
         if not name.endswith(("_seconds", "_bytes")):
             return ANY
-        return Bounds(0.0, HISTOGRAMS.get(name, math.inf) if self._assuming else math.inf)
+        return Bounds(0.0, self._buckets.get(name, math.inf))
 
     def _aggregate(self, node: nodes.Aggregate) -> Bounds:
         values = self.bounds(node.expression)

@@ -100,6 +100,21 @@ def test_check_is_told_the_applications_own_metrics(
     assert main(["rules", "check", "--metrics", str(folder / "none"), str(file)]) == 2
 
 
+def test_check_reads_the_buckets_of_ones_own_histograms(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = folder / "own.yml", folder / "page"
+    quantile = "histogram_quantile(0.9, rate(http_request_duration_seconds_bucket[5m])) >"
+    file.write_text(GOOD.replace("health_check_status == 0", f"{quantile} 20"))
+    assert main(["rules", "check", str(file)]) == 0
+    assert "hint: Down: never true with the buckets of this library" in capsys.readouterr().out
+    name = "http_request_duration_seconds_bucket"
+    for bounds, code in ((("0.5", "60.0", "+Inf"), 0), (("0.5", "15", "+Inf"), 1), (("-", "1e2"), 0)):
+        page.write_text("".join(f'{name}{{handler="/a,b",le="{bound}"}} 1\n' for bound in bounds))
+        assert main(["rules", "check", "--metrics", str(page), str(file)]) == code
+        assert ("warning: Down: never true: " in capsys.readouterr().out) is bool(code)
+
+
 def test_check_tells_all_that_is_wrong_in_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder / "bad.yml"
     file.write_text("""\

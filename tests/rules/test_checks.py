@@ -1,7 +1,7 @@
 import pytest
 
 from resilience.rules import AlertRule, RecordingRule, RuleGroup, loads
-from resilience.rules.checks import Severity, check
+from resilience.rules.checks import Finding, Severity, check
 
 
 def findings(expr: str) -> list[str]:
@@ -51,7 +51,6 @@ RATIO = 'sum(rate(r_total{code=~"5.."}[5m])) / sum(rate(r_total[5m]))'
         "-abs(x) > 0",
         "sum(abs(x)) + 1 < 1",
         "histogram_quantile(0.99, sum by (le) (rate(a_seconds_bucket[5m]))) < 0",
-        "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m]))) > 10",
         "quantile(0.5, up) > 1",
         "max_over_time(avg_over_time(up[5m])[1h:5m]) > 1",
         "vector(1) != 1",
@@ -107,6 +106,44 @@ def test_a_threshold_that_is_always_reached_is_an_error(expr: str) -> None:
 )
 def test_a_threshold_that_can_be_reached_is_none(expr: str) -> None:
     assert findings(expr) == []
+
+
+P99 = "histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))"
+
+
+def found_of(*exprs: str, prefix: str = "", **buckets: float) -> list[Finding]:
+    group = RuleGroup("g", [RecordingRule(f"r{place}", expr) for place, expr in enumerate(exprs)])
+    return check([group], buckets=buckets, prefix=prefix)
+
+
+def test_what_would_need_other_buckets_than_the_librarys_is_a_hint_for_the_histogram_may_be_ones_own() -> (
+    None
+):
+    (found,) = found_of(f"{P99} > 10")
+    assert found.severity is Severity.HINT
+    assert found.message.startswith("never true with the buckets of this library: histogram_quantile(0.99, ")
+    assert found.message.endswith(" is at most 10, and the threshold is 10")
+    assert found_of(f"{P99} > 9.99") == []
+    assert found_of(f"{P99} > 10", prefix="shop_") == []
+    (prefixed,) = found_of(f"{P99} > 10".replace("http_", "shop_http_"), prefix="shop_")
+    assert prefixed.severity is Severity.HINT
+
+
+def test_buckets_that_are_known_go_before_those_of_the_library() -> None:
+    assert found_of(f"{P99} > 10", http_request_duration_seconds=60.0) == []
+    (found,) = found_of(f"{P99} > 60", http_request_duration_seconds=60.0)
+    assert (found.severity, found.message.partition(":")[0]) == (Severity.WARNING, "never true")
+    own = "histogram_quantile(0.5, rate(own_seconds_bucket[5m])) > 2"
+    assert found_of(own) == []
+    assert [each.severity for each in found_of(own, own_seconds=2.0)] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize(("bound", "hints"), [("30", 0), ("30.0", 0), ("10", 1), ("+Inf", 1), ("many", 1)])
+def test_who_asks_for_a_bucket_that_the_library_does_not_have_has_another_histogram(
+    bound: str, hints: int
+) -> None:
+    slow = f'rate(http_request_duration_seconds_bucket{{le="{bound}"}}[5m])'
+    assert len(found_of(slow, f"{P99} > 20")) == hints
 
 
 def test_what_only_a_name_says_or_leaves_the_rule_a_chance_is_a_warning() -> None:

@@ -13,6 +13,7 @@ from resilience.signals import Signals
 from tests.turns import AN_INSTANT, beside, turns_of
 
 MANY = 200
+A_FEW = 64  # series after which there is a breath
 HOURS = 7 * 3600.0  # longer than the rings reach back
 
 
@@ -36,6 +37,9 @@ class Written:
         labels = self.selection.labels
         indices, values, _ = self.signals.source.at(self.selection, self.clock.monotonic() + after, 300)
         return sorted((labels[index][1][1], value) for index, value in zip(indices, values, strict=True))
+
+    def abandoning(self, wanted: int) -> Callable[[int], None]:
+        return lambda turn: self.slicer.abandon() if turn == wanted else None
 
     async def sliced(
         self, owner: str, series: Sequence[tuple[Labels, float]], each: Callable[[int], object]
@@ -86,28 +90,50 @@ async def test_to_find_begin_sweep_and_select_series_takes_turns_in_proportion()
     few, many = await turns(100), await turns(5000)
     more = [b - a for a, b in zip(few, many, strict=True)]
     begin, again, look, select, sweep = more
-    assert begin >= 2 * 4900 / 100
-    assert again >= 4900 / 100
+    assert begin >= 3 * 4900 // A_FEW
+    assert again >= 2 * 4900 // A_FEW
     assert look >= 4
-    assert select >= 4900 / 100
-    assert sweep >= 4900 / 100
+    assert select >= 4900 // A_FEW
+    assert sweep >= 4900 // A_FEW
 
 
 async def test_a_write_that_is_abandoned_shows_nothing_and_the_next_one_everything() -> None:
     turns = await Written().sliced("rule", results(1.0), lambda _: None)
     for wanted in range(turns):
         written = Written()
-
-        def abandon(turn: int, wanted: int = wanted, written: Written = written) -> None:
-            if turn == wanted:
-                written.slicer.abandon()
-
-        await written.sliced("rule", results(1.0), abandon)
+        await written.sliced("rule", results(1.0), written.abandoning(wanted))
         assert written.shown() in ([], expected(1.0))
         written.clock.shift(1)
         written.write("rule", results(2.0))
         assert written.shown() == expected(2.0)
         assert len(written.selection.labels) == MANY
+
+
+async def test_what_an_abandoned_write_began_is_forgotten_where_nobody_goes_on_with_it() -> None:
+    for wanted in range(await Written().sliced("rule", results(1.0), lambda _: None)):
+        written = Written()
+        await written.sliced("rule", results(1.0), written.abandoning(wanted))
+        written.write("rule", [])
+        for hours in (1, 2):
+            written.write("other", results(7.0, start=MANY, stop=MANY + hours), after=hours * HOURS)
+        assert len(written.selection.labels) == 2
+
+
+async def test_series_that_come_back_while_old_ones_are_swept_stay() -> None:
+    written, back = Written(), list[int]()
+    written.write("rule", results(1.0))
+    written.write("rule", [])
+    written.clock.shift(HOURS)
+
+    def others(turn: int) -> None:
+        shown = len(written.selection.labels)
+        if not back and shown < MANY:  # the sweep has begun
+            back.append(shown)
+            written.write("rule", results(2.0))
+
+    await written.sliced("other", [], others)
+    assert 0 < back[0] < MANY
+    assert written.shown() == expected(2.0)
 
 
 async def test_series_that_others_write_in_between_are_theirs_until_then() -> None:
