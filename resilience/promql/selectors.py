@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from resilience.core.ports import Labels, Samples
-from resilience.core.slices import breathe
+from resilience.core.slices import breathe, breathing
 from resilience.promql.nodes import Range, Selector, Subquery
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Drop, Picker, Vector, Window, drop_flags
@@ -54,7 +54,7 @@ def ranged(scope: Scope, node: Range) -> Closure:
         end = when(at)
         labels = selection.labels
         samples = source.samples(selection, scope.left(end, length), end)
-        scope.spend(sum(len(one.times) for one in samples))
+        scope.spend(sum(len(one.times) for one in breathing(samples)))
         return Window(labels, samples, end, length, at)
 
     return run
@@ -84,14 +84,14 @@ def subquery(scope: Scope, node: Subquery) -> Closure:
             time = moment / 1000 - epoch
             vector: Vector = inner(time)
             flags = drop_flags(vector.drop, len(vector))
-            for labels, value, flag in zip(vector.labels, vector.values, flags, strict=True):
+            for labels, value, flag in zip(breathing(vector.labels), vector.values, flags, strict=True):
                 series = found.get(labels)
                 if series is None:
                     series = found[labels] = ([], [], flag)
                 series[0].append(time)
                 series[1].append(value)
-        samples = [Samples(times, values) for times, values, _ in found.values()]
-        scope.spend(sum(len(one.times) for one in samples))
+        samples = [Samples(times, values) for times, values, _ in breathing(found.values())]
+        scope.spend(sum(len(one.times) for one in breathing(samples)))
         drop: Drop = [flag for _, _, flag in found.values()]
         return Window(list(found), samples, end, length, at, drop)
 
