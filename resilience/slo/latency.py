@@ -81,7 +81,7 @@ class LatencyHistory:
         width = _CELL * math.ceil((cells[-1][0] - cells[0][0] + _CELL) / _CELL / _COLUMNS)
         columns: dict[float, dict[str, float]] = {}
         for begin, counts in cells:
-            end = cells[0][0] + ((begin - cells[0][0]) // width + 1) * width
+            end = min(cells[0][0] + ((begin - cells[0][0]) // width + 1) * width, now.monotonic)
             column = columns.setdefault(end, {})
             for bound, count in counts.items():
                 column[bound] = column.get(bound, 0.0) + count

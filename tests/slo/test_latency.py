@@ -39,6 +39,7 @@ class World:
         now = self.clock.now()
         found = self.history.plain("shop", now.wall - hours * HOUR, now)
         assert found["times"] == sorted(found["times"])
+        assert not found["times"] or found["times"][-1] <= now.wall  # no cell ends in the future
         assert all(len(row) == len(found["times"]) <= 60 for row in found["counts"])
         shown = zip(found["bounds"], found["counts"], strict=True)
         return {bound: row for bound, row in shown if any(row)}
