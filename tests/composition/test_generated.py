@@ -19,7 +19,7 @@ from resilience.core.clock import ManualClock
 from resilience.core.deadline import remaining
 from resilience.core.ports import Call, CallContext
 from resilience.core.verdict import Verdict
-from resilience.core.window import CountWindow
+from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import Rejected
 from resilience.policies.backoff import Exponential
 from resilience.policies.base import WrappingPolicy
@@ -96,6 +96,17 @@ LAYERS: dict[str, Callable[[ManualClock], Any]] = {
     ),
     "breaker": lambda clock: CircuitBreaker(
         window=CountWindow(4), minimum_calls=3, open_duration=1.7, half_open_permits=1, clock=clock
+    ),
+    "rolling": lambda clock: CircuitBreaker(
+        window=TimeWindow(3.0, buckets=3),
+        minimum_calls=2,
+        slow_call_duration=0.7,
+        slow_call_rate=0.5,
+        consecutive_failures=3,
+        open_duration=0.9,
+        half_open_permits=2,
+        name="rolling",
+        clock=clock,
     ),
     "attempt": lambda clock: Timeout(1.0, name="attempt", clock=clock),
 }

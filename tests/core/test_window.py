@@ -114,3 +114,33 @@ def test_one_window_serves_many_breakers() -> None:
 def test_nonsense_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ConfigError, match="must be a"):
         make()
+
+
+@given(
+    window=st.sampled_from([CountWindow(5), TimeWindow(3.0, 3), TimeWindow(10.0, 1)]),
+    start=st.sampled_from([-7.5, 0.0, 1000.0]),
+    calls=CALLS,
+)
+def test_as_long_as_it_is_quiet_a_good_call_is_one_more_and_nothing_else(
+    window: CountWindow | TimeWindow, start: float, calls: list[tuple[bool, bool, float]]
+) -> None:
+    counts = window.start()
+    now = start
+    for failed, slow, later in calls:
+        now += later
+        expected = (counts.calls + 1, 0, 0) if now < counts.quiet_until else None
+        if expected is None:
+            counts.record(failed, slow, now)
+        else:
+            counts.record(False, False, now)
+            assert figures(counts) == expected
+
+
+def test_a_time_window_is_quiet_from_its_first_good_call_until_one_is_not() -> None:
+    counts = TimeWindow(10).start()
+    counts.record(False, False, 100.0)
+    assert counts.quiet_until == 101.0
+    counts.record(False, True, 100.5)
+    assert counts.quiet_until < 100.5
+    counts.expire(111.0)
+    assert counts.quiet_until == 112.0

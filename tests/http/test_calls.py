@@ -8,14 +8,23 @@ from typing import Any
 
 import pytest
 
+from resilience.core.clock import ManualClock
+from resilience.core.deadline import timeout
 from resilience.core.verdict import Verdict
 from resilience.errors import CircuitOpen, ConfigError, TimeoutExceeded
 from resilience.http.calls import HttpCalls
+from resilience.http.context import criticality
 from resilience.http.rules import says_later
+from resilience.policies.base import WrappingPolicy
+from resilience.policies.budget import TokenBudget
+from resilience.policies.bulkhead import Bulkhead
+from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
+from resilience.policies.rate_limiter import RateLimiter
 from resilience.policies.retry import Retry
 from resilience.policies.retry_switch import retries_without_waiting
 from resilience.policies.timeout import Timeout
+from tests.waiting import PATIENCE
 
 
 @dataclass(eq=False)
@@ -181,3 +190,160 @@ async def test_the_host_forgotten_first_is_the_one_not_called_for_longest() -> N
 def test_no_hosts_is_refused() -> None:
     with pytest.raises(ConfigError, match="hosts"):
         calls_of(retrying(), hosts=0)
+
+
+def guarded(*policies: Any, clock: Any) -> Any:
+    return Pipeline(*policies, name="guarded", clock=clock)
+
+
+async def answered(calls: Any, status: int = 200) -> Any:
+    async def attempt(request: Any) -> Any:
+        return Answer(status)
+
+    return await calls.send(attempt, None, "GET", "h", True)
+
+
+async def test_a_predicate_that_is_cleared_is_not_asked_of_what_is_sound_and_its_successor_is() -> None:
+    asked = []
+
+    def later(answer: Any) -> bool:
+        asked.append(answer.status)
+        return False
+
+    def never(answer: Any) -> bool:
+        asked.append("successor")
+        return False
+
+    clock = ManualClock()
+    retry = Retry(3, on_result=later, budget=TokenBudget(), clock=clock)
+    breaker = CircuitBreaker(failed_result=later, clock=clock)
+    calls = calls_of(guarded(retry, breaker, clock=clock), cleared=(later,))
+    await answered(calls)
+    asked.clear()  # the first call of a breaker opens its window
+    await answered(calls)
+    assert asked == []
+    await answered(calls, 503)
+    assert asked == [503, 503]
+    asked.clear()
+    retry.reconfigure(on_result=never)
+    breaker.reconfigure(failed_result=never)
+    await answered(calls)
+    assert asked == ["successor", "successor"]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_an_answer_is_released_once_where_a_guard_refuses_to_let_it_out(status: int) -> None:
+    class Sour(Bulkhead):
+        def leave(self, *ended: Any) -> None:
+            raise RuntimeError("sour")
+
+        @property
+        def unrolls(self) -> bool:
+            return False
+
+    answer = Answer(status)
+
+    async def attempt(request: Any) -> Any:
+        return answer
+
+    calls = calls_of(Pipeline(Sour(5)))
+    with pytest.raises(RuntimeError, match="sour"):
+        await calls.send(attempt, None, "GET", "h", True)
+    assert answer.released
+
+
+async def test_an_answer_inside_a_policy_of_the_users_is_released_where_it_is_not_returned() -> None:
+    answers = [Answer(200), Answer(200)]
+    made = list(answers)
+
+    class Twice(WrappingPolicy):
+        async def execute(self, call: Any, context: Any = None) -> Any:
+            await call()
+            return await call()
+
+    async def attempt(request: Any) -> Any:
+        return made.pop(0)
+
+    calls = calls_of(Pipeline(Twice(name="twice")))
+    assert await calls.send(attempt, None, "GET", "h", True) is answers[1]
+    assert [answer.released for answer in answers] == [True, False]
+
+
+class Told:
+    """A request, and what its host was told."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+
+async def budget_told(calls: Any) -> str | None:
+    request = Told()
+
+    async def attempt(request: Any) -> Any:
+        return Answer(200)
+
+    await calls.send(attempt, request, "GET", "h", True)
+    return request.headers.get("X-Request-Deadline")
+
+
+async def test_a_host_is_told_the_time_of_the_attempt_whatever_that_becomes() -> None:
+    clock = ManualClock()
+    attempt = Timeout(3.0, name="attempt", clock=clock)
+    total = Timeout(10.0, clock=clock)
+    calls = calls_of(guarded(total, attempt, clock=clock), tells=True)
+    assert [await budget_told(calls) for _ in range(2)] == ["3000m", "3000m"]
+    attempt.reconfigure(seconds=1.5)
+    assert await budget_told(calls) == "1500m"
+    total.reconfigure(seconds=1.0)
+    assert await budget_told(calls) == "1000m"
+    total.reconfigure(seconds=10.0)
+    attempt.reconfigure(mode="observe")
+    assert await budget_told(calls) == "10000m"
+
+
+async def test_a_host_is_told_nothing_of_a_timeout_that_only_observes() -> None:
+    clock = ManualClock()
+    calls = calls_of(guarded(Timeout(3.0, mode="observe", clock=clock), clock=clock), tells=True)
+    assert await budget_told(calls) is None
+
+
+async def test_a_host_is_told_the_callers_deadline_where_that_is_nearer() -> None:
+    clock = ManualClock()
+    calls = calls_of(guarded(Timeout(3.0, clock=clock), clock=clock), tells=True)
+    async with timeout(2.0, clock=clock):
+        assert await budget_told(calls) == "2000m"
+
+
+async def test_a_host_is_told_what_the_wait_before_has_left() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, per=1.0, burst=1, max_wait=5.0, clock=clock)
+    calls = calls_of(guarded(Timeout(3.0, clock=clock), limiter, clock=clock), tells=True)
+    assert await budget_told(calls) == "3000m"
+    waiting = asyncio.ensure_future(budget_told(calls))
+    await clock.advance()
+    await clock.advance(1.0)
+    assert await asyncio.wait_for(waiting, PATIENCE) == "2000m"
+
+
+async def test_a_call_on_behalf_of_somebody_who_matters_says_so_beside_its_time() -> None:
+    clock = ManualClock()
+    calls = calls_of(guarded(Timeout(3.0, clock=clock), clock=clock), tells=True)
+    request = Told()
+
+    async def attempt(request: Any) -> Any:
+        return Answer(200)
+
+    token = criticality.set(3)
+    try:
+        await calls.send(attempt, request, "GET", "h", True)
+    finally:
+        criticality.reset(token)
+    assert request.headers == {"X-Request-Deadline": "3000m", "X-Request-Criticality": "critical"}
+
+
+async def test_a_status_that_is_none_is_not_remembered() -> None:
+    log: list[Any] = []
+    calls = calls_of(retrying(), log)
+    for status in (71_000, 71_001, 71_000):
+        await answered(calls, status)
+    assert [seen[3] for seen in log] == ["_OTHER"] * 3

@@ -21,7 +21,7 @@ from resilience.policies.backoff import Exponential
 from resilience.policies.fallback import Fallback
 from resilience.policies.hedge import Hedge
 from resilience.policies.presets import API_CALLS, Layer, Preset
-from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession
+from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession, _keys
 from tests.waiting import PATIENCE
 
 FAST = API_CALLS.changed(
@@ -433,3 +433,31 @@ async def test_a_cancelled_task_of_a_call_ends(session: Any, upstream: Any) -> N
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+def test_a_call_may_be_made_before_a_loop_runs_and_its_session_belongs_to_that_loop(real: Any) -> None:
+    session = ResilientSession(real, preset=FAST)
+    call = session.get("http://127.0.0.1:1/")
+
+    async def main() -> None:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await call
+        await session.close()
+
+    asyncio.run(main())
+
+
+async def test_what_is_no_url_is_refused_when_the_call_is_awaited_as_aiohttp_does(real: Any) -> None:
+    async with ResilientSession(real, session=aiohttp.ClientSession(), preset=FAST) as session:
+        for wrong in ("http://[", "", "relative/path"):
+            call = session.get(wrong)
+            with pytest.raises(aiohttp.InvalidURL):
+                await call
+        await session.session.close()
+
+
+async def test_ten_thousand_authorities_are_not_all_remembered() -> None:
+    for number in range(10_000):
+        assert _keys["http", f"{number}.example:80"] == f"http://{number}.example:80"
+    assert len(_keys) <= 1_000
+    assert _keys["https", "User:pw@[::1]"] == "https://[::1]:443"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import weakref
+
+import pytest
 
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
@@ -83,3 +87,57 @@ def test_no_request_is_lost_between_threads() -> None:
     finally:
         sys.setswitchinterval(before)
     assert counted(signals) == (20_000.0, 20_000.0, 10_000.0)
+
+
+def outbound(signals: Signals) -> tuple[float, float]:
+    """How many outbound requests and durations there are."""
+    return (
+        sum(shown(signals, "client_requests_total").values()),
+        sum(shown(signals, "client_request_duration_seconds_count").values()),
+    )
+
+
+def test_outbound_requests_are_counted_where_their_series_was_found_once() -> None:
+    signals = Signals(ManualClock())
+    recorder = SliRecorder(signals, service="shop")
+    series = recorder.client_series("pay", "pay.example", "GET", "200", Verdict.SUCCESS)
+    assert recorder.client_series("pay", "pay.example", "GET", "200", Verdict.SUCCESS) is series
+    series.finish(0.1)
+    count, duration = series.columns
+    assert (series.values[count], series.values[duration]) == (1.0, 0.1)
+    assert outbound(signals) == (1.0, 1.0)
+
+
+def test_an_outbound_series_that_was_dropped_asks_anew_where_it_stands() -> None:
+    signals = Signals(ManualClock())
+    recorder = SliRecorder(signals, service="shop")
+    series = recorder.client_series("pay", "pay.example", "GET", "200", Verdict.SUCCESS)
+    series.finish(0.1)
+    instrument = signals.find("client_requests_total")
+    assert instrument is not None
+    instrument.remove("pay", "pay.example", "GET", "200")
+    with pytest.raises(IndexError):
+        series.values[series.columns[0]] += 1.0
+    other = signals.counter("other_total").bind()  # takes the column that came free
+    series.finish(0.1)
+    assert other.current == 0.0
+    assert outbound(signals) == (1.0, 2.0)
+
+
+def test_outbound_series_live_as_long_as_somebody_keeps_them() -> None:
+    recorder = SliRecorder(Signals(ManualClock()), service="shop")
+    kept = recorder.client_series("pay", "kept.example", "GET", "200", Verdict.SUCCESS)
+    gone = weakref.ref(recorder.client_series("pay", "gone.example", "GET", "200", Verdict.SUCCESS))
+    gc.collect()
+    assert gone() is None
+    assert recorder.client_series("pay", "kept.example", "GET", "200", Verdict.SUCCESS) is kept
+
+
+def test_outbound_requests_over_the_cap_are_counted_together() -> None:
+    signals = Signals(ManualClock(), max_label_sets=2)
+    recorder = SliRecorder(signals, service="shop")
+    for number in range(5):
+        for _ in range(2):
+            recorder.client("pay", f"{number}.example", "GET", "200", Verdict.SUCCESS, 0.1)
+    assert outbound(signals) == (10.0, 10.0)
+    assert shown(signals, "client_requests_total")[(OVERFLOW,) * 4] == 6.0
