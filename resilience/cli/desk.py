@@ -71,7 +71,7 @@ class Service:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        if not _is_address(url):
             message = f"--url must be an http:// or https:// URL, got {url!r}"
             raise ConfigError(message)
         self._url = url.rstrip("/")
@@ -144,7 +144,11 @@ class Service:
             message = f"{self._url} cannot be reached: {error}"
             raise ResilienceError(message) from error
         if response.ok:
-            found: dict[str, Any] = response.json()
+            try:
+                found: dict[str, Any] = response.json()
+            except ValueError as error:
+                message = f"{self._url}{path} does not answer as a service does: {error}"
+                raise ResilienceError(message) from error
             return found
         raise _refusal(response)
 
@@ -274,3 +278,11 @@ def _refusal(response: Response) -> ResilienceError:
         detail = "the service wants its token: set RESILIENCE_TOKEN"
     message = f"{response.status}: {detail}"
     return ResilienceError(message) if response.status >= _SERVER_ERROR else ConfigError(message)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False

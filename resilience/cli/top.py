@@ -30,7 +30,8 @@ _LEVELS: Final = {
 _SAID: Final = frozenset({"alertname", "severity"})
 _MOST: Final = 20  # rows of a table where nobody says how many there is room for
 _NARROW: Final = 100
-_WIDEST: Final = 24  # of a column, where room is scarce
+_NARROWEST: Final = 8  # what the last column of a table keeps
+_GAP: Final = 2  # between columns
 
 
 @click.command()
@@ -66,7 +67,7 @@ def top(url: str, token: str | None, interval: float, *, once: bool, as_json: bo
         raise MissingExtra("rich", "console") from error
     console = Console()
     if once or not console.is_terminal:
-        console.print(view(asyncio.run(_look(url, token)), width=console.width))
+        console.print(_seen(asyncio.run(_look(url, token)), width=console.width))
         return
     with Live(console=console, screen=True, auto_refresh=False) as live:
         asyncio.run(_watch(url, token, interval, live))
@@ -83,26 +84,41 @@ async def _watch(url: str, token: str | None, interval: float, live: Live) -> No
 
     async with Service(url, token) as service:
         state: Mapping[str, Any] | None = None
+        parts: list[RenderableType]
         while True:
             started = time.monotonic()
-            try:
-                state, error = await service.state(), None
-            except ResilienceError as failure:
-                error = Text.from_markup(f"[bold red]■ {_safe(failure)}[/]")
             size = live.console.size
-            parts: list[RenderableType] = [] if error is None else [error]
-            if state is not None:  # where nobody answers, what was seen last is better than nothing
-                parts.append(view(state, width=size.width, height=size.height - len(parts)))
+            try:
+                found = await service.state()
+                parts = [_seen(found, width=size.width, height=size.height)]
+                state = found
+            except ResilienceError as failure:
+                told = Text(
+                    f"■ {_printable(str(failure))}", style="bold red", no_wrap=True, overflow="ellipsis"
+                )
+                parts = [told]
+                if state is not None:  # where nobody answers, what was seen last is better than nothing
+                    parts.append(view(state, width=size.width, height=size.height - 1))
             live.update(Group(*parts), refresh=True)
             await asyncio.sleep(max(0.0, started + interval - time.monotonic()))
 
 
+def _seen(state: Mapping[str, Any], *, width: int, height: int | None = None) -> RenderableType:
+    """Lay out an answer, or say that it is none."""
+    try:
+        return view(state, width=width, height=height)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        message = "what answers is no console, or one of another version: is --url right?"
+        raise ResilienceError(message) from error
+
+
 class Rows(NamedTuple):
-    """One table: what it is called, its columns, and its rows, the worst first."""
+    """One table: what it is called, its columns, its rows, the worst first, and how many more the console knows of."""
 
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
+    unlisted: int = 0
 
 
 def view(state: Mapping[str, Any], *, width: int = 120, height: int | None = None) -> RenderableType:
@@ -129,7 +145,7 @@ def view(state: Mapping[str, Any], *, width: int = 120, height: int | None = Non
     return Group(
         Panel(head, title=_safe(state["service"]), title_align="left", border_style=style),
         *(
-            Padding(_table(table, share), (1, 0, 0, 0))
+            Padding(_table(table, share, width), (1, 0, 0, 0))
             for table, share in zip(tables, shares, strict=True)
             if share
         ),
@@ -169,6 +185,7 @@ def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
             )
             for each in state["alerts"]["firing"]
         ],
+        _unlisted(state["alerts"], "firing"),
     )
     yield Rows(
         "objectives",
@@ -184,6 +201,7 @@ def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
             )
             for each in state["slos"]["slos"]
         ],
+        _unlisted(state["slos"], "slos"),
     )
     yield Rows(
         "breakers of this worker",
@@ -198,15 +216,36 @@ def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
             )
             for each in state["policies"]["breakers"]
         ],
+        _unlisted(state["policies"], "breakers"),
     )
     yield Rows(
         "health of this worker",
         ("state", "check", "detail"),
         [(_level(each["status"]), each["name"], each["detail"]) for each in state["health"]["checks"]],
+        _unlisted(state["health"], "checks"),
     )
 
 
-def _table(table: Rows, most: int) -> RenderableType:
+def _widths(longest: Sequence[int], width: int) -> list[int]:
+    """How wide columns are: what there is no room for is taken from the last one, then from the widest.
+
+    Example:
+        >>> _widths([10, 15, 40], 80), _widths([10, 15, 40], 50), _widths([10, 60, 40], 50)
+        ([10, 15, 40], [10, 15, 21], [10, 28, 8])
+    """
+    widths = list(longest)
+    room = width - _GAP * (len(widths) - 1)
+    widths[-1] = max(min(widths[-1], _NARROWEST), min(widths[-1], room - sum(widths[:-1])))
+    while sum(widths) > room and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _unlisted(panel: Mapping[str, Any], name: str) -> int:
+    return int(panel["counts"].get(name, 0)) - len(panel[name])
+
+
+def _table(table: Rows, most: int, width: int) -> RenderableType:
     from rich.table import Table  # noqa: PLC0415  an extra
     from rich.text import Text  # noqa: PLC0415  same
 
@@ -216,28 +255,23 @@ def _table(table: Rows, most: int) -> RenderableType:
         caption_justify="left",
         box=None,
         pad_edge=False,
+        padding=(0, _GAP, 0, 0),
         expand=False,
     )
-    for place, header in enumerate(table.headers):
-        # What there is no room for is taken from the last column, not from a word in the middle of each.
-        last = place == len(table.headers) - 1
-        longest = (
-            0
-            if last
-            else max(len(Text.from_markup(row[place]) if not place else row[place]) for row in table.rows)
+    longest = [
+        max(
+            len(header),
+            *(len(row[place] if place else Text.from_markup(row[0])) for row in table.rows[:most]),
         )
-        made.add_column(
-            header,
-            header_style="dim",
-            overflow="ellipsis",
-            no_wrap=True,
-            min_width=min(longest, _WIDEST) or None,
-        )
+        for place, header in enumerate(table.headers)
+    ]
+    for header, wide in zip(table.headers, _widths(longest, width), strict=True):
+        made.add_column(header, header_style="dim", overflow="ellipsis", no_wrap=True, width=wide)
     for row in table.rows[:most]:
         # Names and messages are anybody's: as texts they cannot be markup.
         made.add_row(row[0], *(Text(_printable(cell)) for cell in row[1:]))
-    if len(table.rows) > most:
-        made.caption = f"and {len(table.rows) - most} more"
+    if left_out := len(table.rows[most:]) + table.unlisted:
+        made.caption = f"and {left_out:,} more"
     return made
 
 

@@ -69,6 +69,7 @@ def test_updates_live_while_the_payments_of_the_demo_break_and_recover(seen: See
 
 def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
     order(shop, 5)
+    shop.rel.signals.gauge("deployment_info", labels=("service", "version")).bind("shop", "1.4.2").set(1)
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{shop.console}?window=5m")
@@ -76,7 +77,7 @@ def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
     def drawn() -> bool:  # the first points come with time
         order(shop, 5)
         page.reload()
-        return page.locator("svg.plain").count() == 4
+        return (page.locator("svg.plain").count(), page.locator(".marker").count()) == (4, 4)
 
     blocked_until(drawn)
     text = page.inner_text("main")
@@ -84,7 +85,10 @@ def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
     assert "availability" in text
     assert "pay/circuit_breaker" in text
     assert "0 to" in text
+    assert "1.4.2" in text
     assert page.locator("svg.spark").count() == 1
+    page.click("#policies h3 a")
+    page.wait_for_selector("[id='policy-pay/circuit_breaker']:target")
     context.close()
 
 
@@ -278,7 +282,7 @@ def test_has_no_serious_fault_of_accessibility_and_cuts_nothing_off(
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     shop.healthy = False
     order(shop, 40)
-    shop.rel.alerts.send_alert(RaisedAlert("A" * 120, severity="warning", labels={"team": "b" * 200}))
+    shop.rel.alerts.send_alert(RaisedAlert("A" * 120, severity="s" * 90, labels={"team": "b" * 200}))
     context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
     page = context.new_page()
     log_in(page, shop)

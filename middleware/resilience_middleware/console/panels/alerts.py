@@ -36,11 +36,13 @@ def alerts(look: Look) -> Mapping[str, Any]:
         if alert.state is AlertState.PENDING and view.covers(alert.labels.get("service", ""))
     ]
     silences = [each for each in rel.alerts.silences if each.end > now and _concerns(each, look)]
+    by_id = {each.id: each for each in rel.alerts.silences}
     made_by, room = makers(look), Room(look)
     return {
         "firing": [
             {
                 **plain_alert(each),
+                "silence": plain_silence(by_id[each.silenced_by]) if each.silenced_by in by_id else None,
                 "value": _value(each.alert.value),
                 "made_by": made_by(each.alert.labels),
             }

@@ -40,12 +40,19 @@ window.charts = (() => {
       const x = valToPos(t, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       const left = x > bbox.left + bbox.width * 0.7;
-      ctx.textAlign = left ? "right" : "left";
-      ctx.fillText(text.length > 16 ? `${text.slice(0, 15)}…` : text, x + (left ? -4 : 4), bbox.top + 11 * devicePixelRatio);
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
+      const words = [text.length > 16 ? `${text.slice(0, 15)}…` : text, x + (left ? -4 : 4) * devicePixelRatio, bbox.top + 11 * devicePixelRatio];
+      ctx.textAlign = left ? "right" : "left";
+      ctx.save(); // a rim, so that they can be read over lines
+      ctx.setLineDash([]);
+      ctx.strokeStyle = css("--card");
+      ctx.lineWidth = 4 * devicePixelRatio;
+      ctx.strokeText(...words);
+      ctx.restore();
+      ctx.fillText(...words);
     }
     ctx.restore();
   }
