@@ -146,17 +146,27 @@ class StateFigures:
         return self._manager.latency.plain(service, start, _now())
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._restore()
+        except BaseException:
+            await self.__aexit__(None, None, None)  # else the store's thread would keep the process alive
+            raise
+        return self
+
+    async def _restore(self) -> None:
         saved = await self._store.load(BUDGET_TABLE)
         if self._name not in saved:
-            await self.__aexit__(None, None, None)
             known = ", ".join(sorted(saved)) or "of none"
             raise ConfigError(
                 f"there are no budgets of service {self._name!r} in it, but {known}", file=str(self._file)
             )
-        left = json.loads(saved[self._name])
-        self._manager.restore(left, _now())
-        self._recall(left["slos"])
-        return self
+        try:
+            left = json.loads(saved[self._name])
+            self._manager.restore(left, _now())
+            self._recall(left["slos"])
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            message = f"the budgets of service {self._name!r} in it are damaged: {error}"
+            raise ConfigError(message, file=str(self._file)) from error
 
     def _recall(self, left: Mapping[str, Any]) -> None:
         """Take burn rates as they were when the service was last seen: since then their windows are empty."""

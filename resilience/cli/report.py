@@ -12,6 +12,7 @@ import click
 
 from resilience.cli.figures import Figures, burn_note, figures_options, progress, run
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step, build, post_mortem, render
 
@@ -59,7 +60,7 @@ def report(
     The figures come from a running service (--url), its state file (--state) or a Prometheus (--prometheus).
     """
     wanted = None if services is None else {name.strip() for name in services.split(",")}
-    end = SYSTEM_CLOCK.time()
+    end, days = SYSTEM_CLOCK.time(), number("--days", days)  # click takes nan for a number of any range
     found: Report = run(figures, lambda source: _collect(source, end - days * _DAY, end, wanted))
     text = render(found, form) if incident is None else _post_mortem(found, incident)
     if output is None:

@@ -118,6 +118,8 @@ def import_(ctx: click.Context, file: Path, form: str, output: Path | None, *, a
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=str(file)) from error
     found = _IMPORTS[form](text, file=str(file))
+    if not found.slos:
+        raise ConfigError("there is no objective in it", file=str(file))
     config = to_config(found.slos)
     _write(_json(config) if as_json else _yaml(config), output)
     ctx.exit(_tell(found.lost))

@@ -148,6 +148,7 @@ def test_a_report_has_its_figures_in_every_format(place: list[str], run: Run, tm
     assert sum(step["badEvents"] for step in slo["history"]) == 3
     assert run("report", "--services", "bank", *place)[0] == 2
     assert run("report", "--days", "0", *place)[0] == 2
+    assert run("report", "--days", "nan", *place)[0] == 2
 
 
 def test_a_stopped_service_has_the_burn_rates_that_it_measured_last(run: Run, config: Path) -> None:
@@ -206,6 +207,8 @@ def test_places_exclude_each_other_and_must_be_there(run: Run, config: Path, tmp
     assert run("budgets", "--prometheus", "http://b", "--config", str(tmp_path / "none.yaml"))[0] == 2
     assert run("budgets", "--prometheus", "http://127.0.0.1:9", "--config", str(config))[0] == 1
     assert run("budgets", "--url", "http://127.0.0.1:9")[0] == 1
+    for url in ("http://", "ftp://a", "http://[::1", "http://a:b"):
+        assert run("budgets", "--url", url)[0] == 2
 
 
 def test_a_configuration_is_validated(run: Run, config: Path, tmp_path: Path) -> None:
@@ -262,6 +265,14 @@ def test_objectives_go_to_openslo_and_come_back(run: Run, config: Path, tmp_path
     assert run("slo", "import", str(tmp_path / "none.yaml"))[0] == 2
 
 
+def test_a_file_without_an_objective_is_no_import(run: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("")
+    code, out, err = run("slo", "import", str(empty))
+    assert (code, out) == (2, "")
+    assert "there is no objective in it" in err
+
+
 def test_what_is_lost_on_the_way_is_named_and_a_finding(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "sloth.yaml"
     file.write_text(
@@ -316,6 +327,21 @@ def test_what_is_written_can_be_json(
     assert run("validate", str(back))[0] == 0
     made = json.loads(run("init", "--directory", "new", "--json")[1])
     assert [Path(file).is_file() for file in made["written"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["nonsense", "[]", '{"version": 1}', '{"version": 1, "slos": []}', '{"version": 1, "slos": {"ok": 3}}'],
+)
+def test_a_damaged_state_is_an_error_and_no_command_hangs_on_it(run: Run, config: Path, damaged: str) -> None:
+    place = live_and_stop(config)
+    with closing(sqlite3.connect(config.parent / "shop.db")) as db, db:
+        db.execute("""UPDATE state SET "value" = ? WHERE "table" = 'budgets'""", [damaged.encode()])
+    before = threading.active_count()
+    code, out, err = run("budgets", *place)
+    assert (code, out) == (2, "")
+    assert "the budgets of service 'shop' in it are damaged" in err
+    blocked_until(lambda: threading.active_count() <= before)
 
 
 def test_a_state_file_without_the_service_is_no_empty_budget(run: Run, config: Path) -> None:
