@@ -200,4 +200,5 @@ def _at(seconds: float | None) -> str:
 def _percent(share: Decimal | None) -> str:
     if share is None:
         return ""
-    return f"{share * 100:,.0f}%" if abs(share) >= _MANY else f"{share * 100:.4g}%"
+    # As a float: a decimal keeps its exponent, and nothing would be 0e+3%.
+    return f"{share * 100:,.0f}%" if abs(share) >= _MANY else f"{float(share) * 100:.4g}%"

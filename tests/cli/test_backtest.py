@@ -40,6 +40,7 @@ def test_a_calm_log_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 malformed lines" in out
     assert "'junk'" in out
     assert "No alert would have fired." in out
+    assert "  0%  " in out  # without an exponent
 
 
 @pytest.mark.usefixtures("folder")
