@@ -34,8 +34,8 @@ class RateAlgorithm(Protocol):
 class TokenBucket:
     """Tokens drip in evenly, up to `burst`; a call takes one.
 
-    Of the bucket one moment is kept, that at which it would be full but for one token: the form in which the generic cell
-    rate algorithm (GCRA, ITU-T I.371) states the same rule. A call may come up to `burst - 1` intervals before it.
+    Of the bucket one moment is kept, at which it will be full: the form in which the generic cell rate algorithm (GCRA, ITU-T
+    I.371) states the same rule. A call may come up to `burst - 1` intervals before it.
     """
 
     __slots__ = ("_due", "_interval", "_tolerance")
