@@ -37,7 +37,8 @@ class Renderer:
     """Makes the pages and panels of their templates.
 
     Example:
-        >>> html = Renderer().panel("events", {"events": [], "worker": "worker 1"}, View())
+        >>> nothing = {"events": [], "counts": {"events": 0}, "left_out": 0, "pages": 1, "worker": "worker 1"}
+        >>> html = Renderer().panel("events", nothing, View())
         >>> "Nothing has happened" in html
         True
     """
