@@ -79,13 +79,14 @@ class Exclusion:
 
     def _from(self, at: float) -> Iterator[tuple[float, float]]:
         """Yield its times by beginning and end, from no later than the one that a moment is in."""
+        start = float(self.start)
         if self.every is None:
-            yield self.start, self._later(self.start, self.duration)
+            yield start, self._later(start, self.duration)
             return
         # One more, for clocks that were put forward since the first.
-        count = max(0, int((at - self.start) // self.every) - 1)
+        count = max(0, int((at - start) // self.every) - 1)
         while True:
-            begin = self._later(self.start, count * self.every)
+            begin = self._later(start, count * self.every)
             yield begin, self._later(begin, self.duration)
             count += 1
 
