@@ -89,3 +89,23 @@ def test_a_call_that_is_well_leaves_breaker_and_budget_as_by_definition(
 def test_a_disabled_breaker_counts_nothing(form: str) -> None:
     steps = [(0.0, 0.0, "ok", "disable"), (0.0, 0.0, "ok", ""), (0.0, 0.0, "error", "")]
     assert [breaker.calls for _, breaker, _ in history(TimeWindow(9.0), steps, form)[1::2]] == [0, 0, 0]
+
+
+def test_a_breaker_that_leaves_in_a_way_of_its_own_does_so() -> None:
+    left = []
+
+    class Own(CircuitBreaker):
+        def leave(self, *ended: Any) -> None:
+            left.append(ended[1])
+            super().leave(*ended)
+
+    async def call() -> str:
+        return "ok"
+
+    async def main() -> None:
+        pipeline = Pipeline(Own())
+        for _ in range(3):
+            await pipeline.execute(call)
+
+    asyncio.run(main())
+    assert left == ["ok"] * 3
