@@ -11,6 +11,7 @@ import click
 
 from resilience.cli.desk import HERE, Service
 from resilience.cli.output import json_option, print_json
+from resilience.core.validate import number
 from resilience.errors import MissingExtra, ResilienceError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def top(url: str, token: str | None, interval: float, *, once: bool, as_json: bo
 
     What it shows is what the console shows: alerts, objectives, traffic, breakers and checks.
     """
+    number("--interval", interval)  # click takes nan for a number of any range
     if as_json:
         print_json(asyncio.run(_look(url, token)))
         return

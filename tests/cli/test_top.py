@@ -75,6 +75,12 @@ def lines_of(state: dict[str, Any], width: int, height: int) -> list[str]:
     return console.export_text().splitlines()
 
 
+@pytest.mark.parametrize("interval", ["nan", "0", "61", "often"])
+def test_refuses_an_interval_that_cannot_be_meant(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--once", "--interval", interval]) == 2
+    assert "--interval" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 45), (200, 60)])
 def test_fits_the_terminal_however_many_there_are(service: str, width: int, height: int) -> None:
     state = asyncio.run(look(service))
