@@ -232,7 +232,7 @@ window.charts = (() => {
   addEventListener("resize", () => {
     if (innerWidth !== wide) (wide = innerWidth), again();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  for (const other of ["(prefers-color-scheme: dark)", "print"]) matchMedia(other).addEventListener("change", again);
 
   return { points, now };
 })();
