@@ -142,6 +142,8 @@ def _print_outcome(outcome: Outcome) -> None:
         click.style("passed", fg="green") if outcome.passed else click.style("FAILED", fg="red", bold=True)
     )
     click.echo(f"{outcome.file}: {verdict} ({outcome.tests} test(s))")
+    for warning in outcome.warnings:
+        click.echo(f"  warning: {warning}")
     for failure in outcome.failures:
         click.echo(f"  {outcome.file}:{failure.line}: {failure.what}")
         if failure.error is not None:

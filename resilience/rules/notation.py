@@ -20,13 +20,14 @@ Value: TypeAlias = float | Literal["stale"] | None
 """A sample, the end of a series, or None where nothing is scraped."""
 
 _MAX_VALUES = 1_000_000
-# No hexadecimal, as in promtool: 0x5 is five more zeros.
-_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF]|[nN][aA][nN])"
+# No hexadecimal, as in promtool: 0x5 is five more zeros. And no number is repeated that is spelt: "infx2" is one word.
+_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?:[iI][nN][fF]|[nN][aA][nN])(?!x))"
 _ITEM = re.compile(rf"(?P<blank>_)|(?P<first>[+-]?{_NUMBER})(?P<step>[+-]{_NUMBER})?")
 _TIMES = re.compile(r"x(\d{1,9})")
 _STRING = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
 _PAIR = re.compile(rf"\s*([a-zA-Z_]\w*)\s*=\s*({_STRING})\s*(,|$)")
 _SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
+_NUMBERS = ("inf", "nan")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
@@ -49,13 +50,14 @@ def parse_series(text: str) -> Labels:
     match = _SERIES.fullmatch(text)
     labels: dict[str, str] = {}
     if match is not None:
-        if match[1]:
-            labels["__name__"] = match[1]
+        name = match[1] or ""
         inner, position = (match[2] or "").strip(), 0
-        while position < len(inner) and (pair := _PAIR.match(inner, position)):
+        while position < len(inner) and (pair := _PAIR.match(inner, position)) and pair[1] not in labels:
             labels[pair[1]] = _unquoted(pair[2])
             position = pair.end()
-        if position >= len(inner):
+        if name:
+            labels["__name__"] = name
+        if position >= len(inner) and name.lower() not in _NUMBERS:
             return tuple(sorted((name, value) for name, value in labels.items() if value))
     message = f'expected a series such as up{{job="shop"}}, got {text!r}'
     raise ConfigError(message)

@@ -16,7 +16,7 @@ from resilience.core import yaml
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
 from resilience.core.ports import Labels
-from resilience.errors import ConfigError, QueryError
+from resilience.errors import QueryError
 from resilience.rules import file as rule_file
 from resilience.rules.evaluate import Evaluator
 from resilience.rules.model import AlertRule, NoData, Rule, RuleGroup
@@ -75,11 +75,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the tests of one file came to."""
+    """What the tests of one file came to.
+
+    Args:
+        file: its path.
+        tests: how many it has.
+        failures: expectations that were not met.
+        warnings: what is no fault, and yet may not be meant.
+    """
 
     file: str
     tests: int
     failures: Sequence[Failure]
+    warnings: Sequence[str] = ()
 
     @property
     def passed(self) -> bool:
@@ -102,7 +110,7 @@ def run(file: str | Path, *, semantics: int = 3) -> Outcome:
     """
     suite = _SuiteReader(yaml.read(file)).suite(Path(file).parent)
     failures = [failure for test in suite.tests for failure in _Run(suite, test, semantics).failures()]
-    return Outcome(str(file), len(suite.tests), tuple(failures))
+    return Outcome(str(file), len(suite.tests), tuple(failures), tuple(suite.warnings))
 
 
 # -- what a file says
@@ -145,19 +153,22 @@ class _Suite:
     interval: float
     fuzzy: bool
     tests: Sequence[_Test] = field(default=())
+    warnings: Sequence[str] = field(default=())
 
 
 class _SuiteReader(Reader):
     """Turns one document into tests."""
 
     def suite(self, folder: Path) -> _Suite:
-        self.keys(_FILE_KEYS)
+        if self.value() is not None:  # an empty file has no test that could fail
+            self.keys(_FILE_KEYS)
         interval = self.duration("evaluation_interval") or _MINUTE
         order = [self.text(*path) for path in self.items("group_eval_order")]
         if len(set(order)) < len(order):
             raise self.document.error("a group's name stands twice in group_eval_order", "group_eval_order")
         rank = {name: index for index, name in enumerate(order)}
-        groups = sorted(self._groups(folder), key=lambda group: rank.get(group.name, 0))
+        files, warnings = self._rule_files(folder)
+        groups = sorted(rule_file.load(*files), key=lambda group: rank.get(group.name, 0))
         return _Suite(
             [
                 replace(group, interval=interval, rules=tuple(map(_as_prometheus, group.rules)))
@@ -166,22 +177,27 @@ class _SuiteReader(Reader):
             interval,
             self.value("fuzzy_compare") is True,
             [self._test(interval, *path) for path in self.items("tests")],
+            warnings,
         )
 
-    def _groups(self, folder: Path) -> Iterator[RuleGroup]:
+    def _rule_files(self, folder: Path) -> tuple[list[Path], list[str]]:
+        """Return the rule files, each once, and a warning for each pattern that matches none."""
+        found: dict[Path, None] = {}
+        warnings = []
         for path in self.items("rule_files"):
             pattern = self.text(*path)
             base = Path(pattern).anchor or folder
             relative = pattern.removeprefix(Path(pattern).anchor)
             with self.locating(*path):
-                found = sorted(Path(base).glob(relative)) if relative else []
-                if not found:
-                    message = f"no rule file matches {pattern!r}"
-                    raise ConfigError(message)
-            yield from rule_file.load(*found)
+                matching = sorted(Path(base).glob(relative)) if relative else []
+            if not matching:
+                warnings.append(f"{self.document.error(f'no rule file matches {pattern!r}', *path)}")
+            found |= dict.fromkeys(matching)
+        return list(found), warnings
 
     def _test(self, interval: float, *path: str | int) -> _Test:
-        self.keys(_TEST_KEYS, *path)
+        if self.value(*path) is not None:
+            self.keys(_TEST_KEYS, *path)
         return _Test(
             line=self.document.line(*path),
             interval=self.duration(*path, "interval") or interval,

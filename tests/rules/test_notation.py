@@ -28,7 +28,21 @@ def test_expands_as_promtool_does(text: str, values: list[Value]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "1+2", "1x", "1x-2", "stalex3", "{{schema:1}}", "1++2x3", "1x2x3", "_5"]
+    "text",
+    [
+        "x",
+        "1+2",
+        "1x",
+        "1x-2",
+        "stalex3",
+        "{{schema:1}}",
+        "1++2x3",
+        "1x2x3",
+        "_5",
+        "infx2",
+        "1+Infx2",
+        "NaNx1",
+    ],
 )
 def test_what_is_no_value_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is no value of a series"):
@@ -56,7 +70,20 @@ def test_reads_series(text: str, labels: Labels) -> None:
     assert parse_series(show_series(labels)) == labels
 
 
-@pytest.mark.parametrize("text", ["up{", 'up{a=~"b"}', "up{a=b}", "1up", 'up{a="b" c="d"}', "up[5m]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "up{",
+        'up{a=~"b"}',
+        "up{a=b}",
+        "1up",
+        'up{a="b" c="d"}',
+        "up[5m]",
+        'up{a="b",a="b"}',
+        "inf",
+        'NaN{a="b"}',
+    ],
+)
 def test_what_is_no_series_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="expected a series"):
         parse_series(text)

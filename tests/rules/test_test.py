@@ -148,7 +148,6 @@ tests:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rule_files: [none.yml]", "t.yml:1:14: no rule file matches 'none.yml'"),
         ("rule_files: [bad.yml]", "bad.yml:1:9: groups must be a list"),
         ("group_eval_order: [a, a]", "a group's name stands twice"),
         ("evaluation_interval: often", "evaluation_interval must be a duration"),
@@ -171,3 +170,34 @@ def test_a_test_cannot_run_for_ever(tmp_path: Path) -> None:
     file = tmp_path / "t.yml"
     file.write_text("evaluation_interval: 1ms\ntests: [{promql_expr_test: [{expr: x, eval_time: 1y}]}]")
     assert run(file).failures[0].error == "more than 1000000 evaluations"
+
+
+@pytest.mark.parametrize(("text", "tests"), [("", 0), ("null", 0), ("{}", 0), ("tests: [null]", 1)])
+def test_nothing_can_fail_where_nothing_is_expected(tmp_path: Path, text: str, tests: int) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text(text)
+    outcome = run(file)
+    assert (outcome.passed, outcome.tests, outcome.warnings) == (True, tests, ())
+
+
+def test_a_pattern_that_matches_no_rule_file_is_a_warning_as_with_promtool(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text("rule_files: [none*.yml]")
+    outcome = run(file)
+    assert outcome.passed
+    assert [warning.partition("t.yml")[2] for warning in outcome.warnings] == [
+        ":1:14: no rule file matches 'none*.yml'"
+    ]
+
+
+def test_a_rule_file_that_two_patterns_match_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text("groups: [{name: g, rules: [{record: y, expr: x * 2}]}]")
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+rule_files: [r.yml, "*r.yml"]
+tests:
+  - input_series: [{series: x, values: 1}]
+    promql_expr_test:
+      - {expr: y, eval_time: 0m, exp_samples: [{labels: y, value: 2}]}
+""")
+    assert run(file).passed
