@@ -17,6 +17,7 @@ from asyncio import current_task
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import CodeType
 from typing import Any, Protocol, cast, runtime_checkable
 
 from resilience.core.buckets import (
@@ -122,9 +123,21 @@ def generate_sender(
 def _compiled(source: Source, monotonic: Callable[[], float], file: str) -> dict[str, object]:
     text = "\n".join(source.lines) + "\n"
     names = _NAMES | source.names | {"monotonic": monotonic, "identified": identified}
-    exec(compile(text, file, "exec"), names)  # noqa: S102  our own text, of nothing but numbered names
+    exec(_of_file(_code(text), file), names)  # noqa: S102  our own text, of nothing but numbered names
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     return names
+
+
+@functools.lru_cache
+def _code(text: str) -> CodeType:
+    """Compile once what is written for each host alike: that takes a millisecond."""
+    return compile(text, "<pipeline>", "exec")
+
+
+def _of_file(code: CodeType, file: str) -> CodeType:
+    """Let tracebacks name the pipeline."""
+    consts = (_of_file(const, file) if isinstance(const, CodeType) else const for const in code.co_consts)
+    return code.replace(co_filename=file, co_consts=tuple(consts))
 
 
 @runtime_checkable
