@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from textwrap import indent
-from types import CodeType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from starlette.types import Scope
@@ -36,6 +35,7 @@ from resilience.core.buckets import (
 )
 from resilience.core.deadline import capped, innermost, live
 from resilience.core.ports import CallContext, Guard
+from resilience.core.written import code_of
 from resilience.errors import Rejected
 from resilience.policies.base import Inline
 from resilience.signals.sli import RequestSeries
@@ -87,7 +87,7 @@ class Passage:
         watch: called with each request once it is recorded, or None.
     """
 
-    __slots__ = ("_seconds", "_told", "enter", "finish", "leave")
+    __slots__ = ("__weakref__", "_seconds", "_told", "enter", "finish", "leave")
 
     def __init__(
         self,
@@ -134,7 +134,9 @@ class Passage:
             own=deadlines is not None,
             watched=watch is not None,
         )
-        exec(_compiled(shape), names)  # noqa: S102  our own text, of nothing but numbered names
+        file = f"<passage {next(_NUMBERS)}>"
+        weakref.finalize(self, linecache.cache.pop, file, None)
+        exec(code_of(_text(shape), file), names)  # noqa: S102  our own text, of nothing but numbered names
         self.enter: Callable[[Any], Awaitable[None] | None] = names["enter"]
         """Starts the deadline of a request, counted from when it came, and enters the guards, each as soon as the one before
         it admits.
@@ -238,7 +240,7 @@ else:
 
 
 class _Shape(NamedTuple):
-    """What the functions of a passage depend on: they are compiled once for each."""
+    """What the functions of a passage depend on."""
 
     inline: tuple[Inline | None, ...]
     told: bool
@@ -247,17 +249,13 @@ class _Shape(NamedTuple):
     watched: bool
 
 
-@lru_cache
-def _compiled(shape: _Shape) -> CodeType:
+def _text(shape: _Shape) -> str:
     lines = [
         *_function("enter(request)", _entering(shape)),
         *_function("leave(request, response, error)", [_leaving(shape, "response")]),
         *_function("finish(request, error)", _finishing(shape)),
     ]
-    text = "\n".join(lines) + "\n"
-    file = f"<passage {next(_NUMBERS)}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for tracebacks
-    return compile(text, file, "exec")
+    return "\n".join(lines) + "\n"
 
 
 def _function(head: str, body: Iterable[str]) -> Iterator[str]:

@@ -11,13 +11,11 @@ cancellation pass through the layers inside it, as nesting does, and is turned i
 from __future__ import annotations
 
 import functools
-import linecache
 import math
 from asyncio import current_task
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import CodeType
 from typing import Any, Protocol, cast, runtime_checkable
 
 from resilience.core.buckets import (
@@ -37,6 +35,7 @@ from resilience.core.buckets import (
 from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Call, CallContext, Guard, Policy
 from resilience.core.verdict import Verdict
+from resilience.core.written import code_of
 from resilience.policies.base import GuardPolicy
 from resilience.policies.budget import TokenBudget
 from resilience.policies.identity import call_identity
@@ -123,21 +122,8 @@ def generate_sender(
 def _compiled(source: Source, monotonic: Callable[[], float], file: str) -> dict[str, object]:
     text = "\n".join(source.lines) + "\n"
     names = _NAMES | source.names | {"monotonic": monotonic, "identified": identified}
-    exec(_of_file(_code(text), file), names)  # noqa: S102  our own text, of nothing but numbered names
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(code_of(text, file), names)  # noqa: S102  our own text, of nothing but numbered names
     return names
-
-
-@functools.lru_cache
-def _code(text: str) -> CodeType:
-    """Compile once what is written for each host alike: that takes a millisecond."""
-    return compile(text, "<pipeline>", "exec")
-
-
-def _of_file(code: CodeType, file: str) -> CodeType:
-    """Let tracebacks name the pipeline."""
-    consts = (_of_file(const, file) if isinstance(const, CodeType) else const for const in code.co_consts)
-    return code.replace(co_filename=file, co_consts=tuple(consts))
 
 
 @runtime_checkable
