@@ -20,6 +20,7 @@ from resilience_middleware.admission import client_address
 from resilience_middleware.endpoint import Endpoint, refuse
 from resilience_middleware.plain import plain
 from resilience_middleware.security import Access
+from resilience_middleware.shutdown import dismissed
 
 __all__ = ["EventStreams"]
 
@@ -95,11 +96,12 @@ class _Stream(Response):
         ends = [asyncio.ensure_future(_left(receive)), asyncio.ensure_future(rel.stopping.wait())]
         for end in ends:
             end.add_done_callback(lambda _: self._news.set())
+        short = dismissed(receive)  # such a connection was to end with this answer anyway
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": _HEADERS})
             # At once, or the headers would lie in some proxy until the first event.
             await send({"type": "http.response.body", "body": b"retry: 3000\n\n", "more_body": True})
-            while not any(end.done() for end in ends):
+            while not any(end.done() for end in ends) and (short or not dismissed(receive)):
                 content = await self._next()
                 await send({"type": "http.response.body", "body": content, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -150,6 +150,37 @@ async def test_a_server_that_says_the_client_left_ends_it(shop: Reliability, cli
     assert not streams._open
 
 
+class Cycle:
+    """A request of uvicorn, as far as it says that its connection is to end."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+
+    async def receive(self) -> Any:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kept_alive", [True, False])
+async def test_a_server_that_ends_without_a_word_is_not_kept_waiting(
+    shop: Reliability, client_of: Any, clock: ManualClock, kept_alive: bool
+) -> None:
+    cycle, streams = Cycle(keep_alive=kept_alive), EventStreams(heartbeat=15)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        response = await streams.events(shop, Request(scope, receive))
+        await response(scope, cycle.receive, send)
+
+    task = asyncio.create_task(client_of(app).request("/events"))
+    await clock.advance(20)
+    assert not task.done()
+    cycle.keep_alive = False  # as uvicorn does where code stops it
+    await clock.advance(20)
+    # A connection that was never to be kept says nothing by it.
+    assert task.done() is kept_alive
+    shop.announce_stop()
+    await asyncio.wait_for(task, PATIENCE)
+
+
 @pytest.mark.parametrize("option", ["streams", "per_client", "backlog", "heartbeat"])
 def test_options_that_cannot_be_meant_are_refused(option: str) -> None:
     with pytest.raises(ConfigError, match=option):
