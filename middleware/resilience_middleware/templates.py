@@ -127,7 +127,7 @@ class RouteTemplates:
         """Return the id of the object in the scope that says the template by itself, without a look at the path; None without one."""
         route = scope.get("route")
         if "fastapi" in scope:
-            context = scope["fastapi"].get("effective_route_context")
+            context = (scope["fastapi"] or {}).get("effective_route_context")
             if context is None or not (route is None or route is context.original_route):
                 return None
             route = context

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.templates import RouteTemplates
 
 
@@ -189,3 +190,22 @@ def test_paths_looked_up_before_the_routing_cost_no_memory_without_end(starlette
     for number in range(10_000):
         templates.match({"path": f"/a/{number}"})
     assert len(templates._paths) <= 4_096
+
+
+async def test_a_router_that_is_included_twice_counts_apart_however_often_it_is_asked(
+    rel: Any, client_of: Any
+) -> None:
+    router = APIRouter()
+    router.add_api_route("/{id}", api)
+    app = FastAPI()
+    app.include_router(router, prefix="/users")
+    app.include_router(router, prefix="/orders")
+    app.add_middleware(ResilienceMiddleware, reliability=rel)
+    for prefix in ("/users", "/orders", "/orders", "/users", "/orders"):
+        await client_of(app).request(f"{prefix}/1")
+        assert rel.last == ("GET", f"{prefix}/{{id}}", 200, "success")
+
+
+def test_what_somebody_else_has_left_under_fastapis_name_breaks_nothing() -> None:
+    templates = RouteTemplates(Starlette(routes=[Route("/", endpoint)]))
+    assert templates.sole({"path": "/", "fastapi": None, "route": None}) is None
