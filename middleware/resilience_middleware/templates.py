@@ -17,7 +17,7 @@ UNMATCHED: Final = "_UNMATCHED"
 
 _STRANGERS: Final = 1_000
 _PATHS: Final = 4_096
-_FLAT: Final = re.compile(r"{([^:}]+):[^}]*}")
+_FLAT: Final = re.compile(r"{([^:{}]+):[^{}]*}")
 
 
 class OwnRoute(Route):

@@ -17,7 +17,7 @@ __all__ = ["Setting", "Source"]
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 _PREFIX: Final = "RESILIENCE_"
-_VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?(?P<end>\}?)")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?")
 _MASK: Final = "***"
 _TEXTS: Final = ("key", "password", "secret", "slack", "token", "url", "username")
@@ -135,6 +135,8 @@ class Source:
         used: dict[str, None] = {}
 
         def value(match: re.Match[str]) -> str:
+            if not match["end"]:
+                return match[0]
             name = match["name"]
             found = self._environ.get(name) or match["default"]
             if found is None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from resilience.core.validate import number, text
 from resilience.replay.formats import LogFormat
+from resilience.replay.lines import LONGEST
 from resilience.replay.result import BacktestResult, Refused
 from resilience.replay.routes import Routes
 from resilience.replay.service import VirtualService
@@ -76,7 +77,7 @@ class Backtest:
         virtual: VirtualService | None = None
         start: float | None = None
         for block in blocks:
-            entries = log_format.read(block, malformed.add)
+            entries = log_format.read(_readable(block, malformed), malformed.add)
             if virtual is None:
                 first = next(entries, None)
                 if first is None:
@@ -112,6 +113,16 @@ class Backtest:
             interval=self._interval,
             routes=self._routes,
         )
+
+
+def _readable(block: Sequence[str], malformed: Refused) -> Sequence[str]:
+    """Return the lines that are short enough to be read, and count the others."""
+    if max(map(len, block), default=0) <= LONGEST:
+        return block
+    for line in block:
+        if len(line) > LONGEST:
+            malformed.add(line)
+    return [line for line in block if len(line) <= LONGEST]
 
 
 def _components(slo: SLO) -> set[str]:

@@ -11,9 +11,12 @@ from typing import cast
 
 from resilience.errors import ConfigError
 
-__all__ = ["STDIN", "blocks"]
+__all__ = ["LONGEST", "STDIN", "blocks"]
 
 STDIN = "-"
+
+LONGEST = 1 << 16
+"""Characters of a line that is read; a longer line is malformed. No server logs a line as long."""
 
 _BLOCK = 1 << 18  # bytes: long enough that a block costs nothing, short enough for the processor's cache
 _LONGEST = 1 << 20  # bytes of a line: what is longer is no line of a log, and must not fill the memory

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
+from resilience.core.matchers import full_match
 from resilience.core.validate import text
 from resilience.errors import ConfigError
 
@@ -38,12 +39,12 @@ class Routes(dict[str, str]):
         path = target.partition("?")[0]
         if len(self) >= _TARGETS:
             self.clear()
-        found = next((template for template, pattern in self._patterns if pattern.fullmatch(path)), "")
+        found = next((template for template, pattern in self._patterns if pattern(path)), "")
         self[target] = found
         return found
 
 
-def _pattern(template: str) -> re.Pattern[str]:
+def _pattern(template: str) -> Callable[[str], Any]:
     if not text("routes", template).startswith("/"):
         message = f"routes must be templates that begin with a slash, such as /users/{{id}}, got {template!r}"
         raise ConfigError(message)
@@ -51,4 +52,5 @@ def _pattern(template: str) -> re.Pattern[str]:
     for found in _PLACE.finditer(template):
         parts += [re.escape(template[place : found.start()]), ".*" if found[1] == ":path" else "[^/]+"]
         place = found.end()
-    return re.compile("".join([*parts, re.escape(template[place:])]))
+    # RE2, since a template may have several parts that match slashes, and clients choose the paths.
+    return full_match("".join([*parts, re.escape(template[place:])]))

@@ -21,12 +21,12 @@ Value: TypeAlias = float | Literal["stale"] | None
 
 _MAX_VALUES = 1_000_000
 # No hexadecimal, as in promtool: 0x5 is five more zeros. And no number is repeated that is spelt: "infx2" is one word.
-_NUMBER = r"(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?:[iI][nN][fF]|[nN][aA][nN])(?!x))"
+_NUMBER = r"(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?:[iI][nN][fF]|[nN][aA][nN])(?!x))"
 _ITEM = re.compile(rf"(?P<blank>_)|(?P<first>[+-]?{_NUMBER})(?P<step>[+-]{_NUMBER})?")
 _TIMES = re.compile(r"x(\d{1,9})")
 _STRING = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
 _PAIR = re.compile(rf"\s*([a-zA-Z_]\w*)\s*=\s*({_STRING})\s*(,|$)")
-_SERIES = re.compile(r"\s*([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
+_SERIES = re.compile(r"([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?", re.DOTALL)
 _NUMBERS = ("inf", "nan")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
@@ -47,7 +47,7 @@ def parse_series(text: str) -> Labels:
         >>> parse_series('up{job="shop"}')
         (('__name__', 'up'), ('job', 'shop'))
     """
-    match = _SERIES.fullmatch(text)
+    match = _SERIES.fullmatch(text.strip())
     labels: dict[str, str] = {}
     if match is not None:
         name = match[1] or ""

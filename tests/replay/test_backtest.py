@@ -10,6 +10,7 @@ import pytest
 
 from resilience.errors import ConfigError
 from resilience.replay import Backtest, BacktestResult, formats
+from resilience.replay.lines import LONGEST
 from resilience.rules import RuleGroup, loads
 from resilience.slo import SLO, Alerting, BurnRateAlert, Composite, Latency
 from resilience.slo.burn_rate import DEFAULTS, detection_time, reset_time
@@ -208,3 +209,10 @@ def test_thresholds_that_come_to_the_same_are_told_once() -> None:
     test = Backtest("shop", slos=[slo], what_if=(0.5, 0.75, 1.0, 2.0))
     result = test.run(traffic(60, range(0)), formats.make("combined"))
     assert [(each.scale, each.factor) for each in result.what_if] == [(1.0, 1), (2.0, 2)]
+
+
+def test_a_line_that_is_too_long_is_malformed_and_its_neighbours_are_counted() -> None:
+    long = line(START, path="/" + "x" * LONGEST)
+    result = run([[line(START), long, line(START + 1)]])
+    assert (result.requests, result.malformed.count) == (2, 1)
+    assert result.malformed.examples == [long[:200]]

@@ -18,14 +18,15 @@ _USUAL: Final = re.compile(
     r'(\d\d\d) [^ ]* "[^"]*" "[^"]*"'  # status, bytes, referrer, user agent
     r"(?: (\d+(?:\.\d+)?))?$"
 )
-_QUOTED: Final = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+# Possessive quantifiers and atomic groups: a client writes most of a line, and no line may take quadratic time.
+_QUOTED: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # Users may have spaces in their names, and some logs begin with a virtual host: the time is what stands in brackets.
 _ANY: Final = re.compile(
-    r"[^\[]*\[([^\]]+)\] "
-    r'"(?:([A-Z]+)(?: ([^ "\\]*))?)?[^"\\]*(?:\\.[^"\\]*)*" '  # what is no HTTP has no method
+    r"[^\[]*+\[([^\]]++)\] "
+    r'"(?>([A-Z]++)(?: ([^ "\\]*+))?)?+[^"\\]*+(?:\\.[^"\\]*+)*+" '  # what is no HTTP has no method
     r"(\d{3}) (?:\d+|-)"
     rf"(?: {_QUOTED} {_QUOTED}"
-    r'(?: "?(?:\w+=)?(\d+(?:\.\d+)?)?.*)?)?$'  # duration, and whatever else is logged
+    r'(?: "?(?:\w+=)?(\d++(?:\.\d++)?)?+.*+)?)?$'  # duration, and whatever else is logged
 )
 
 
