@@ -194,9 +194,7 @@ def test_a_pattern_is_linear_in_what_it_reads(used: Used) -> None:
 def test_the_sweep_notices_what_is_not_linear(quadratic: str) -> None:
     pattern = re.compile(quadratic)
     tries = [pattern.match, all_of(pattern)]
-    assert any(
-        steepness(work, text) >= STEEP for text, work in itertools.product(attacks(pattern), tries)
-    )
+    assert any(steepness(work, text) >= STEEP for text, work in itertools.product(attacks(pattern), tries))
 
 
 LINE = '10.0.0.1 - - [21/Sep/2026:14:13:20 +0000] "GET '
@@ -211,7 +209,23 @@ LEADS = (
     '2026-09-21T14:13:20Z INFO: 10.0.0.1:1 - "GET /a HTTP/1.1" 200 ',
     '{"time": 1790000000, "request": "',
 )
-PUMPS = ("a", "A ", "[", "]", '"', '\\"', "\\", " ", '" "', "0", "1.", '"GET / HTTP/1.1" 200 ', "{", "x=", "[[")
+PUMPS = (
+    "a",
+    "A ",
+    "[",
+    "]",
+    '"',
+    '\\"',
+    "\\",
+    " ",
+    '" "',
+    "0",
+    "1.",
+    '"GET / HTTP/1.1" 200 ',
+    "{",
+    "x=",
+    "[[",
+)
 
 
 @pytest.mark.parametrize("name", formats.names())
