@@ -18,6 +18,8 @@ _UNITS = {
     "s": 1_000,
     "ms": 1,
 }
+# Prometheus keeps a duration in nanoseconds of 64 bits.
+_LONGEST = (2**63 - 1) // 1_000_000
 _FORM = re.compile("".join(rf"(?:(?P<{unit}>\d{{1,12}}){unit}(?![a-z]))?" for unit in _UNITS))
 
 
@@ -25,7 +27,8 @@ def parse_duration(text: object, *, option: str = "duration") -> float:
     """Read a duration in Prometheus' form.
 
     Args:
-        text: `90s`, `5m`, `1h30m`, `30d`, `500ms`; units from long to short, each at most once; `0` alone is zero.
+        text: `90s`, `5m`, `1h30m`, `30d`, `500ms`; units from long to short, each at most once, and 292 years in
+            all; `0` alone is zero.
         option: name of what is read, for the message.
 
     Returns:
@@ -42,7 +45,10 @@ def parse_duration(text: object, *, option: str = "duration") -> float:
         return 0.0
     if isinstance(text, str) and text and (match := _FORM.fullmatch(text)):
         milliseconds = sum(int(value) * _UNITS[unit] for unit, value in match.groupdict().items() if value)
-        return milliseconds / 1000
+        if milliseconds <= _LONGEST:
+            return milliseconds / 1000
+        message = f"{option} must be at most 292y, as in Prometheus, got {text!r}"
+        raise ConfigError(message)
     message = f"{option} must be a duration such as 30s, 5m, 1h30m or 30d, got {text!r}"
     raise ConfigError(message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from resilience.promql.goformat import format_float
 from resilience.promql.labels import grouping, with_label
 from resilience.promql.nodes import Aggregate
 from resilience.promql.scope import Closure, Scope
-from resilience.promql.sums import mean, quantile, total, variance
+from resilience.promql.sums import mean, mean_of_2, plain_total, quantile, spread, total
 from resilience.promql.values import Drop, Vector, drop_flags, pick_drop
 
 __all__ = ["aggregate"]
@@ -37,8 +38,12 @@ _REDUCERS: dict[str, Callable[[Sequence[float]], float]] = {
     "max": _greatest,
     "count": lambda values: float(len(values)),
     "group": lambda _: 1.0,
-    "stdvar": variance,
-    "stddev": lambda values: math.sqrt(variance(values)),
+    "stdvar": spread,
+    "stddev": lambda values: math.sqrt(spread(values)),
+}
+_REDUCERS_OF_2 = _REDUCERS | {
+    "sum": plain_total,
+    "avg": functools.partial(mean_of_2, compensated=False),
 }
 
 
@@ -90,12 +95,13 @@ def aggregate(scope: Scope, node: Aggregate) -> Closure:
     inner = scope.compile(node.expression)
     plan = _Plan(grouping(node.labels, keep=node.by))
     if node.operator in _REDUCERS:
-        return _reduced(inner, plan, _REDUCERS[node.operator])
+        reducers = _REDUCERS_OF_2 if scope.old else _REDUCERS
+        return _reduced(inner, plan, reducers[node.operator])
     parameter = scope.compile(node.parameter)  # type: ignore[arg-type]  # the parser saw to it
     if node.operator == "quantile":
         return _quantile(inner, plan, parameter)
     if node.operator == "count_values":
-        return _count_values(inner, plan, parameter(0.0))
+        return _count_values(inner, node, parameter(0.0))
     return _best(inner, plan, parameter, node.operator)
 
 
@@ -125,20 +131,20 @@ def _quantile(inner: Closure, plan: _Plan, share: Closure) -> Closure:
     return run
 
 
-def _count_values(inner: Closure, plan: _Plan, label: str) -> Closure:
+def _count_values(inner: Closure, node: Aggregate, label: str) -> Closure:
     if not label:
         raise QueryError("count_values: the label must have a name")
+    # The label is set before the elements are grouped, so that `without (label)` removes it again.
+    group = grouping(node.labels | {label} if node.by else node.labels, keep=node.by)
 
     def run(at: float) -> Vector:
         vector: Vector = inner(at)
-        plan.update(vector.labels)
         counts: dict[Labels, tuple[float, bool]] = {}
         flags = drop_flags(vector.drop, len(vector))
-        for labels, members in zip(breathing(plan.labels), plan.members, strict=True):
-            for index in breathing(members):
-                key = with_label(labels, label, format_float(vector.values[index]))
-                count, flag = counts.get(key, (0.0, False))
-                counts[key] = count + 1, flag or flags[index]
+        for (labels, value), flag in zip(breathing(list(vector)), flags, strict=True):
+            key = group(with_label(labels, label, format_float(value)))
+            count, dropped = counts.get(key, (0.0, False))
+            counts[key] = count + 1, dropped or flag
         return Vector(
             list(counts), [count for count, _ in counts.values()], [flag for _, flag in counts.values()]
         )

@@ -19,10 +19,8 @@ def binary(scope: Scope, node: Binary) -> Closure:
     left, right = scope.compile(node.left), scope.compile(node.right)
     if node.operator in {"and", "or", "unless"}:
         return set_operation(node, left, right)
-    # Prometheus 2.x forgets to drop the name for this one operator.
-    names_stay = scope.old and node.operator == "atan2"
     if node.left.kind == node.right.kind == "vector":
-        return between_vectors(node, left, right, names_stay=names_stay)
+        return between_vectors(node, left, right, old=scope.old)
     apply: Callable[[float, float], float]
     if compare := COMPARISONS.get(node.operator):
         if node.kind == "vector" and not node.as_bool:
@@ -35,6 +33,8 @@ def binary(scope: Scope, node: Binary) -> Closure:
         apply = ARITHMETIC[node.operator]
     if node.kind == "scalar":
         return lambda at: apply(left(at), right(at))
+    # Prometheus 2.x does not drop the name for this one operator.
+    names_stay = scope.old and node.operator == "atan2"
     return _with_scalar(left, right, apply, scalar_first=node.left.kind == "scalar", drop=not names_stay)
 
 

@@ -39,7 +39,6 @@ def _call(node: Call, text: str) -> Call:
         reason = {
             **dict.fromkeys(EXPERIMENTAL, "is experimental and not supported"),
             **dict.fromkeys(NATIVE, "needs native histograms, which are not supported"),
-            "holt_winters": "has been renamed double_exponential_smoothing, which is experimental and not supported",
         }.get(name, "is no function that is known")
         fail(f"{name} {reason}", text, node.position)
     count = len(node.arguments)

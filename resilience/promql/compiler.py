@@ -7,6 +7,7 @@ from typing import Any
 
 from resilience.core.ports import SampleSource
 from resilience.core.slices import breathe
+from resilience.errors import QueryError
 from resilience.promql.aggregation import aggregate
 from resilience.promql.binary import binary, negation
 from resilience.promql.functions import FUNCTIONS
@@ -36,15 +37,28 @@ class Compiler:
         source: where samples come from.
         lookback: see `Scope`.
         semantics: see `Scope`.
+        delayed_name_removal: see `Scope`.
         interval: see `Scope`.
         shares: whether calls and aggregations that are equal are evaluated once for each time that is asked for.
     """
 
     def __init__(
-        self, source: SampleSource[Any], *, lookback: float, semantics: int, interval: float, shares: bool
+        self,
+        source: SampleSource[Any],
+        *,
+        lookback: float,
+        semantics: int,
+        delayed_name_removal: bool,
+        interval: float,
+        shares: bool,
     ) -> None:
         self.scope: Scope = Scope(
-            source, lookback=lookback, semantics=semantics, interval=interval, compile_node=self.compile
+            source,
+            lookback=lookback,
+            semantics=semantics,
+            delayed_name_removal=delayed_name_removal,
+            interval=interval,
+            compile_node=self.compile,
         )
         self._shares = shares
         self._shared: dict[Node, Closure] = {}
@@ -65,9 +79,8 @@ class Compiler:
 
     def _named(self, node: Node) -> Closure:
         evaluate = self._compiled(node)
-        if node.kind != "vector" or not self.scope.old:
+        if node.kind != "vector" or self.scope.delayed_name_removal:
             return evaluate
-        # Prometheus 2.x drops names at once, where 3 can wait for the end.
         drop_names = Namer()
         return lambda at: drop_names(evaluate(at))
 
@@ -96,13 +109,20 @@ class Compiler:
             case Subquery():
                 return subquery(scope, node)
             case Call():
-                return FUNCTIONS[node.function].build(scope, node)
+                return _call(scope, node)
             case Aggregate():
                 return aggregate(scope, node)
             case Negation():
                 return negation(scope, node)
             case Binary():
                 return binary(scope, node)
+
+
+def _call(scope: Scope, node: Call) -> Closure:
+    function = FUNCTIONS[node.function]
+    if function.removed and not scope.old:
+        raise QueryError(f"{node.function} {function.removed}")
+    return function.build(scope, node)
 
 
 def _constant(value: float | str) -> Callable[[float], float | str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 
 from resilience.core.ports import Labels
@@ -10,6 +11,9 @@ __all__ = ["NAME", "grouping", "label_text", "only", "unnamed", "with_label", "w
 
 NAME = "__name__"
 """The label that holds the metric's name."""
+
+_PLAIN_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_PLAIN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def unnamed(labels: Labels) -> Labels:
@@ -43,12 +47,24 @@ def grouping(names: Iterable[str], *, keep: bool) -> Callable[[Labels], Labels]:
 
 
 def label_text(labels: Labels) -> str:
-    """A label set as PromQL writes it.
+    """Return a label set as PromQL writes it; names that need quotation marks get them, as in Prometheus 3.
 
     Example:
         >>> print(label_text((("__name__", "up"), ("job", "api"))))
         up{job="api"}
+        >>> print(label_text((("__name__", "http.requests"), ("http.code", "200"))))
+        {"http.requests", "http.code"="200"}
     """
-    name = "".join(value for label, value in labels if label == NAME)
-    rest = ", ".join(f'{label}="{value}"' for label, value in labels if label != NAME)
-    return f"{name}{{{rest}}}" if rest or not name else name
+    name = dict(labels).get(NAME, "")
+    plain = _PLAIN_METRIC.fullmatch(name) is not None
+    inner = [f'"{_escaped(name)}"'] if name and not plain else []
+    for label, value in labels:
+        if label != NAME:
+            shown = label if _PLAIN_LABEL.fullmatch(label) else f'"{_escaped(label)}"'
+            inner.append(f'{shown}="{_escaped(value)}"')
+    before = name if plain else ""
+    return f"{before}{{{', '.join(inner)}}}" if inner or not before else before
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -21,15 +21,16 @@ class Token(NamedTuple):
     position: int
 
 
+# An underscore may stand between two digits only.
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+|\#[^\n]*)
   | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
   | (?P<duration>(?:[0-9]+(?:ms|[smhdwy]))+)(?![0-9A-Za-z_.])
-  | (?P<number>0[xX][0-9a-fA-F_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?)(?![0-9A-Za-z_.])
+  | (?P<number>0[xX](?:_?[0-9a-fA-F])+|(?:DIGITS(?:\.(?:DIGITS)?)?|\.DIGITS)(?:[eE][+-]?DIGITS)?)(?![0-9A-Za-z_.])
   | (?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
   | (?P<operator>==|!=|=~|!~|<=|>=|</|>/|[-+*/%^<>=(){},@\[\]:])
-    """,
+    """.replace("DIGITS", "[0-9](?:_?[0-9])*"),
     re.VERBOSE,
 )
 # Inside brackets a colon divides the range from the step; outside it is part of a metric's name.

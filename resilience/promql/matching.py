@@ -28,13 +28,14 @@ class _Pairs:
         self.many: list[int] = []
         self.one: list[int] = []
         self.labels: list[Labels] = []
+        self._ambiguous = False
         self._repeats = False
 
     def update(self, many: Sequence[Labels], one: Sequence[Labels]) -> None:
         """Make the pairs those of these operands.
 
         Raises:
-            QueryError: several elements of the one side are of the same group, or of the other where nothing says many.
+            QueryError: several elements of the one side are of the same group.
         """
         if many is self._left and one is self._right:
             return
@@ -57,10 +58,7 @@ class _Pairs:
         ]
         self.many = [index for index, _ in pairs]
         self.one = [index for _, index in pairs]
-        if self._matching.many is None and len(set(self.one)) < len(self.one):
-            raise QueryError(
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            )
+        self._ambiguous = self._matching.many is None and len(set(self.one)) < len(self.one)
         self.labels = [self._result(many[index], one[place]) for index, place in breathing(pairs)]
         self._repeats = len(set(breathing(self.labels))) < len(self.labels)
         self._left, self._right = many, one
@@ -76,18 +74,30 @@ class _Pairs:
         return labels
 
     def refuse_duplicates(self, kept: Sequence[int]) -> None:
-        """Check the pairs that are left of a grouped match.
+        """Check that the pairs at these indices give distinct results.
 
         Raises:
-            QueryError: two of them come to the same label set.
+            QueryError: two pairs share an element that one-to-one matching allows once, or have the same result labels.
         """
+        if self._ambiguous and len({self.one[index] for index in breathing(kept)}) < len(kept):
+            raise QueryError(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+            )
         if self._repeats and len({self.labels[index] for index in breathing(kept)}) < len(kept):
             raise QueryError("multiple matches for labels: grouping labels must ensure unique matches")
 
 
-def between_vectors(node: Binary, left: Closure, right: Closure, *, names_stay: bool) -> Closure:
-    """Compile an arithmetic operator or a comparison between two vectors."""
-    pairs = _Pairs(node, names_stay=names_stay)
+def between_vectors(node: Binary, left: Closure, right: Closure, *, old: bool) -> Closure:
+    """Compile an arithmetic operator or a comparison between two vectors.
+
+    Args:
+        node: the operator with its matching.
+        left: the compiled left operand.
+        right: the compiled right operand.
+        old: True for the behaviour of Prometheus 2.x, which keeps the metric name for `atan2`, and which ignores
+            ambiguous matches that a comparison filters out.
+    """
+    pairs = _Pairs(node, names_stay=old and node.operator == "atan2")
     swapped = node.matching.many == "right"
     compare = COMPARISONS.get(node.operator)
     apply: Callable[[float, float], float] = compare or ARITHMETIC[node.operator]
@@ -96,23 +106,23 @@ def between_vectors(node: Binary, left: Closure, right: Closure, *, names_stay: 
 
     def run(at: float) -> Vector:
         first: Vector = left(at)
-        if not first.values:
-            return Vector((), ())
-        second: Vector = right(at)
-        if not second.values:
+        second: Vector = right(at)  # evaluated even if the left side is empty, because it may fail
+        if not first.values or not second.values:
             return Vector((), ())
         many, one = (second, first) if swapped else (first, second)
         pairs.update(many.labels, one.labels)
         lefts, rights = (pairs.one, pairs.many) if swapped else (pairs.many, pairs.one)
         a, b = first.values, second.values
         results = [apply(a[i], b[j]) for i, j in zip(breathing(lefts), rights, strict=True)]
-        if not filters:
+        if not filters or not old:
             pairs.refuse_duplicates(range(len(results)))
+        if not filters:
             if compare is not None:
                 results = [float(result) for result in results]
             return Vector(pairs.labels, results, drop=compare is not None)
         kept = [index for index, result in enumerate(breathing(results)) if result]
-        pairs.refuse_duplicates(kept)
+        if old:
+            pairs.refuse_duplicates(kept)
         chosen = [pairs.many[index] for index in kept]
         # A comparison keeps the left operand's value, also where the left side is the one of one-to-many.
         values = [a[lefts[index]] for index in kept]
@@ -131,9 +141,10 @@ def set_operation(node: Binary, left: Closure, right: Closure) -> Closure:
 
     def run(at: float) -> Vector:
         first: Vector = left(at)
+        second: Vector = right(at)  # evaluated even if the left side is empty, because it may fail
         if not first.values and node.operator != "or":
             return first
-        return operation(first, right(at))
+        return operation(first, second)
 
     return run
 

@@ -407,5 +407,7 @@ class _Parser:
         )
         try:
             return _number(token.text) if token.kind == "number" else parse_duration(token.text)
-        except (ConfigError, ValueError, OverflowError):
+        except ConfigError as error:
+            self._fail(error.message, token.position)
+        except (ValueError, OverflowError):
             self._fail(f"{token.text!r} is no number and no duration", token.position)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from resilience.core.ports import Labels, SampleSource
-from resilience.core.validate import number
+from resilience.core.validate import flag, number
 from resilience.errors import ConfigError, QueryError
 from resilience.promql.compiler import Compiler
 from resilience.promql.expression import Expression, parse
@@ -108,6 +108,8 @@ class Engine:
         source: where samples come from.
         lookback: seconds after which the newest sample of a series is too old; default 300, as in Prometheus.
         semantics: 3 (default) for left-open windows, 2 for those of Prometheus 2.x.
+        delayed_name_removal: True to drop metric names at the end of an evaluation instead of in each function, as
+            Prometheus does with its feature flag `promql-delayed-name-removal`; False by default, as there.
         interval: seconds between the steps of a subquery that names none; default 60, as in Prometheus.
 
     Raises:
@@ -128,9 +130,17 @@ class Engine:
         *,
         lookback: float = 300.0,
         semantics: int = 3,
+        delayed_name_removal: bool = False,
         interval: float = 60.0,
     ) -> None:
-        self._compiler = _compiler(source, lookback, semantics, interval, shares=True)
+        self._compiler = _compiler(
+            source,
+            lookback=lookback,
+            semantics=semantics,
+            delayed_name_removal=delayed_name_removal,
+            interval=interval,
+            shares=True,
+        )
 
     def compile(self, expression: Expression | str) -> Query:
         """Compile one query.
@@ -146,12 +156,19 @@ class Engine:
 
 
 def _compiler(
-    source: SampleSource[Any], lookback: float, semantics: int, interval: float, *, shares: bool
+    source: SampleSource[Any],
+    *,
+    lookback: float,
+    semantics: int,
+    delayed_name_removal: bool,
+    interval: float,
+    shares: bool,
 ) -> Compiler:
     return Compiler(
         source,
         lookback=number("lookback", lookback, above=0),
         semantics=_semantics(semantics),
+        delayed_name_removal=flag("delayed_name_removal", delayed_name_removal),
         interval=number("interval", interval, above=0),
         shares=shares,
     )
@@ -169,6 +186,7 @@ def compile_query(
     *,
     lookback: float = 300.0,
     semantics: int = 3,
+    delayed_name_removal: bool = False,
     interval: float = 60.0,
 ) -> Query:
     """Compile an expression over a source, to be evaluated again and again.
@@ -178,6 +196,8 @@ def compile_query(
         source: where samples come from.
         lookback: seconds after which the newest sample of a series is too old; default 300, as in Prometheus.
         semantics: 3 (default) for left-open windows, 2 for those of Prometheus 2.x.
+        delayed_name_removal: True to drop metric names at the end of an evaluation instead of in each function, as
+            Prometheus does with its feature flag `promql-delayed-name-removal`; False by default, as there.
         interval: seconds between the steps of a subquery that names none; default 60, as in Prometheus.
 
     Returns:
@@ -187,7 +207,15 @@ def compile_query(
         QueryError: it is not PromQL, or not supported.
         ConfigError: an option makes no sense.
     """
-    return _query(_compiler(source, lookback, semantics, interval, shares=False), expression)
+    compiler = _compiler(
+        source,
+        lookback=lookback,
+        semantics=semantics,
+        delayed_name_removal=delayed_name_removal,
+        interval=interval,
+        shares=False,
+    )
+    return _query(compiler, expression)
 
 
 def evaluate(
@@ -197,6 +225,7 @@ def evaluate(
     *,
     lookback: float = 300.0,
     semantics: int = 3,
+    delayed_name_removal: bool = False,
     interval: float = 60.0,
 ) -> Value:
     """Evaluate an expression once.
@@ -207,6 +236,7 @@ def evaluate(
         at: a time in the source's seconds.
         lookback: as for `compile`.
         semantics: as for `compile`.
+        delayed_name_removal: as for `compile`.
         interval: as for `compile`.
 
     Returns:
@@ -223,7 +253,14 @@ def evaluate(
         >>> evaluate("rate(requests_total[2m])", source, 120)
         Vector(labels=[(('code', '200'),)], values=[1.0])
     """
-    query = compile_query(expression, source, lookback=lookback, semantics=semantics, interval=interval)
+    query = compile_query(
+        expression,
+        source,
+        lookback=lookback,
+        semantics=semantics,
+        delayed_name_removal=delayed_name_removal,
+        interval=interval,
+    )
     return query(number("at", at))
 
 
@@ -236,6 +273,7 @@ def evaluate_range(
     *,
     lookback: float = 300.0,
     semantics: int = 3,
+    delayed_name_removal: bool = False,
     interval: float = 60.0,
 ) -> list[Series]:
     """Evaluate an expression at `start`, `start + step` and so on up to `end`.
@@ -248,6 +286,7 @@ def evaluate_range(
         step: seconds between two times, above 0; at most 11,000 steps.
         lookback: as for `compile`.
         semantics: as for `compile`.
+        delayed_name_removal: as for `compile`.
         interval: as for `compile`.
 
     Returns:
@@ -257,5 +296,12 @@ def evaluate_range(
         QueryError: as for `evaluate`, and when there are too many steps.
         ConfigError: the bounds, the step or an option make no sense.
     """
-    query = compile_query(expression, source, lookback=lookback, semantics=semantics, interval=interval)
+    query = compile_query(
+        expression,
+        source,
+        lookback=lookback,
+        semantics=semantics,
+        delayed_name_removal=delayed_name_removal,
+        interval=interval,
+    )
     return query.over(start, end, step)

@@ -59,6 +59,7 @@ class Scope:
         source: where samples come from.
         lookback: seconds after which the newest sample of a series is too old.
         semantics: 3 for left-open windows, 2 for those of Prometheus 2.x, which are closed.
+        delayed_name_removal: True to drop metric names at the end of an evaluation instead of in each function.
         interval: seconds between the steps of a subquery that names none.
         compile_node: compiles an expression below.
     """
@@ -69,11 +70,13 @@ class Scope:
         *,
         lookback: float,
         semantics: int,
+        delayed_name_removal: bool,
         interval: float,
         compile_node: Callable[[Node], Closure],
     ) -> None:
         self.source = source
         self.old: bool = semantics == 2  # noqa: PLR2004  the major version
+        self.delayed_name_removal: bool = delayed_name_removal
         # Prometheus 2.x still takes a sample that is just as old, and knows no time finer than a millisecond.
         self.lookback: float = lookback + 0.0005 if self.old else lookback
         self.interval = interval

@@ -55,7 +55,7 @@ def ranged(scope: Scope, node: Range) -> Closure:
         labels = selection.labels
         samples = source.samples(selection, scope.left(end, length), end)
         scope.spend(sum(len(one.times) for one in breathing(samples)))
-        return Window(labels, samples, end, length, at)
+        return Window(labels, samples, end, length, at, scope.old)
 
     return run
 
@@ -93,6 +93,6 @@ def subquery(scope: Scope, node: Subquery) -> Closure:
         samples = [Samples(times, values) for times, values, _ in breathing(found.values())]
         scope.spend(sum(len(one.times) for one in breathing(samples)))
         drop: Drop = [flag for _, _, flag in found.values()]
-        return Window(list(found), samples, end, length, at, drop)
+        return Window(list(found), samples, end, length, at, scope.old, drop)
 
     return run

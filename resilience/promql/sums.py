@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from resilience.core.slices import breathing
 
-__all__ = ["kahan_add", "mean", "quantile", "total", "variance"]
+__all__ = ["kahan_add", "mean", "mean_of_2", "plain_total", "quantile", "spread", "total", "variance"]
 
 
 _INFINITE = (math.inf, -math.inf)
@@ -66,6 +66,42 @@ def mean(values: Sequence[float]) -> float:
     return result + lost if shared else result / len(values) + lost / len(values)
 
 
+def plain_total(values: Sequence[float]) -> float:
+    """Return the sum without compensation, as Prometheus 2.x aggregates.
+
+    Example:
+        >>> plain_total([0.1, 0.2]), plain_total([1e100, 1.0, -1e100])
+        (0.30000000000000004, 0.0)
+    """
+    result = 0.0
+    for value in breathing(values):  # the built-in `sum` compensates from CPython 3.12 on
+        result += value
+    return result
+
+
+def mean_of_2(values: Sequence[float], *, compensated: bool) -> float:
+    """Return the mean as Prometheus 2.x accumulates it, which never overflows.
+
+    Args:
+        values: at least one value.
+        compensated: True for `avg_over_time`, False for the aggregation `avg`.
+
+    Example:
+        >>> mean_of_2([1e308, 1e308], compensated=False)
+        1e+308
+    """
+    result = lost = 0.0
+    for number, value in enumerate(breathing(values), start=1):
+        if math.isinf(result) and not math.isnan(value) and value != -result:
+            continue  # an infinite mean stays as it is until NaN or the opposite infinity
+        share = value / number - result / number
+        if compensated:
+            result, lost = kahan_add(share, result, lost)
+        else:
+            result += share
+    return result if math.isinf(result) else result + lost
+
+
 def variance(values: Sequence[float]) -> float:
     """Their population variance, by Welford's method with compensated steps."""
     average = average_lost = spread = spread_lost = 0.0
@@ -74,6 +110,24 @@ def variance(values: Sequence[float]) -> float:
         average, average_lost = kahan_add(delta / number, average, average_lost)
         spread, spread_lost = kahan_add(delta * (value - (average + average_lost)), spread, spread_lost)
     return (spread + spread_lost) / len(values)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return the population variance of a group's values, by Welford's method as Prometheus' `stdvar` does it.
+
+    `variance` is compensated, as Prometheus' `stdvar_over_time` is: the two differ in the last digits. The result is NaN
+    once the first value is not finite.
+
+    Example:
+        >>> spread([1.0, 2.0, 3.0, 4.0])
+        1.25
+    """
+    average, squares = values[0], 0.0 if math.isfinite(values[0]) else math.nan
+    for number, value in enumerate(breathing(values[1:]), start=2):
+        delta = value - average
+        average += delta / number
+        squares += delta * (value - average)
+    return squares / len(values)
 
 
 def quantile(share: float, values: Sequence[float]) -> float:

@@ -99,6 +99,7 @@ class Window:
         end: where the window ends, `@` and `offset` taken into account.
         length: how long it is, in seconds.
         at: the time of the evaluation.
+        old: True if functions follow Prometheus 2.x.
         drop: see `Drop`.
     """
 
@@ -107,6 +108,7 @@ class Window:
     end: float
     length: float
     at: float
+    old: bool
     drop: Drop = False
 
     @property

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from resilience import promql
 from resilience.core import validate
@@ -24,13 +24,13 @@ __all__ = [
     "check_texts",
     "label_name",
     "metric_name",
+    "record_name",
 ]
 
 Found: TypeAlias = bool | float | Mapping[Labels, float] | Iterable[tuple[Mapping[str, str] | Labels, float]]
 Condition: TypeAlias = Callable[[], Found]
 """Says whether something is wrong: yes or no, a value, or label sets with their values."""
 
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
@@ -60,16 +60,41 @@ def metric_name(option: str, value: object) -> str:
     raise ConfigError(message)
 
 
+def record_name(value: object) -> str:
+    """Return the metric name of a recording rule, or refuse it.
+
+    Prometheus 3 accepts any UTF-8 text but braces, which are a sign of an expression in the wrong field.
+
+    Raises:
+        ConfigError: the name is empty, is not UTF-8, or has braces.
+    """
+    if _is_utf8(value) and "{" not in value and "}" not in value:
+        return value
+    message = f"record must be a metric name (not empty, valid UTF-8, without braces), got {value!r}"
+    raise ConfigError(message)
+
+
 def label_name(option: str, value: object) -> str:
     """Return `value` if it is a label name that a rule may set, or refuse it.
 
     Raises:
-        ConfigError: it is not of the form, or `__name__`.
+        ConfigError: the name is empty, is not UTF-8, or is `__name__`.
     """
-    if isinstance(value, str) and _LABEL.fullmatch(value) and value != "__name__":
+    if _is_utf8(value) and value != "__name__":
         return value
-    message = f"{option} must be a label name (letters, digits and _, no digit first), got {value!r}"
+    message = f"{option} must be a label name (not empty, valid UTF-8, not __name__), got {value!r}"
     raise ConfigError(message)
+
+
+def _is_utf8(value: object) -> TypeGuard[str]:
+    """Return True for a text that is not empty and has no lone surrogate."""
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_texts(option: str, given: object, *, templates: bool = True) -> dict[str, str]:
@@ -91,8 +116,8 @@ def check_texts(option: str, given: object, *, templates: bool = True) -> dict[s
         raise ConfigError(message)
     for name, value in given.items():
         label_name(f"a name in {option}", name)
-        if not isinstance(value, str):
-            message = f"{option}: {name} must be a string, got {value!r}"
+        if value != "" and not _is_utf8(value):
+            message = f"{option}: {name} must be a string of valid UTF-8, got {value!r}"
             raise ConfigError(message)
         try:
             if templates:
@@ -125,7 +150,7 @@ class RecordingRule:
     expression: promql.Expression = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        metric_name("record", self.name)
+        record_name(self.name)
         object.__setattr__(self, "labels", check_texts("labels", self.labels, templates=False))
         object.__setattr__(self, "expression", _parse(self.expr))
 
@@ -181,9 +206,10 @@ class AlertRule:
         if self.condition is not None:
             validate.callback("condition", self.condition)
         labels, annotations = check_texts("labels", self.labels), check_texts("annotations", self.annotations)
-        if self.severity is not None:
+        # What a label or an annotation says already is derived, and may be empty as in Prometheus.
+        if self.severity is not None and self.severity != labels.get("severity"):
             labels = dict(sorted({**labels, "severity": validate.text("severity", self.severity)}.items()))
-        if self.runbook_url is not None:
+        if self.runbook_url is not None and self.runbook_url != annotations.get("runbook_url"):
             url = validate.text("runbook_url", self.runbook_url)
             annotations = dict(sorted({**annotations, "runbook_url": url}.items()))
         no_data = self.no_data

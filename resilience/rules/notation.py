@@ -10,8 +10,9 @@ from typing import Literal, TypeAlias
 
 from resilience.core.ports import Labels
 from resilience.errors import ConfigError
+from resilience.promql.labels import NAME
 
-__all__ = ["STALE", "Value", "expand_values", "parse_series", "show_series"]
+__all__ = ["STALE", "Value", "expand_values", "parse_series"]
 
 STALE: Literal["stale"] = "stale"
 """Where a series ends."""
@@ -25,7 +26,8 @@ _NUMBER = r"(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?:[iI][nN][fF]|[nN][aA]
 _ITEM = re.compile(rf"(?P<blank>_)|(?P<first>[+-]?{_NUMBER})(?P<step>[+-]{_NUMBER})?")
 _TIMES = re.compile(r"x(\d{1,9})")
 _STRING = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
-_PAIR = re.compile(rf"\s*([a-zA-Z_]\w*)\s*=\s*({_STRING})\s*(,|$)")
+# A label with its value, or the metric's name alone; names in quotation marks are those of Prometheus 3.
+_PART = re.compile(rf"\s*(?:(?:([a-zA-Z_]\w*)|({_STRING}))\s*=\s*)?({_STRING})\s*(,|$)")
 _SERIES = re.compile(r"([a-zA-Z_:][\w:]*)?\s*(?:\{(.*)\})?", re.DOTALL)
 _NUMBERS = ("inf", "nan")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -35,7 +37,7 @@ def parse_series(text: str) -> Labels:
     """Read the description of one series.
 
     Args:
-        text: a metric's name, labels in braces, or both.
+        text: a metric's name, labels in braces, or both; `{"http.requests", "http.code"="200"}` for other names.
 
     Returns:
         its label set, the name as `__name__`.
@@ -51,28 +53,19 @@ def parse_series(text: str) -> Labels:
     labels: dict[str, str] = {}
     if match is not None:
         name = match[1] or ""
-        inner, position = (match[2] or "").strip(), 0
-        while position < len(inner) and (pair := _PAIR.match(inner, position)) and pair[1] not in labels:
-            labels[pair[1]] = _unquoted(pair[2])
-            position = pair.end()
         if name:
-            labels["__name__"] = name
+            labels[NAME] = name
+        inner, position = (match[2] or "").strip(), 0
+        while position < len(inner) and (part := _PART.match(inner, position)):
+            label = part[1] or (_unquoted(part[2]) if part[2] else NAME)
+            if label in labels:
+                break
+            labels[label] = _unquoted(part[3])
+            position = part.end()
         if position >= len(inner) and name.lower() not in _NUMBERS:
             return tuple(sorted((name, value) for name, value in labels.items() if value))
     message = f'expected a series such as up{{job="shop"}}, got {text!r}'
     raise ConfigError(message)
-
-
-def show_series(labels: Labels) -> str:
-    """Write a label set as PromQL has it.
-
-    Example:
-        >>> show_series((("__name__", "up"), ("job", "shop")))
-        'up{job="shop"}'
-    """
-    name = dict(labels).get("__name__", "")
-    inner = ", ".join(f'{key}="{_quoted(value)}"' for key, value in labels if key != "__name__")
-    return f"{name}{{{inner}}}" if inner or not name else name
 
 
 def expand_values(text: str) -> list[Value]:
@@ -124,10 +117,6 @@ def _item(item: str, left: int) -> list[Value]:
 def _too_many() -> ConfigError:
     message = f"a series of a test has at most {_MAX_VALUES} values"
     return ConfigError(message)
-
-
-def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _unquoted(text: str) -> str:

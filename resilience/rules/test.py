@@ -9,18 +9,20 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from resilience import promql
-from resilience.core import yaml
+from resilience.core import validate, yaml
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
 from resilience.core.ports import Labels
-from resilience.errors import QueryError
+from resilience.errors import ConfigError, QueryError
+from resilience.promql.labels import label_text
 from resilience.rules import file as rule_file
 from resilience.rules.evaluate import Evaluator
 from resilience.rules.model import AlertRule, NoData, Rule, RuleGroup
-from resilience.rules.notation import STALE, Value, expand_values, parse_series, show_series
+from resilience.rules.notation import STALE, Value, expand_values, parse_series
 from resilience.rules.reader import Reader
 from resilience.rules.state import Alert, AlertState
 
@@ -35,9 +37,11 @@ _TEST_KEYS = (
     "promql_expr_test",
     "external_labels",
     "external_url",
+    "start_timestamp",
 )
 _MINUTE = 60.0
 _MAX_STEPS = 1_000_000
+_LAST_START = 253_402_300_799  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class _Test:
     expressions: Sequence[_ExprCase]
     external_labels: Mapping[str, str]
     external_url: str
+    start: float
 
     @property
     def end(self) -> float:
@@ -206,7 +211,18 @@ class _SuiteReader(Reader):
             expressions=[self._expression(*item) for item in self.items(*path, "promql_expr_test")],
             external_labels=self.texts(*path, "external_labels"),
             external_url=self.text(*path, "external_url"),
+            start=self._start(*path, "start_timestamp"),
         )
+
+    def _start(self, *path: str | int) -> float:
+        """Return the Unix time of a test's first sample; 0 where the test does not name it."""
+        given = self.value(*path)
+        if given is None:
+            return 0.0
+        with self.locating(*path):
+            if isinstance(given, int | float) and not isinstance(given, bool):
+                return validate.number("start_timestamp", given, low=0, high=_LAST_START)
+            return _rfc3339(given)
 
     def _series(self, *path: str | int) -> tuple[Labels, Sequence[Value]]:
         self.keys(("series", "values"), *path)
@@ -242,6 +258,17 @@ class _SuiteReader(Reader):
         return _ExprCase(self.document.line(*path), at, self.text(*path, "expr"), expected)
 
 
+def _rfc3339(text: object) -> float:
+    try:
+        at = datetime.fromisoformat(str(text))
+        if at.tzinfo is not None:
+            return at.timestamp()
+    except ValueError:
+        pass
+    message = f"start_timestamp must be Unix seconds or a time such as 2026-11-30T12:00:00Z, got {text!r}"
+    raise ConfigError(message)
+
+
 def _as_prometheus(rule: Rule) -> Rule:
     return replace(rule, no_data=NoData.RESOLVE) if isinstance(rule, AlertRule) else rule
 
@@ -255,7 +282,7 @@ class _Run:
     def __init__(self, suite: _Suite, test: _Test, semantics: int) -> None:
         self._suite = suite
         self._test = test
-        self._source = promql.MemorySource()
+        self._source = promql.MemorySource(epoch=test.start)
         self._semantics = semantics
         self._evaluator = Evaluator(
             suite.groups,
@@ -277,7 +304,7 @@ class _Run:
         for step in range(math.floor(self._test.end / interval + 1e-9) + 1):
             at = round(step * interval, 3)
             self._feed(at)
-            self._evaluator.tick(Instant(at, at))
+            self._evaluator.tick(Instant(at, self._test.start + at))
             if failed := self._evaluator.failures():
                 for group, rule, error in failed:
                     what = f"rule {rule} of group {group} at {format_duration(at)}"
@@ -354,7 +381,7 @@ class _Run:
 
 
 def _show_sample(labels: Labels, value: float) -> str:
-    return f"{show_series(labels)} {value!r}"
+    return f"{label_text(labels)} {value!r}"
 
 
 def _show(alert: Alert) -> str:
@@ -362,7 +389,7 @@ def _show(alert: Alert) -> str:
 
 
 def _show_alert(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
-    lines = [show_series(tuple(sorted(labels.items())))]
+    lines = [label_text(tuple(sorted(labels.items())))]
     for name, text in sorted(annotations.items()):
         lines.append(f"  {name}: " + text.replace("\n", "\n    "))
     return "\n".join(lines)

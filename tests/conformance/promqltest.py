@@ -137,7 +137,8 @@ def _judge(command: Eval, storage: _Storage, report: Report) -> None:
 def _check(command: Eval, storage: _Storage) -> None:
     try:
         for expression, at in _asked(command, storage):
-            query = compile_query(expression, storage.floats)
+            # Prometheus' own runner sets its feature flag for delayed name removal.
+            query = compile_query(expression, storage.floats, delayed_name_removal=True)
             result = query(at) if command.step is None else _ranged(command, query)
             if command.fails:
                 raise _Mismatch(f"was to fail, but came to {result}")

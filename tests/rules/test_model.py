@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from resilience.rules import AlertRule, NoData, RecordingRule, RuleGroup
         ({"for_": True}, "for_ must be a number"),
         ({"for_": float("nan")}, "for_ must be a number"),
         ({"keep_firing_for": "5m"}, "keep_firing_for must be a number"),
-        ({"labels": {"a": 1}}, "labels: a must be a string, got 1"),
-        ({"labels": {"a b": "c"}}, "a name in labels must be a label name"),
+        ({"labels": {"a": 1}}, "labels: a must be a string of valid UTF-8, got 1"),
+        ({"labels": {"": "c"}}, "a name in labels must be a label name"),
+        ({"labels": {"a\ud800": "c"}}, "a name in labels must be a label name"),
+        ({"labels": {"a": "\ud800"}}, "labels: a must be a string of valid UTF-8"),
         ({"annotations": [1]}, "annotations must be a mapping"),
         ({"annotations": {"a": "{{ nope }}"}}, "a: template: function 'nope' is not defined"),
         ({"severity": 1}, "severity must be a non-empty string"),
@@ -55,6 +58,18 @@ def test_a_group_refuses_nonsense(options: dict[str, Any], message: str) -> None
     with pytest.raises(ConfigError) as refused:
         RuleGroup(**{"name": "g", "rules": (), **options})
     assert message in str(refused.value)
+
+
+def test_an_empty_severity_or_runbook_of_a_file_survives_a_copy() -> None:
+    rule = AlertRule("A", "up == 0", labels={"severity": ""}, annotations={"runbook_url": ""})
+    copy = replace(rule, no_data=NoData.RESOLVE)
+    assert (copy.labels, copy.annotations) == ({"severity": ""}, {"runbook_url": ""})
+
+
+def test_names_are_any_utf8_text_as_in_prometheus_3() -> None:
+    rule = AlertRule("A", '{"http.up"} == 0', labels={"host.name": "a"}, annotations={"In short": "b"})
+    assert rule.labels == {"host.name": "a"}
+    assert RecordingRule("http.up:sum", "sum(up)").name == "http.up:sum"
 
 
 def test_rules_are_equal_when_they_say_the_same_wherever_they_stand() -> None:

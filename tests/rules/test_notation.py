@@ -4,7 +4,8 @@ import pytest
 
 from resilience.core.ports import Labels
 from resilience.errors import ConfigError
-from resilience.rules.notation import Value, expand_values, parse_series, show_series
+from resilience.promql.labels import label_text
+from resilience.rules.notation import Value, expand_values, parse_series
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,16 @@ def test_the_number_of_values_is_bounded(text: str) -> None:
         ("{}", ()),
         ("a:b{x=\"1\", y='2',z=`3`,}", (("__name__", "a:b"), ("x", "1"), ("y", "2"), ("z", "3"))),
         ('{__name__="up", empty=""}', (("__name__", "up"),)),
+        (
+            '{"http.requests", "http.code"="200", a=\'b\'}',
+            (("__name__", "http.requests"), ("a", "b"), ("http.code", "200")),
+        ),
         ('up{a="b\\"c\\\\\\n}"}', (("__name__", "up"), ("a", 'b"c\\\n}'))),
     ],
 )
 def test_reads_series(text: str, labels: Labels) -> None:
     assert parse_series(text) == labels
-    assert parse_series(show_series(labels)) == labels
+    assert parse_series(label_text(labels)) == labels
 
 
 @pytest.mark.parametrize(

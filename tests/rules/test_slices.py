@@ -73,7 +73,7 @@ def changes(transitions: list[AlertTransition]) -> list[tuple[str, str, str, str
         (RecordingRule("p99", f"histogram_quantile(0.99, {BUCKETS})"), 2.7),
         (RecordingRule("highest", f"max by (route, le) ({BUCKETS})"), 9),
         (RecordingRule("best", f"topk(3, {BUCKETS})"), 3),
-        (RecordingRule("counted", f"count_values('value', {BUCKETS})"), 3),
+        (RecordingRule("counted", f"count_values('value', {BUCKETS})"), 2),
         (RecordingRule("renamed", f"label_replace({BUCKETS}, 'bound', '$1', 'le', '(.*)')"), 7),
         (RecordingRule("compared", f"{BUCKETS} >= on(route, le) {BUCKETS}"), 8),
         (RecordingRule("both", f"{BUCKETS} and {BUCKETS}"), 7),

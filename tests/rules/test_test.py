@@ -35,6 +35,52 @@ tests:
     assert run(file, semantics=2).failures[0].got == ["{} 6.0"]
 
 
+def test_a_test_may_begin_at_any_time(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    file.write_text("""\
+tests:
+  - start_timestamp: 2024-02-29T12:00:00Z
+    input_series: [{series: x, values: 1x10}]
+    promql_expr_test:
+      - {expr: 'day_of_month(timestamp(x))', eval_time: 1m, exp_samples: [{value: 29}]}
+  - start_timestamp: 1000
+    input_series: [{series: x, values: 1x10}]
+    promql_expr_test:
+      - {expr: 'time()', eval_time: 1m, exp_samples: [{value: 1060}]}
+      - {expr: 'x @ 1060', eval_time: 5m, exp_samples: [{labels: x, value: 1}]}
+""")
+    assert run(file).failures == ()
+    for wrong in ("yesterday", "2024-02-29T12:00:00", "[1]", "-1", ".inf", "true"):
+        file.write_text(f"tests:\n  - start_timestamp: {wrong}\n")
+        with pytest.raises(ConfigError, match=r"t\.yml:2:\d+: start_timestamp must be"):
+            run(file)
+
+
+def test_a_suite_runs_whose_rules_leave_severity_and_runbook_empty(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text(
+        "groups: [{name: g, rules: [{alert: A, expr: x > 0, labels: {severity: ''}, annotations: {runbook_url: ''}}]}]"
+    )
+    file = tmp_path / "t.yml"
+    file.write_text(
+        "rule_files: [r.yml]\ntests:\n  - input_series: [{series: x, values: 1x9}]\n"
+        "    alert_rule_test: [{eval_time: 1m, alertname: A, exp_alerts: [{exp_annotations: {runbook_url: ''}}]}]\n"
+    )
+    assert run(file).failures == ()
+
+
+@pytest.mark.parametrize(("semantics", "rate"), [(2, "0.08333333333333334"), (3, "0.08333333333333333")])
+def test_rates_are_those_of_promtool_to_the_last_digit(tmp_path: Path, semantics: int, rate: str) -> None:
+    # 25 * (300 / 300 / 300) with the sample at the left edge, 20 * (300 / 240 / 300) without it.
+    file = tmp_path / "t.yml"
+    file.write_text(f"""\
+tests:
+  - input_series: [{{series: c, values: 0+5x10}}]
+    promql_expr_test:
+      - {{expr: 'rate(c[5m])', eval_time: 6m, exp_samples: [{{value: {rate}}}]}}
+""")
+    assert run(file, semantics=semantics).failures == ()
+
+
 def test_an_expectation_between_two_evaluations_is_about_the_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "r.yml").write_text("groups: [{name: g, rules: [{alert: A, expr: x > 0, for: 1m}]}]")
     file = tmp_path / "t.yml"

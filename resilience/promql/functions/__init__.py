@@ -32,6 +32,7 @@ EXPERIMENTAL = frozenset(
         "sort_by_label",
         "sort_by_label_desc",
         "start",
+        "start_timestamp",
         "step",
         "ts_of_first_over_time",
         "ts_of_last_over_time",

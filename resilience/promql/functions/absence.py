@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from resilience.core.ports import Labels
 from resilience.promql.functions.registry import general
 from resilience.promql.labels import NAME
@@ -15,18 +13,25 @@ __all__: list[str] = []
 
 
 def _expected(node: Node) -> Labels:
-    """The labels that a selector's equalities ask for, each asked for once."""
+    """Return the labels that a selector's equality matchers imply.
+
+    The order of the matchers counts, as in Prometheus (`createLabelsForAbsentFunction`): the first equality matcher of
+    a label sets the label, every other matcher of that label removes it.
+    """
     selector = node.selector if isinstance(node, Range) else node
     if not isinstance(selector, Selector):
         return ()
-    asked = Counter(matcher.label for matcher in selector.matchers)
-    return tuple(
-        sorted(
-            (matcher.label, matcher.value)
-            for matcher in selector.matchers
-            if matcher.op == "=" and matcher.value and matcher.label != NAME and asked[matcher.label] == 1
-        )
-    )
+    labels: dict[str, str] = {}
+    seen: set[str] = set()
+    for matcher in selector.matchers:
+        if matcher.label == NAME:
+            continue
+        if matcher.op == "=" and matcher.label not in seen:
+            seen.add(matcher.label)
+            labels[matcher.label] = matcher.value
+        else:
+            labels.pop(matcher.label, None)
+    return tuple(sorted((label, value) for label, value in labels.items() if value))
 
 
 @general("absent", "vector")

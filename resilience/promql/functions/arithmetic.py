@@ -33,14 +33,22 @@ for _name, _function in {
     "asinh": math.asinh,
     "atan": math.atan,
     "cos": math.cos,
-    "deg": math.degrees,
-    "rad": math.radians,
     "sin": math.sin,
     "sqrt": math.sqrt,
     "tan": math.tan,
     "tanh": math.tanh,
 }.items():
     elementwise(_name)(_total(_function))
+
+
+@elementwise("deg")
+def _deg(value: float) -> float:
+    return value * 180 / math.pi  # in this order, because `math.degrees` differs in the last digit
+
+
+@elementwise("rad")
+def _rad(value: float) -> float:
+    return value * math.pi / 180
 
 
 @elementwise("atanh")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 
 from resilience.core.ports import Samples
+from resilience.errors import QueryError
 from resilience.promql.functions.registry import over_time
-from resilience.promql.sums import kahan_add, mean, quantile, total, variance
+from resilience.promql.sums import kahan_add, mean, mean_of_2, quantile, total, variance
 from resilience.promql.values import Window
 
 __all__: list[str] = []
 
 
 @over_time("avg_over_time")
-def _avg(samples: Samples, window: Window) -> float:  # noqa: ARG001  the family's signature, here and below
-    return mean(samples.values)
+def _avg(samples: Samples, window: Window) -> float:
+    return mean_of_2(samples.values, compensated=True) if window.old else mean(samples.values)
 
 
 @over_time("sum_over_time")
-def _sum(samples: Samples, window: Window) -> float:  # noqa: ARG001
+def _sum(samples: Samples, window: Window) -> float:  # noqa: ARG001  the family's signature, here and below
     return total(samples.values)
 
 
@@ -96,7 +97,7 @@ def _regression(samples: Samples, origin: float) -> tuple[float, float] | None:
         return (math.nan, math.nan) if math.isinf(first) else (0.0, first)
     sums = [(0.0, 0.0)] * 4
     for time, value in zip(times, values, strict=True):
-        x = time - origin
+        x = round(time - origin, 3)  # milliseconds, as Prometheus has them
         parts = (x, value, x * value, x * x)
         sums = [kahan_add(part, *so_far) for part, so_far in zip(parts, sums, strict=True)]
     sum_x, sum_y, sum_xy, sum_xx = (so_far + lost for so_far, lost in sums)
@@ -117,3 +118,30 @@ def _deriv(samples: Samples, window: Window) -> float | None:  # noqa: ARG001
 def _predict_linear(samples: Samples, window: Window, ahead: float) -> float | None:
     line = _regression(samples, window.at)
     return None if line is None else line[0] * ahead + line[1]
+
+
+@over_time(
+    "holt_winters",
+    "scalar",
+    "scalar",
+    removed="has been renamed double_exponential_smoothing in Prometheus 3, where it is experimental and not supported",
+)
+def _holt_winters(
+    samples: Samples,
+    window: Window,  # noqa: ARG001
+    smoothing: float,
+    trend_factor: float,
+) -> float | None:
+    """Return the double exponentially smoothed value (Prometheus 2.x, promql/functions.go `funcHoltWinters`)."""
+    for name, factor in (("smoothing", smoothing), ("trend", trend_factor)):
+        if not 0 < factor < 1:
+            raise QueryError(f"the {name} factor of holt_winters must be above 0 and below 1, got {factor:g}")
+    values = samples.values
+    if len(values) < 2:  # noqa: PLR2004  a trend needs two samples
+        return None
+    previous, current, trend = 0.0, values[0], values[1] - values[0]
+    for index, value in enumerate(values[1:]):
+        if index:
+            trend = trend_factor * (current - previous) + (1 - trend_factor) * trend
+        previous, current = current, smoothing * value + (1 - smoothing) * (current + trend)
+    return current

@@ -15,25 +15,40 @@ from resilience.promql.values import Picker, Vector, Window
 __all__: list[str] = []
 
 
-def _extrapolated(samples: Samples, window: Window, *, counter: bool, old: bool) -> float | None:
-    """The change over a whole window, from the samples in it (Prometheus' `extrapolatedRate`).
+def _between(start: float, end: float) -> float:
+    """Return the seconds between two timestamps, rounded to milliseconds unless that would leave nothing."""
+    elapsed = end - start
+    return round(elapsed, 3) or elapsed
+
+
+def _extrapolated(
+    samples: Samples, window: Window, *, counter: bool, per_second: bool, old: bool
+) -> float | None:
+    """Return the change over a whole window, extrapolated from the samples in it.
+
+    Follows Prometheus' `extrapolatedRate` (promql/functions.go) operation by operation, because a different order
+    changes the last digit of the result. Differences of timestamps are rounded to milliseconds for the same reason:
+    Prometheus subtracts integers.
 
     Args:
-        samples: those of one series.
+        samples: the samples of one series.
         window: the bounds to extrapolate to.
-        counter: whether a fall is a reset, and zero the least a counter can have been.
-        old: bound the beginning by zero before it is compared with the sampling interval, as 2.x does.
+        counter: True if a decrease is a counter reset and zero is the lowest possible value.
+        per_second: True for the change per second of the window.
+        old: True to limit the start by zero before it is compared with the sampling interval, as Prometheus 2.x does.
     """
     times, values = samples.times, samples.values
-    if len(times) < 2:  # noqa: PLR2004  a change needs two
+    if len(times) < 2:  # noqa: PLR2004  a change needs two samples
         return None
     change = values[-1] - values[0]
     if counter:
-        change += sum(before for before, after in pairwise(values) if after < before)
-    sampled = times[-1] - times[0]
+        for previous, current in pairwise(values):
+            if current < previous:
+                change += previous
+    sampled = _between(times[0], times[-1])
     average = sampled / (len(times) - 1)
     threshold = average * 1.1
-    before, after = times[0] - window.start, window.end - times[-1]
+    before, after = _between(window.start, times[0]), _between(times[-1], window.end)
     to_zero = sampled * (values[0] / change) if counter and change > 0 and values[0] >= 0 else before
     if old:
         before = min(before, to_zero)
@@ -44,7 +59,10 @@ def _extrapolated(samples: Samples, window: Window, *, counter: bool, old: bool)
         after = average / 2
     if not old:
         before = min(before, to_zero)
-    return change * ((sampled + before + after) / sampled)
+    factor = (sampled + before + after) / sampled
+    if per_second:
+        factor /= window.length
+    return change * factor
 
 
 def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Closure]:
@@ -56,11 +74,11 @@ def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Clo
         def scan(at: float) -> Vector:
             window: Window = ranged(at)
             indices, values = each_series(
-                window, lambda samples: _extrapolated(samples, window, counter=counter, old=scope.old)
+                window,
+                lambda samples: _extrapolated(
+                    samples, window, counter=counter, per_second=per_second, old=scope.old
+                ),
             )
-            if per_second:
-                length = window.length
-                values = [value / length for value in values]
             return Vector(pick(window.labels, indices), values, drop=True)
 
         if not counter or not isinstance(argument, Range):
@@ -96,7 +114,7 @@ general("delta", "matrix")(_changing(counter=False, per_second=False))
 def _irate(samples: Samples, window: Window) -> float | None:  # noqa: ARG001  the family's signature
     if len(samples.times) < 2:  # noqa: PLR2004  a change needs two
         return None
-    (before, last), elapsed = samples.values[-2:], samples.times[-1] - samples.times[-2]
+    (before, last), elapsed = samples.values[-2:], _between(*samples.times[-2:])
     return (last if last < before else last - before) / elapsed
 
 

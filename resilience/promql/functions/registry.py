@@ -28,6 +28,7 @@ class Function:
         least: how many of the arguments must be given.
         repeats: kind of any further arguments, or None when there may be none.
         build: compiles one call of it.
+        removed: why Prometheus 3 refuses the function, which only 2.x has; empty for functions of both.
     """
 
     arguments: tuple[Kind, ...]
@@ -35,6 +36,7 @@ class Function:
     least: int
     repeats: Kind | None
     build: Callable[[Scope, Call], Closure]
+    removed: str = ""
 
 
 FUNCTIONS: dict[str, Function] = {}
@@ -47,12 +49,13 @@ def general(
     returns: Kind = "vector",
     least: int | None = None,
     repeats: Kind | None = None,
+    removed: str = "",
 ) -> Callable[[Callable[[Scope, Call], Closure]], Callable[[Scope, Call], Closure]]:
-    """Register a function that compiles its own calls."""
+    """Register a function that compiles its own calls; see `Function` for the arguments."""
 
     def register(build: Callable[[Scope, Call], Closure]) -> Callable[[Scope, Call], Closure]:
         required = len(arguments) if least is None else least
-        FUNCTIONS[name] = Function(arguments, returns, required, repeats, build)
+        FUNCTIONS[name] = Function(arguments, returns, required, repeats, build, removed)
         return build
 
     return register
@@ -87,7 +90,7 @@ RangeFunction = Callable[Concatenate[Samples, Window, P], float | None]
 
 
 def over_time(
-    name: str, *scalars: Kind, first: bool = False, keeps_name: bool = False
+    name: str, *scalars: Kind, first: bool = False, keeps_name: bool = False, removed: str = ""
 ) -> Callable[[RangeFunction[P]], RangeFunction[P]]:
     """Register a function of each series of a range; None from it means that the series has no result.
 
@@ -98,6 +101,7 @@ def over_time(
         scalars: kinds of its other arguments.
         first: whether the scalars come before the range.
         keeps_name: whether the metric's name stays.
+        removed: why Prometheus 3 refuses the function; see `Function`.
     """
 
     def register(function: RangeFunction[P]) -> RangeFunction[P]:
@@ -118,7 +122,7 @@ def over_time(
             return run
 
         kinds: tuple[Kind, ...] = (*scalars, "matrix") if first else ("matrix", *scalars)
-        general(name, *kinds)(build)
+        general(name, *kinds, removed=removed)(build)
         return function
 
     return register
