@@ -27,7 +27,10 @@ _NO_CHANNEL = "there is no such channel any more"
 
 
 class Outcomes(Protocol):
-    """Who wants to know how deliveries end."""
+    """Owner of the deliveries: consulted before each attempt, notified of each end."""
+
+    async def may_send(self) -> bool:
+        """Return whether this process may send now."""
 
     def delivered(self, notification: Notification) -> None:
         """A notification arrived."""
@@ -93,8 +96,10 @@ class _Channel:
         self.swap(_Gone(self.name))
 
     async def attempt(self, notification: Notification) -> None:
-        """Send once, if the breaker lets it."""
+        """Send once, if the breaker lets it and this process may."""
         async with self._permits:
+            if not await self._outcomes.may_send():
+                await anyio.sleep_forever()  # until `clear`: another process sends it
             await self.breaker.call(self._send, notification)
 
     async def _send(self, notification: Notification) -> None:

@@ -75,7 +75,8 @@ class Firing:
         over = {alert.fingerprint: alert for alert in known if alert.state is AlertState.RESOLVED}
         current.update(raised)
         changes = Changes()
-        if self._closed:
+        closed = frozenset(self._closed)
+        if closed:
             self._leave_out_closed(current, changes)
         for fingerprint in current.keys() ^ self._seen:
             self._flaps.changed(fingerprint, now.monotonic)
@@ -85,7 +86,8 @@ class Firing:
             self._flaps.forget(now.monotonic)
         for fingerprint in sorted(gone):  # the history of one moment reads the same in each process
             last = self.alerts.get(fingerprint)
-            if last is not None and self._flaps.flapping(fingerprint, now.monotonic):
+            held = fingerprint not in closed and self._flaps.flapping(fingerprint, now.monotonic)
+            if last is not None and held:
                 current[fingerprint] = last
             else:
                 self._end(fingerprint, last, over.get(fingerprint), now, changes)
@@ -106,6 +108,13 @@ class Firing:
         """Treat an alert as resolved until its rule no longer fires it; one that fires after that is new."""
         self._closed.add(fingerprint)
         return Put(_CLOSED, fingerprint, b"1")
+
+    def reopen(self, fingerprint: str) -> list[Put]:
+        """Undo `close` for an alert that is raised anew; returns what is to be stored of it."""
+        if fingerprint not in self._closed:
+            return []
+        self._closed.discard(fingerprint)
+        return [Put(_CLOSED, fingerprint, None)]
 
     def restore(self, known: Iterable[bytes], closed: Iterable[str]) -> None:
         """Take back what was stored: what fires on is then no news."""

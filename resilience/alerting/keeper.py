@@ -100,6 +100,10 @@ class Keeper:
             except StoreError as error:
                 log(__name__).error("alert_state_not_read", error=str(error))
 
+    async def confirm(self) -> bool:
+        """Return whether this process still decides and notifies, by a lease that has not expired."""
+        return self._team is None or await self._team.confirm()
+
     async def leave(self) -> None:
         """Let another process lead at once."""
         if self._team is not None:
@@ -107,14 +111,20 @@ class Keeper:
 
     async def _begin(self, team: Team) -> None:
         """Take everything from the store: this process has begun or ceased to lead."""
+        news = team.news
         self._begun()
         self._storage.forget()
         # What people did meanwhile goes before.
-        await self._storage.write([put for put in self.state.puts if put.table in SharedRows.TABLES])
+        done = [put for put in self.state.puts if put.table in SharedRows.TABLES]
+        self.state.puts = []
+        await self._storage.write(done)
         fresh = AlertingState(self.plan, history=self._history)
         if team.elected:
             await fresh.restore(self._storage, self.offset)
+            # What the others see counts from the first decision on.
+            reports = await self._storage.load(Peers.table)
             fresh.puts += team.peers.withdraw()
+            fresh.puts += team.peers.take(reports, self.now)
             if team.began:
                 held = [
                     each
@@ -124,16 +134,24 @@ class Keeper:
                 team.peers.inherit(held, self._clock.time())
         else:
             await fresh.look(self._storage, self.offset)
-        self.state = fresh
-        team.begin()
+        self._follow(fresh)
+        team.begin(news)
 
     async def _synchronize(self, team: Team) -> None:
         if not team.leads:
             fresh = AlertingState(self.plan, history=self._history)
             if await fresh.look(self._storage, self.offset, self.state):
-                fresh.puts, self.state = self.state.puts, fresh
+                self._follow(fresh)
             return
         self.state.puts += team.peers.take(await self._storage.load(Peers.table), self.now)
         for table in SharedRows.TABLES:
             for key, row in await self._storage.changes(table, self.state.puts):
                 self._adopted(table, key, row)
+
+    def _follow(self, fresh: AlertingState) -> None:
+        """Replace the state by one that was read, and repeat what people did while it was."""
+        for put in (*self._storage.unwritten, *self.state.puts):
+            if put.table in SharedRows.TABLES:
+                fresh.adopt(put.table, put.key, put.value, self.offset)
+        fresh.puts += [put for put in self.state.puts if put.table in _OWN]
+        self.state = fresh

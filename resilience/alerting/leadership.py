@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from uuid import uuid4
 
-from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.log import log
 from resilience.core.ports import Clock, Store
 from resilience.core.validate import number, text
@@ -14,10 +16,11 @@ __all__ = ["Leadership"]
 
 
 class Leadership:
-    """Takes the lease when it is free, and renews it three times as often as it would run out.
+    """Lease of the leader: taken when it is free, renewed three times as often as it would expire.
 
-    While the store fails, everything stays as it is: who leads goes on, since a notification too many is better than
-    one too few.
+    A lease that has expired by time is not held, even if nobody is known to have taken it: a process that was stopped
+    and continued finds that out before it sends anything. While the store fails, the leader goes on, because a duplicate
+    notification is better than a lost one.
 
     Args:
         store: where the lease is.
@@ -47,6 +50,17 @@ class Leadership:
         self._clock = clock
         self._due: float | None = None
         self._token: int | None = None
+        self._until = Instant(-math.inf, -math.inf)
+        # Whoever asks while a renewal is under way waits for its outcome.
+        self._renewing = asyncio.Lock()
+
+    @property
+    def expired(self) -> bool:
+        """True if the lease that was taken last has expired by this process's clocks."""
+        # Monotonic time may stand still while the machine sleeps, and wall time may be set back.
+        return (
+            self._clock.monotonic() >= self._until.monotonic or self._clock.time() >= self._until.wall
+        )
 
     async def renew(self) -> bool:
         """Take or renew the lease when it is time.
@@ -55,16 +69,22 @@ class Leadership:
             whether what this process knows of the store is out of date: it has begun or ceased to lead, or another
             has led in between.
         """
-        now = self._clock.monotonic()
-        if self._due is not None and now < self._due:
+        async with self._renewing:
+            return await self._renew()
+
+    async def _renew(self) -> bool:
+        now = Instant(self._clock.monotonic(), self._clock.time())
+        if self._due is not None and now.monotonic < self._due:
             return False
         first = self._due is None
-        self._due = now + self._ttl / 3
+        self._due = now.monotonic + self._ttl / 3
         try:
             token = await self._store.lease(self._name, self.holder, self._ttl)
         except StoreError as error:
             log(__name__).error("lease_not_renewed", error=str(error))
             return False
+        if token is not None:
+            self._until = Instant(now.monotonic + self._ttl, now.wall + self._ttl)
         led, self.leads = self.leads, token is not None
         # One more, and it ran out with nobody else to take it; two, and somebody did.
         known, self._token = self._token, token if token is not None else self._token

@@ -258,8 +258,9 @@ class AlertManager:
         Returns:
             its id, for `resolve` and `acknowledge`.
         """
-        raised, put = self._state.raised.add(alert, alert.identity, self._keeper.now)
-        self._state.puts.append(put)
+        state = self._state
+        raised, put = state.raised.add(alert, alert.identity, self._keeper.now)
+        state.puts += [put, *state.engine.firing.reopen(raised.fingerprint)]
         return raised.fingerprint
 
     def resolve(self, alert_id: str) -> None:
@@ -268,11 +269,14 @@ class AlertManager:
         Raises:
             ConfigError: no alert of that id fires.
         """
-        put = self._state.raised.remove(alert_id)
+        state = self._state
+        put = state.raised.remove(alert_id)
         if put is None:
-            self._state.engine.known(alert_id)
-            put = self._state.engine.firing.close(alert_id)
-        self._state.puts.append(put)
+            state.engine.known(alert_id)
+        else:
+            state.puts.append(put)
+        # A raised one too: a process that leads after this must not hold it as something the former leader saw.
+        state.puts.append(state.engine.firing.close(alert_id))
 
     def acknowledge(self, alert_id: str, by: str) -> None:
         """Say that somebody has taken over an alert: its escalation stops, and whoever was told of it hears of it.
@@ -361,6 +365,10 @@ class AlertManager:
             raise DeliveryError(message) from None
 
     # -- how deliveries end (Outcomes) --------------------------------------------------------------------------
+
+    async def may_send(self) -> bool:
+        """Return whether this process still leads, by a lease that has not expired."""
+        return await self._keeper.confirm()
 
     def delivered(self, notification: Notification) -> None:
         """Strike a notification out of the outbox."""

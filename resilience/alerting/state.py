@@ -115,3 +115,5 @@ class AlertingState:
             self.engine.silences.forget(key)
         elif table == RaisedAlerts.table:
             self.raised.remove(key)
+        elif table == Firing.closed_table:
+            self.engine.firing.reopen(key)

@@ -78,6 +78,11 @@ class Storage:
         else:
             self._shared.wrote(mine.values())
 
+    @property
+    def unwritten(self) -> tuple[Put, ...]:
+        """What could not be written to this service's own tables yet."""
+        return tuple(self._own.values())
+
     def forget(self) -> None:
         """Drop what could not be written, but for what people did: another process leads now."""
         self._own = {place: put for place, put in self._own.items() if put.table in SharedRows.TABLES}

@@ -97,10 +97,7 @@ class StoredAlerts:
             ConfigError: no alert of that id fired.
         """
         await self._known(alert_id)
-        raised = alert_id in await self._load(RaisedAlerts.table)
-        await self._write(
-            Put(RaisedAlerts.table if raised else Firing.closed_table, alert_id, None if raised else b"1")
-        )
+        await self._write(Put(RaisedAlerts.table, alert_id, None), Put(Firing.closed_table, alert_id, b"1"))
 
     async def _known(self, alert_id: str) -> None:
         if alert_id not in await self._load(Firing.table):
@@ -115,5 +112,5 @@ class StoredAlerts:
     async def _load(self, table: str) -> Mapping[str, bytes]:
         return await self._store.load(self._namespace + table)
 
-    async def _write(self, put: Put) -> None:
-        await self._store.write([replace(put, table=self._namespace + put.table)])
+    async def _write(self, *puts: Put) -> None:
+        await self._store.write([replace(put, table=self._namespace + put.table) for put in puts])

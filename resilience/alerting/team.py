@@ -21,7 +21,8 @@ class Team:
         self.peers: Peers = Peers(leadership.holder)
         self._leadership = leadership
         self.began: bool = False  # whether it has been working before what is stored is taken (again)
-        self._stale = True
+        self.news: int = 1  # how often what is stored had to be taken (again)
+        self._known = 0
         self._due = 0.0
 
     @property
@@ -31,17 +32,24 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether it is, and everything that was stored is known."""
-        return self.elected and not self._stale
+        """True if this process is elected and knows everything that was stored."""
+        return self.elected and self._known == self.news
 
     async def renew(self) -> bool:
         """Renew the lease when it is time; returns whether everything must be taken from the store (again)."""
-        self._stale = await self._leadership.renew() or self._stale
-        return self._stale
+        if await self._leadership.renew():
+            self.news += 1
+        return self._known != self.news
 
-    def begin(self) -> None:
-        """Note that what was stored is known."""
-        self._stale, self.began = False, True
+    async def confirm(self) -> bool:
+        """Return whether this process leads now; a lease that has expired by time is renewed or found lost first."""
+        if self.elected and self._leadership.expired:
+            await self.renew()
+        return self.leads
+
+    def begin(self, news: int) -> None:
+        """Note that what was stored is known, as of the `news` at which reading began."""
+        self._known, self.began = news, True
 
     def due(self, now: float) -> bool:
         """Say whether it is time to look at what the others have written."""
