@@ -1,4 +1,4 @@
-"""Several processes on one state file: what any of them sees is told once, and a kill -9 of the one that tells loses nothing."""
+"""Several processes on one state file: an alert is told once, though the one that tells is killed, or stopped and continued."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-# One worker of the service: files say what it sees. Every notification is appended to a file with one write.
+# One worker of the service: files say what it sees. Every notification is appended to a file with one write. A worker
+# that was stopped and continued notes what its windows say of the time between.
 WORKER = """
-import asyncio, json, os, sys
-from resilience import AlertRule, Reliability
+import asyncio, json, os, sys, time
+from resilience import AlertRule, Reliability, promql
 from resilience.alerting import Route
+from resilience.errors import DeliveryError
 from resilience.stores.sqlite import SQLiteStore
 
 folder, name = sys.argv[1:]
@@ -24,10 +26,30 @@ folder, name = sys.argv[1:]
 class Wire:
     name = "wire"
     async def send(self, notification):
+        append("attempts", name + "\\n")
+        if os.path.exists(f"{folder}/broken"):
+            raise DeliveryError("wire: answered 503")
         told = [[name, notification.key, notification.status, alert.labels["alertname"]] for alert in notification.alerts]
-        file = os.open(f"{folder}/arrived", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.write(file, "".join(json.dumps(each) + "\\n" for each in told).encode())
-        os.close(file)
+        append("arrived", "".join(json.dumps(each) + "\\n" for each in told))
+
+def append(what, text):
+    file = os.open(f"{folder}/{what}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, text.encode())
+    os.close(file)
+
+async def mind_the_gap(rel):
+    work = rel.signals.counter("work_total", "Work.").bind()
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.1)
+        work.inc()
+        ended = time.monotonic()
+        if ended - began > 32:
+            while rel.alerts.leads:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(2)
+            ask = lambda at: len(promql.evaluate("rate(work_total[15s])", rel.signals.source, at).values)
+            append(f"windows{name}", json.dumps([ask(began), ask((began + ended) / 2), ask(time.monotonic())]) + "\\n")
 
 def seen(what):
     return AlertRule(what, condition=lambda: os.path.exists(f"{folder}/{what}"))
@@ -45,7 +67,7 @@ async def main():
     )
     async with rel:
         print("up", flush=True)
-        await asyncio.Event().wait()
+        await mind_the_gap(rel)
 
 asyncio.run(main())
 """
@@ -68,11 +90,23 @@ class Workers:
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
+    def lines(self, file: str) -> list[str]:
+        """The lines that workers have written to a file."""
+        path = self.folder / file
+        return path.read_text().splitlines() if path.exists() else []
+
     def told(self) -> list[tuple[str, str]]:
         """Status and alert of each notification, one that was sent again counted once."""
-        file = self.folder / "arrived"
-        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        lines = [json.loads(line) for line in self.lines("arrived")]
         return [(status, alert) for _, status, alert in dict.fromkeys(tuple(line[1:]) for line in lines)]
+
+    def until_lines(self, file: str) -> list[str]:
+        """Wait until workers have written to a file."""
+        limit = time.monotonic() + 90
+        while not self.lines(file):
+            assert time.monotonic() < limit, file
+            time.sleep(0.05)
+        return self.lines(file)
 
     def until(self, *expected: tuple[str, str]) -> None:
         limit = time.monotonic() + 90
@@ -106,3 +140,32 @@ def test_one_of_them_tells_and_another_takes_over_when_it_is_killed(workers: Wor
     only.unlink()
     workers.until(*firing, ("resolved", "Down"), ("resolved", "OnlyB"))
     assert workers.told() == [*firing, ("resolved", "Down"), ("resolved", "OnlyB")]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+def test_one_that_was_stopped_past_its_lease_and_continued_sends_nothing_more(workers: Workers) -> None:
+    for file in ("Down", "broken"):
+        (workers.folder / file).touch()
+    workers.start("A")
+    workers.start("B")
+    assert set(workers.until_lines("attempts")) == {"A"}
+    workers.running["A"].send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    (workers.folder / "broken").unlink()
+    firing = [("firing", "Down")]
+    workers.until(*firing)
+    (workers.folder / "OnlyB").touch()
+    firing.append(("firing", "OnlyB"))
+    workers.until(*firing)
+    while time.monotonic() < stopped + 34:  # longer than what windows take for a late tick
+        time.sleep(0.5)
+    attempts = workers.lines("attempts").count("A")
+    workers.running["A"].send_signal(signal.SIGCONT)
+    before, meanwhile, now = json.loads(workers.until_lines("windowsA")[0])
+    assert (before, meanwhile, now) == (1, 0, 1), "nothing is known of the time in which it stood still"
+    for file in ("Down", "OnlyB"):
+        (workers.folder / file).unlink()
+        firing.append(("resolved", file))
+        workers.until(*firing)
+    assert workers.lines("attempts").count("A") == attempts
+    assert [json.loads(line)[0] for line in workers.lines("arrived")] == ["B"] * 4, "each once"
