@@ -58,9 +58,7 @@ class Leadership:
     def expired(self) -> bool:
         """True if the lease that was taken last has expired by this process's clocks."""
         # Monotonic time may stand still while the machine sleeps, and wall time may be set back.
-        return (
-            self._clock.monotonic() >= self._until.monotonic or self._clock.time() >= self._until.wall
-        )
+        return self._clock.monotonic() >= self._until.monotonic or self._clock.time() >= self._until.wall
 
     async def renew(self) -> bool:
         """Take or renew the lease when it is time.

@@ -62,7 +62,12 @@ async def pass_(seconds: int, *workers: Worker) -> None:
 
 
 def told(*workers: Worker) -> list[tuple[str, str]]:
-    return [(status, name) for worker in workers for _, status, names in worker.phones["ops"].told for name in names]
+    return [
+        (status, name)
+        for worker in workers
+        for _, status, names in worker.phones["ops"].told
+        for name in names
+    ]
 
 
 @pytest.mark.parametrize("resolver", [0, 1, 2])
