@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from resilience.alerting.codec import decode, encode
 from resilience.core.ports import Put
+from resilience.core.rows import Moment, decode, encode
 
-__all__ = ["Acknowledgement", "Acknowledgements"]
+__all__ = ["ACKNOWLEDGEMENT", "Acknowledgement", "Acknowledgements"]
 
 _TABLE = "alerting.acknowledgements"
+
+ACKNOWLEDGEMENT = {"by": str, "at": Moment}
+"""Shape of a stored acknowledgement."""
 
 
 @dataclass(frozen=True)
@@ -46,5 +49,5 @@ class Acknowledgements:
     def restore(self, rows: Mapping[str, bytes], offset: float) -> None:
         """Take back what was stored."""
         for fingerprint, row in rows.items():
-            found = decode(row)
+            found = decode(row, ACKNOWLEDGEMENT)
             self._found[fingerprint] = Acknowledgement(found["by"], found["at"] - offset)

@@ -1,34 +1,47 @@
-"""Notifications as they are stored: JSON that reads back what was written."""
+"""Alerts and notifications as they are stored."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from resilience.core.log import log
 from resilience.core.ports import Notification, NotifiedAlert
-from resilience.errors import ConfigError
+from resilience.core.rows import Maybe, Moment
 
 __all__ = [
-    "decode",
+    "ALERT",
+    "LABELS",
+    "NOTIFICATION",
     "dump_alert",
     "dump_notification",
-    "encode",
     "load_alert",
     "load_notification",
-    "read_each",
 ]
 
+LABELS = {"alertname": str, str: str}
+"""Shape of an alert's labels."""
 
-def encode(value: object) -> bytes:
-    """Write a value as compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+ALERT = {
+    "fingerprint": str,
+    "status": str,
+    "labels": LABELS,
+    "annotations": {str: str},
+    "started": Moment,
+    "ended": Maybe(Moment),
+    "value": Maybe(float),
+    "acknowledged_by": Maybe(str),
+}
+"""Shape of a stored alert."""
 
-
-def decode(row: bytes) -> Any:
-    """Read what `encode` wrote."""
-    return json.loads(row.decode("utf-8", "surrogatepass"))
+NOTIFICATION = {
+    "key": str,
+    "receiver": str,
+    "status": str,
+    "group_key": str,
+    "group": {str: str},
+    "alerts": [ALERT],
+    "at": Moment,
+}
+"""Shape of a stored notification."""
 
 
 def dump_alert(alert: NotifiedAlert) -> dict[str, Any]:
@@ -66,12 +79,3 @@ def dump_notification(notification: Notification) -> dict[str, Any]:
 def load_notification(found: dict[str, Any]) -> Notification:
     """Read back what `dump_notification` made."""
     return Notification(**{**found, "alerts": [load_alert(alert) for alert in found["alerts"]]})
-
-
-def read_each(table: str, rows: Mapping[str, bytes], take: Callable[[str, bytes], object]) -> None:
-    """Hand rows to `take` by key and one by one: one that is damaged is named and left where it is, the others count."""
-    for key in sorted(rows):
-        try:
-            take(key, rows[key])
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-            log(__name__).error("stored_row_unreadable", table=table, key=key, error=repr(error))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from resilience.alerting.acknowledgements import Acknowledgements
 from resilience.alerting.active import ActiveAlert
-from resilience.alerting.firing import Changes, Firing, notified
+from resilience.alerting.firing import Changes, Firing, notified, shown
 from resilience.alerting.group import Decision, Group
 from resilience.alerting.grouping import Groups
 from resilience.alerting.inhibition import Inhibitor
@@ -105,6 +105,14 @@ class Engine:
             message = f"alert_id must be the id of an alert that fires, got {alert_id!r}"
             raise ConfigError(message)
         return alert
+
+    def last_shown(self, fingerprint: str) -> Alert | None:
+        """Return an alert as it was stored or as a receiver saw it last, None for neither."""
+        seen = self.firing.last_shown(fingerprint)
+        if seen is not None:
+            return seen
+        told = (group.last_shown(fingerprint) for group in self.groups.of(fingerprint))
+        return next((shown(alert) for alert in told if alert is not None), None)
 
     def active(self, now: Instant, service: str | None) -> list[ActiveAlert]:
         """Return what fires, the newest first, of one service or of all."""

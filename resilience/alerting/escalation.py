@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resilience.core.rows import Moment
 from resilience.core.validate import integer, number, text
 from resilience.errors import ConfigError
 
-__all__ = ["Escalation", "Incident", "Level"]
+__all__ = ["INCIDENT", "Escalation", "Incident", "Level"]
 
 _MOST_REPEATS = 9  # as PagerDuty's escalation policies
 
@@ -80,6 +81,10 @@ class Escalation:
     def level(self, step: int) -> Level:
         """Return the level of a step, from 0."""
         return self.levels[step % len(self.levels)]
+
+
+INCIDENT = {"step": int, "due": Moment, "reached": [str]}
+"""Shape of a stored incident."""
 
 
 @dataclass

@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from resilience.alerting.codec import decode, dump_alert, encode, load_alert
+from resilience.alerting.codec import ALERT, dump_alert, load_alert
 from resilience.alerting.flapping import FlapDetector
 from resilience.core.clock import Instant
 from resilience.core.ports import NotifiedAlert, Put
+from resilience.core.rows import decode, encode
 from resilience.rules.state import Alert, AlertState
 
-__all__ = ["Changes", "Firing", "notified"]
+__all__ = ["Changes", "Firing", "notified", "shown"]
 
 _TABLE = "alerting.firing"
 _CLOSED = "alerting.closed"
@@ -119,7 +120,7 @@ class Firing:
     def restore(self, known: Iterable[bytes], closed: Iterable[str]) -> None:
         """Take back what was stored: what fires on is then no news."""
         for row in known:
-            alert = load_alert(decode(row))
+            alert = load_alert(decode(row, ALERT))
             self._known[alert.fingerprint] = alert
         self._closed.update(closed)
 
@@ -129,7 +130,12 @@ class Firing:
 
     def stored(self) -> list[Alert]:
         """Return what fired when it was stored, less what was closed by hand."""
-        return [_shown(alert) for key, alert in self._known.items() if key not in self._closed]
+        return [shown(alert) for key, alert in self._known.items() if key not in self._closed]
+
+    def last_shown(self, fingerprint: str) -> Alert | None:
+        """Return an alert as it was stored, None for one that was not."""
+        known = self._known.get(fingerprint)
+        return None if known is None else shown(known)
 
     def _join(self, current: Mapping[str, Alert], changes: Changes) -> None:
         for fingerprint in sorted(current.keys() - self.alerts.keys()):
@@ -157,7 +163,8 @@ class Firing:
         changes.puts.append(Put(_TABLE, fingerprint, None))
 
 
-def _shown(known: NotifiedAlert) -> Alert:
+def shown(known: NotifiedAlert) -> Alert:
+    """Return a firing alert as a rule has it, from what a notification shows of it."""
     # Monotonic time does not outlive a process; wall time is what is shown.
     began = Instant(0.0, known.started)
     value = math.nan if known.value is None else known.value

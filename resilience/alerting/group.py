@@ -7,15 +7,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from resilience.alerting.codec import dump_alert, load_alert
-from resilience.alerting.escalation import Incident
+from resilience.alerting.codec import ALERT, dump_alert, load_alert
+from resilience.alerting.escalation import INCIDENT, Incident
 from resilience.alerting.route import Destination
 from resilience.core.clock import Instant
 from resilience.core.ports import NotifiedAlert
+from resilience.core.rows import Maybe, Moment
 
-__all__ = ["Decision", "Group", "View"]
+__all__ = ["GROUP", "Decision", "Group", "View"]
 
 _PUNCTUAL = 60.0  # seconds within which a late repeat keeps to its schedule
+
+GROUP = {
+    "key": str,
+    "route": Maybe(str),
+    "labels": {str: str},
+    "next_look": Moment,
+    "incident": Maybe(INCIDENT),
+    "ledgers": {str: {"last": Moment, "shown": [str], "unresolved": [ALERT]}},
+}
+"""Shape of a stored group."""
 
 
 class View(Protocol):
@@ -105,6 +116,11 @@ class Group:
     def receivers_of(self, fingerprint: str) -> list[str]:
         """Return the receivers that were told that an alert fires and not yet that it is resolved."""
         return [name for name, ledger in self._ledgers.items() if fingerprint in ledger.unresolved]
+
+    def last_shown(self, fingerprint: str) -> NotifiedAlert | None:
+        """Return an alert as a receiver saw it last that does not know yet that it is resolved."""
+        ledgers = (ledger.unresolved.get(fingerprint) for ledger in self._ledgers.values())
+        return next((alert for alert in ledgers if alert is not None), None)
 
     def rebase(self, destinations: Mapping[str, Destination]) -> None:
         """Empty the group, and have it follow what its place in the tree says now."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from resilience.alerting.codec import decode, encode
-from resilience.alerting.group import Decision, Group, View
+from resilience.alerting.group import GROUP, Decision, Group, View
 from resilience.alerting.matchers import Matchers
 from resilience.alerting.route import Destination
 from resilience.core.clock import Instant
 from resilience.core.ports import NotifiedAlert, Put
+from resilience.core.rows import decode, encode
 
 __all__ = ["Groups"]
 
@@ -105,7 +105,7 @@ class Groups:
     def restore(self, rows: Iterable[bytes], destinations: Mapping[str, Destination], offset: float) -> None:
         """Take back what was stored."""
         for row in rows:
-            group = Group.load(decode(row), destinations, offset)
+            group = Group.load(decode(row, GROUP), destinations, offset)
             self._groups[group.key] = group
             for fingerprint in group.told:
                 self._of.setdefault(fingerprint, []).append(group)

@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from resilience.alerting.codec import decode, encode
 from resilience.core.ports import Put
+from resilience.core.rows import Moment, decode, encode
 from resilience.core.validate import integer
 
 __all__ = ["AlertEvent", "History"]
 
 _TABLE = "alerting.history"
+_EVENT = {"at": Moment, "kind": str, "subject": str, "fingerprint": str, "labels": {str: str}, "detail": str}
 
 
 @dataclass(frozen=True)
@@ -93,4 +94,4 @@ class History:
     def restore(self, rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> None:
         """Take back what was stored, before anything new is added."""
         found = sorted(dict(rows).items())[-self._limit :]
-        self._events.extend((key, AlertEvent(**decode(row))) for key, row in found)
+        self._events.extend((key, AlertEvent(**decode(row, _EVENT))) for key, row in found)

@@ -8,9 +8,8 @@ from typing import Any
 
 import anyio
 
-from resilience.alerting.acknowledgements import Acknowledgements
+from resilience.alerting.acknowledgements import ACKNOWLEDGEMENT, Acknowledgements
 from resilience.alerting.active import ActiveAlert
-from resilience.alerting.codec import decode, read_each
 from resilience.alerting.delivery import Dispatcher
 from resilience.alerting.engine import channel_alert, channel_test
 from resilience.alerting.flapping import FlapDetector
@@ -30,6 +29,7 @@ from resilience.alerting.team import Team
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
+from resilience.core.rows import decode, read_rows
 from resilience.core.validate import text
 from resilience.errors import ConfigError, DeliveryError, ResilienceError
 from resilience.rules.state import Alert, fingerprint
@@ -411,7 +411,9 @@ class AlertManager:
             if table == Silences.table and row is not None:
                 self._note("silenced", key)
         elif row is not None and key in self._state.engine.firing.alerts:
-            read_each(table, {key: row}, lambda key, row: self.acknowledge(key, decode(row)["by"]))
+            read_rows(
+                table, {key: row}, lambda key, row: self.acknowledge(key, decode(row, ACKNOWLEDGEMENT)["by"])
+            )
 
     def _note(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from resilience.alerting.codec import dump_notification, encode
+from resilience.alerting.codec import dump_notification
 from resilience.core.ports import Notification, Put
+from resilience.core.rows import encode
 
 __all__ = ["Outbox"]
 

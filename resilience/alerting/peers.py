@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resilience.alerting.codec import decode, encode, read_each
+from resilience.alerting.codec import LABELS
 from resilience.core.clock import Instant
 from resilience.core.ports import Put
+from resilience.core.rows import Maybe, Moment, decode, encode, read_rows
 from resilience.rules.state import Alert, AlertState
 
 __all__ = ["Peers"]
@@ -19,6 +20,21 @@ _TABLE = "alerting.peers"
 # within that time resolves nothing.
 _HELD = 300.0
 _RENEWED = 60.0
+_REPORT = {
+    "until": Moment,
+    "alerts": [
+        {
+            "rule": str,
+            "group": str,
+            "labels": LABELS,
+            "annotations": {str: str},
+            "value": Maybe(float),
+            "active_at": Moment,
+            "fired_at": Moment,
+            "fingerprint": str,
+        }
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -62,9 +78,9 @@ class Peers:
         reports: dict[str, _Report] = {}
 
         def take(worker: str, row: bytes) -> None:
-            reports[worker] = _load(decode(row), now.wall - now.monotonic)
+            reports[worker] = _load(decode(row, _REPORT), now.wall - now.monotonic)
 
-        read_each(_TABLE, {worker: row for worker, row in rows.items() if worker != self._worker}, take)
+        read_rows(_TABLE, {worker: row for worker, row in rows.items() if worker != self._worker}, take)
         if now.wall >= self._inherited.until:
             self._inherited = _Report(0.0, ())
         self._reports = {worker: each for worker, each in reports.items() if now.wall < each.until}

@@ -7,15 +7,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resilience.alerting.codec import decode, encode
+from resilience.alerting.codec import LABELS
 from resilience.core.clock import Instant
 from resilience.core.ports import Put
+from resilience.core.rows import Maybe, Moment, decode, encode
 from resilience.core.validate import text
 from resilience.rules.state import Alert, AlertState, fingerprint
 
 __all__ = ["RaisedAlert", "RaisedAlerts"]
 
 _TABLE = "alerting.raised"
+_ALERT = {
+    "rule": str,
+    "labels": LABELS,
+    "annotations": {str: str},
+    "value": Maybe(float),
+    "fingerprint": str,
+    "at": Moment,
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class RaisedAlerts:
     def restore(self, rows: Iterable[bytes], offset: float) -> None:
         """Take back what was stored; `offset` leads from monotonic to Unix time."""
         for row in rows:
-            found = decode(row)
+            found = decode(row, _ALERT)
             at = Instant(found.pop("at") - offset, 0.0)
             at = Instant(at.monotonic, at.monotonic + offset)
             value = found.pop("value")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
@@ -10,12 +9,21 @@ from uuid import uuid4
 from resilience.alerting.intervals import TimeIntervals
 from resilience.alerting.matchers import Matchers
 from resilience.core.ports import Matcher, Put
+from resilience.core.rows import Moment, decode, encode
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 
 __all__ = ["MaintenanceWindow", "Silence", "Silences"]
 
 _TABLE = "alerting.silences"
+_SILENCE = {
+    "id": str,
+    "matchers": [(str, str, str)],
+    "start": Moment,
+    "end": Moment,
+    "author": str,
+    "comment": str,
+}
 _KEPT = 5 * 86_400.0  # Alertmanager shows expired silences for 120 h too
 
 
@@ -154,7 +162,7 @@ class Silences:
     def restore(self, rows: Iterable[bytes]) -> None:
         """Take back what was stored."""
         for row in rows:
-            found = json.loads(row)
+            found = decode(row, _SILENCE)
             found["matchers"] = Matchers([Matcher(*each) for each in found["matchers"]])
             silence = Silence(**found)
             self._silences[silence.id] = silence
@@ -163,4 +171,4 @@ class Silences:
 def _put(silence: Silence) -> Put:
     matchers = [(each.label, each.op, each.value) for each in silence.matchers.matchers]
     fields = {**vars(silence), "matchers": matchers}
-    return Put(_TABLE, silence.id, json.dumps(fields).encode())
+    return Put(_TABLE, silence.id, encode(fields))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from resilience.alerting.acknowledgements import Acknowledgements
-from resilience.alerting.codec import decode, load_notification, read_each
+from resilience.alerting.codec import NOTIFICATION, load_notification
 from resilience.alerting.engine import Engine
 from resilience.alerting.firing import Firing
 from resilience.alerting.grouping import Groups
@@ -17,6 +17,7 @@ from resilience.alerting.raised import RaisedAlerts
 from resilience.alerting.silence import Silences
 from resilience.alerting.storage import Storage
 from resilience.core.ports import Notification, Put
+from resilience.core.rows import Unread, decode, read_rows
 
 __all__ = ["AlertingState"]
 
@@ -57,11 +58,19 @@ class AlertingState:
         Raises:
             StoreError: the store cannot be read.
         """
-        await self._restore(storage, {table: await storage.load(table) for table in _SEEN}, offset)
+        rows = {table: await storage.load(table) for table in _SEEN}
+        unread = await self._restore(storage, rows, offset)
         found: list[Notification] = []
-        rows = await storage.load(Outbox.table)
-        read_each(Outbox.table, rows, lambda _, row: found.append(load_notification(decode(row))))
+        unread[Outbox.table] = read_rows(
+            Outbox.table,
+            await storage.load(Outbox.table),
+            lambda _, row: found.append(load_notification(decode(row, NOTIFICATION))),
+        )
         self.outbox.restore(found)
+        for table, each in unread.items():
+            self.puts += storage.set_aside(table, each)
+        for key in unread[RaisedAlerts.table].newer | unread[Firing.table].newer:
+            self._hold(key)
 
     async def look(self, storage: Storage, offset: float, known: AlertingState | None = None) -> bool:
         """Take what another process has stored, to be shown and to be answered by what people do.
@@ -87,14 +96,20 @@ class AlertingState:
 
     async def _restore(
         self, storage: Storage, rows: Mapping[str, Mapping[str, bytes]], offset: float
-    ) -> None:
-        for table, take in self._readers(offset).items():
-            read_each(table, rows[table], take)
+    ) -> dict[str, Unread]:
+        unread = {table: read_rows(table, rows[table], take) for table, take in self._readers(offset).items()}
         events = await storage.load(History.table)
         # Thousands of rows: not on the loop.
-        await asyncio.to_thread(
-            read_each, History.table, events, lambda key, row: self.history.restore({key: row})
+        unread[History.table] = await asyncio.to_thread(
+            read_rows, History.table, events, lambda key, row: self.history.restore({key: row})
         )
+        return unread
+
+    def _hold(self, fingerprint: str) -> None:
+        """Keep an alert firing that a newer release has stored, as far as its receivers have seen it."""
+        known = self.engine.last_shown(fingerprint)
+        if known is not None:
+            self.raised.firing.setdefault(fingerprint, known)
 
     def _readers(self, offset: float) -> dict[str, Callable[[str, bytes], object]]:
         engine = self.engine
@@ -110,7 +125,7 @@ class AlertingState:
     def adopt(self, table: str, key: str, row: bytes | None, offset: float) -> None:
         """Take over what somebody did through another process, acknowledgements apart: those are told."""
         if row is not None:
-            read_each(table, {key: row}, self._readers(offset)[table])
+            read_rows(table, {key: row}, self._readers(offset)[table])
         elif table == Silences.table:
             self.engine.silences.forget(key)
         elif table == RaisedAlerts.table:

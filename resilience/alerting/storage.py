@@ -9,6 +9,7 @@ from typing import TypeAlias
 from resilience.alerting.shared import SharedRows
 from resilience.core.log import log
 from resilience.core.ports import Put, Store
+from resilience.core.rows import DAMAGED, Unread
 from resilience.errors import StoreError
 
 __all__ = ["Storage"]
@@ -31,6 +32,7 @@ class Storage:
         # By their place: a store that is away for hours costs no more than one copy of everything.
         self._own: _Rows = {}
         self._others: _Rows = {}
+        self._newer: set[tuple[str, str]] = set()
 
     async def load(self, table: str) -> dict[str, bytes]:
         """Return everything in a table.
@@ -62,7 +64,7 @@ class Storage:
             own: what goes into this service's tables.
             others: what names its tables itself.
         """
-        mine, self._own = {**self._own, **_by_place(own)}, {}
+        mine, self._own = {**self._own, **_by_place(put for put in own if self._may_write(put))}, {}
         theirs, self._others = {**self._others, **_by_place(others)}, {}
         batch = [replace(put, table=self._namespace + put.table) for put in mine.values()]
         batch += theirs.values()
@@ -83,10 +85,21 @@ class Storage:
         """What could not be written to this service's own tables yet."""
         return tuple(self._own.values())
 
+    def set_aside(self, table: str, unread: Unread) -> list[Put]:
+        """Return what moves damaged rows to a table of their own; rows of a newer release are not written any more."""
+        self._newer.update((table, key) for key in unread.newer)
+        moved = [Put(table + DAMAGED, key, row) for key, row in unread.damaged.items()]
+        return [*moved, *(Put(table, key, None) for key in unread.damaged)]
+
     def forget(self) -> None:
         """Drop what could not be written, but for what people did: another process leads now."""
         self._own = {place: put for place, put in self._own.items() if put.table in SharedRows.TABLES}
         self._others = {}
+
+    def _may_write(self, put: Put) -> bool:
+        """True unless a newer release wrote the row; what people remove is removed all the same."""
+        removed = put.value is None and put.table in SharedRows.TABLES
+        return removed or (put.table, put.key) not in self._newer
 
 
 def _by_place(puts: Iterable[Put]) -> _Rows:

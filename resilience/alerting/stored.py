@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from resilience.alerting.acknowledgements import Acknowledgements
 from resilience.alerting.active import ActiveAlert
-from resilience.alerting.codec import decode, load_alert
+from resilience.alerting.codec import ALERT, load_alert
 from resilience.alerting.firing import Firing
 from resilience.alerting.history import AlertEvent, History
 from resilience.alerting.matchers import Matchers
@@ -15,6 +15,7 @@ from resilience.alerting.raised import RaisedAlerts
 from resilience.alerting.silence import Silence, Silences
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Put, Store
+from resilience.core.rows import decode, read_rows
 from resilience.core.validate import text
 from resilience.errors import ConfigError
 
@@ -39,14 +40,17 @@ class StoredAlerts:
         """Return what fired when the service stopped, the newest first."""
         now = self._clock.time()
         acknowledgements = Acknowledgements()
-        acknowledgements.restore(await self._load(Acknowledgements.table), 0.0)
+        await self._read(Acknowledgements.table, lambda key, row: acknowledgements.restore({key: row}, 0.0))
         silences = await self._silences()
-        found = []
-        for row in (await self._load(Firing.table)).values():
-            alert = load_alert(decode(row))
+        found: list[ActiveAlert] = []
+
+        def take(_: str, row: bytes) -> None:
+            alert = load_alert(decode(row, ALERT))
             by = acknowledgements.get(alert.fingerprint)
             shown = alert if by is None else replace(alert, acknowledged_by=by.by)
             found.append(ActiveAlert(shown, (), silences.muting(alert.labels, now), None, flapping=False))
+
+        await self._read(Firing.table, take)
         return sorted(found, key=lambda each: -each.alert.started)
 
     async def history(
@@ -54,7 +58,7 @@ class StoredAlerts:
     ) -> list[AlertEvent]:
         """Return what happened, the newest first; see `History.find`."""
         events = History()
-        events.restore(await self._load(History.table))
+        await self._read(History.table, lambda key, row: events.restore({key: row}))
         return events.find(fingerprint=alert_id, since=since, limit=limit)
 
     async def silences(self) -> list[Silence]:
@@ -106,8 +110,11 @@ class StoredAlerts:
 
     async def _silences(self) -> Silences:
         found = Silences()
-        found.restore((await self._load(Silences.table)).values())
+        await self._read(Silences.table, lambda _, row: found.restore([row]))
         return found
+
+    async def _read(self, table: str, take: Callable[[str, bytes], object]) -> None:
+        read_rows(table, await self._load(table), take)
 
     async def _load(self, table: str) -> Mapping[str, bytes]:
         return await self._store.load(self._namespace + table)

@@ -126,7 +126,8 @@ async def test_a_damaged_row_is_put_aside_and_the_service_starts(
     assert pager.statuses == ["firing"]
     await stopped(rel, clock)
     assert (await store.load("rules"))["shop (damaged)"] == b'{"cut'
-    assert (await store.load("shop/alerting.outbox"))["k"] == b"{"
+    assert (await store.load("shop/alerting.outbox (damaged)")) == {"k": b"{"}
+    assert (await store.load("shop/alerting.groups (damaged)")) == {"g": b"{}"}
     assert capsys.readouterr().out.count("stored_row_unreadable") == 4
 
 
