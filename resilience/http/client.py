@@ -17,6 +17,7 @@ from resilience.core.deadline import timeout as deadline
 from resilience.core.ports import Clock
 from resilience.core.validate import integer, number
 from resilience.errors import TimeoutExceeded
+from resilience.http.bodies import ENCODINGS, read_body
 from resilience.http.calls import HttpCalls
 from resilience.http.rules import failed, host_key, says_later
 from resilience.http.rules import idempotent as may_repeat
@@ -75,7 +76,7 @@ class GuardedClient:
     Args:
         timeout: seconds for one attempt, from connecting to the last byte.
         attempts: how often a call is made at most where it may be repeated.
-        max_body: bytes of a response that are read; what follows is cut off.
+        max_body: bytes of a response that are read, as sent and as decoded; the rest is cut off.
         headers: sent with every request.
         clock: where time comes from.
 
@@ -95,7 +96,7 @@ class GuardedClient:
         self._timeout = number("timeout", timeout, above=0)
         self._attempts = integer("attempts", attempts)
         self._max_body = integer("max_body", max_body, low=0)
-        self._headers = dict(headers or {})
+        self._headers = {"Accept-Encoding": ENCODINGS, **(headers or {})}
         self._clock = clock
         self._calls: HttpCalls[URL, Response] = HttpCalls(
             self._guard, status="status", release=_nothing_held, cleared=(says_later, failed), tells=False
@@ -152,7 +153,9 @@ class GuardedClient:
         """
         session = self._session
         if session is None or session.closed:
-            session = self._session = aiohttp.ClientSession(headers=self._headers, trust_env=True)
+            session = self._session = aiohttp.ClientSession(
+                headers=self._headers, trust_env=True, auto_decompress=False
+            )
         sent = CIMultiDict({**self._headers, **(headers or {})})
         target = URL(url)
         seconds = self._timeout if timeout is None else number("timeout", timeout, above=0)
@@ -172,14 +175,11 @@ class GuardedClient:
                         timeout=_NO_TIMEOUT,
                     ) as response,
                 ):
-                    body = await _read(response.content, self._max_body + 1)
+                    body, truncated = await read_body(response, self._max_body)
             except TimeoutError as error:
                 message = f"{method} {target.host}: no answer within {seconds:g} s"
                 raise TimeoutExceeded(message, policy="http", seconds=seconds) from error
-            kept = body[: self._max_body]
-            return Response(
-                response.status, response.headers, kept, len(body) > self._max_body, str(response.url)
-            )
+            return Response(response.status, response.headers, body, truncated, str(response.url))
 
         return await self._calls.send(
             attempt,
@@ -214,10 +214,3 @@ class GuardedClient:
 
 async def _nothing_held(response: Response) -> None:
     """A response that was read whole holds no connection."""
-
-
-async def _read(content: aiohttp.StreamReader, limit: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < limit and (part := await content.read(limit - len(parts))):
-        parts += part
-    return bytes(parts)

@@ -5,17 +5,56 @@ Source: Prometheus' HTTP API, https://prometheus.io/docs/prometheus/latest/query
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from resilience.core.ports import Labels
 from resilience.errors import IntegrationError, QueryError
 from resilience.promql import Matrix, Scalar, Series, String, Value, Vector
 
-__all__ = ["points", "read_value", "single"]
+__all__ = ["counted", "parse", "points", "read_value", "single"]
+
+T = TypeVar("T")
 
 _SHOWN = 200  # characters of an answer that an error shows
+_SMALL = 65_536  # bytes that are parsed on the event loop, in a millisecond
+_TOLERANCE = (
+    0.05  # ratio of all events by which extrapolation may take a difference of two counts out of its range
+)
+
+
+async def parse(body: bytes, read: Callable[[Any], T]) -> T:
+    """Parse JSON without blocking the event loop.
+
+    Args:
+        body: an answer; a long one is parsed and read in a thread.
+        read: makes a result of the parsed answer.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    if len(body) <= _SMALL:
+        return read(json.loads(body))
+    # The parser is C code that holds the interpreter's lock. Only a call of a Python function lets other threads run.
+    return await asyncio.to_thread(
+        lambda: read(json.loads(body, object_hook=_same, parse_float=_float, parse_int=_int))
+    )
+
+
+def _same(found: dict[str, Any]) -> dict[str, Any]:
+    return found
+
+
+def _float(text: str) -> float:
+    return float(text)
+
+
+def _int(text: str) -> int:
+    return int(text)
 
 
 def read_value(data: object) -> Value:
@@ -86,3 +125,25 @@ def single(value: Value) -> float:
     else:
         raise QueryError("a count must be one figure: put sum(...) around it")
     return 0.0 if math.isnan(found) else found
+
+
+def counted(bad: float, total: float) -> tuple[float, float]:
+    """Return bad and all events as counts that can be judged.
+
+    Args:
+        bad: bad events. A difference of two extrapolated counts may be slightly below zero or above the total.
+        total: all events.
+
+    Raises:
+        IntegrationError: one is infinite, not a number, below zero, or there are more bad events than events.
+
+    Example:
+        >>> counted(-0.02, 100.0)
+        (0.0, 100.0)
+    """
+    slack = max(1.0, _TOLERANCE * total)
+    if not 0 <= total < math.inf or not -slack <= bad <= total + slack:
+        raise IntegrationError(
+            f"a count must be finite, and bad events between 0 and all of them, got {bad!r} of {total!r}"
+        )
+    return min(max(0.0, bad), total), total

@@ -6,11 +6,11 @@ Source: Prometheus' HTTP API, https://prometheus.io/docs/prometheus/latest/query
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
@@ -21,7 +21,7 @@ from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
 from resilience.errors import ConfigError, IntegrationError, QueryError, Rejected, TimeoutExceeded
 from resilience.http.client import GuardedClient, Response
-from resilience.integrations.answers import points, read_value, single
+from resilience.integrations.answers import counted, parse, points, read_value, single
 from resilience.integrations.rule_file import Loaded, RuleServer, publish
 from resilience.promql import Matrix, Series, Value
 from resilience.rules import dump
@@ -34,7 +34,9 @@ from resilience.slo.objective import SLO
 
 __all__ = ["PrometheusIntegration"]
 
-_MAX_BODY = 64_000_000  # 11,000 points of some hundred series
+T = TypeVar("T")
+
+_MAX_BODY = 8_000_000  # 11,000 points of 30 series
 _SHOWN = 200  # characters of an answer that an error shows
 _DAY = 86_400.0
 _BAD_QUERY = frozenset({"bad_data", "execution"})
@@ -101,7 +103,7 @@ class PrometheusIntegration:
             IntegrationError: the server cannot be asked, or its answer is no answer.
         """
         when = self._clock.time() if at is None else number("at", at)
-        return read_value(await self._data(expr, "/api/v1/query", query=expr, time=repr(when)))
+        return await self._value(expr, "/api/v1/query", query=expr, time=repr(when))
 
     async def query_range(self, expr: str, start: float, end: float, step: float) -> list[Series]:
         """Evaluate PromQL at `start`, `start + step` and so on up to `end`.
@@ -119,7 +121,7 @@ class PrometheusIntegration:
         number("end", end, low=number("start", start))
         number("step", step, above=0)
         bounds = {"start": repr(start), "end": repr(end), "step": repr(step)}
-        found = read_value(await self._data(expr, "/api/v1/query_range", query=expr, **bounds))
+        found = await self._value(expr, "/api/v1/query_range", query=expr, **bounds)
         if not isinstance(found, Matrix):
             raise IntegrationError(f"{self._prometheus.host}: answered a range with a {type(found).__name__}")
         return list(found.series)
@@ -192,7 +194,7 @@ class PrometheusIntegration:
             for expr in (events.bad_in(window), events.total_in(window))
         ]
         return [
-            Bucket(at - step, bad.get(at, 0.0), count)
+            Bucket(at - step, *counted(bad.get(at, 0.0), count))
             for at, count in sorted(total.items())
             if count and not slo.excluded(at - step / 2)
         ]
@@ -202,7 +204,7 @@ class PrometheusIntegration:
         bad, total = [
             await self.query(expr, at=at) for expr in (events.bad_in(length), events.total_in(length))
         ]
-        return single(bad), single(total)
+        return counted(single(bad), single(total))
 
     async def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that fire, as Alertmanager's API v2 gives them, or else as Prometheus' does.
@@ -269,9 +271,16 @@ class PrometheusIntegration:
 
     # -- the wire -----------------------------------------------------------------------------------------------
 
-    async def _data(self, expr: str, path: str, **form: str) -> Any:
-        """Post a query: what is long does not fit into a URL."""
-        found = await self._json(self._prometheus, "POST", path, data=form)
+    async def _value(self, expr: str, path: str, **form: str) -> Value:
+        """Post a query, because a long one does not fit into a URL."""
+
+        def read(found: Any) -> Value:
+            return read_value(self._data(expr, found))
+
+        return await self._json(self._prometheus, "POST", path, data=form, read=read)
+
+    def _data(self, expr: str, found: Any) -> Any:
+        """Return the data of an answer."""
         if not isinstance(found, dict):
             raise IntegrationError(f"{self._prometheus.host}: answered with no object")
         if found.get("status") == "success":
@@ -282,19 +291,25 @@ class PrometheusIntegration:
         raise IntegrationError(message)
 
     async def _get(self, path: str) -> Any:
-        found = await self._json(self._prometheus, "GET", path)
+        found: object = await self._json(self._prometheus, "GET", path)
         return _member(found, "data", dict)
 
     async def _json(
-        self, server: _Server, method: str, path: str, *, data: Mapping[str, str] | None = None
-    ) -> Any:
+        self,
+        server: _Server,
+        method: str,
+        path: str,
+        *,
+        data: Mapping[str, str] | None = None,
+        read: Callable[[Any], T] = lambda found: found,
+    ) -> T:
         response = await self._send(server, method, path, data=data)
         if response.truncated:
             raise IntegrationError(
-                f"{server.host}: the answer is longer than {_MAX_BODY} bytes: ask for less"
+                f"{server.host}: the answer must have at most {_MAX_BODY} bytes, got more: ask for less"
             )
         try:
-            return response.json()
+            return await parse(response.body, read)
         except (ValueError, RecursionError) as error:
             raise IntegrationError(f"{server.host}: {_said(response)}, which is no JSON") from error
 

@@ -17,6 +17,7 @@ from resilience.policies.retry_after import parse_retry_after
 __all__ = ["HttpChannel"]
 
 _SHOWN = 200  # characters of an answer that an error shows
+_MAX_BODY = 65_536  # bytes of an answer that are read; only an error shows them
 _MAY_PASS = frozenset({408, 425, 429})
 
 
@@ -46,7 +47,9 @@ class HttpChannel:
         self._secrets = [self._url]  # what an answer might repeat; subclasses add theirs
         self._clock = clock
         # Once: whoever delivers tries again, and heeds a Retry-After however long.
-        self._client = GuardedClient(timeout=number("timeout", timeout, above=0), attempts=1)
+        self._client = GuardedClient(
+            timeout=number("timeout", timeout, above=0), attempts=1, max_body=_MAX_BODY
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -13,6 +13,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CheckResult, Clock, Status
 from resilience.core.secret import secret_url
 from resilience.core.validate import choice, integer, number, text
+from resilience.http.bodies import ENCODINGS, read_body
 from resilience.http.rules import METHODS
 from resilience.probes._levels import slowness
 
@@ -45,7 +46,7 @@ class HttpProbe:
         headers: sent with the request.
         data: the request's body.
         redirects: whether redirects are followed.
-        max_body: bytes of the body that are read.
+        max_body: bytes of the body that are read, as sent and as decoded.
         degraded_above: seconds for the whole above which it is degraded; None for no such limit.
         context: whom to trust; the system's authorities by default.
         clock: where time comes from.
@@ -75,7 +76,7 @@ class HttpProbe:
         self._method = choice("method", method, METHODS)
         self._statuses = frozenset(integer("statuses", each, low=100, high=599) for each in statuses)
         self._contains = None if contains is None else text("contains", contains).encode()
-        self._headers = dict(headers or {})
+        self._headers = {"Accept-Encoding": ENCODINGS, **(headers or {})}
         self._data = data
         self._redirects = redirects
         self._max_body = integer("max_body", max_body, low=0)
@@ -111,7 +112,9 @@ class HttpProbe:
             ssl=True if self._context is None else self._context, force_close=True
         )
         async with (
-            aiohttp.ClientSession(connector=connector, trace_configs=[phases.trace()]) as session,
+            aiohttp.ClientSession(
+                connector=connector, trace_configs=[phases.trace()], auto_decompress=False
+            ) as session,
             session.request(
                 self._method,
                 self._url.reveal(),
@@ -122,11 +125,7 @@ class HttpProbe:
             ) as response,
         ):
             phases.answered()
-            body = b""
-            while len(body) < self._max_body and (
-                part := await response.content.read(self._max_body - len(body))
-            ):
-                body += part
+            body, _ = await read_body(response, self._max_body)
             return Answer(response.status, response.content_type, body, phases.done())
 
 

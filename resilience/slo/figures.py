@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from resilience.errors import IntegrationError
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.ledger import Bucket
 
@@ -41,9 +43,20 @@ class Figures:
         total: all events in the period.
         windows: (bad, all) by window in seconds.
         history: what was counted in the period, oldest first, by Unix time; as old as it may be.
+
+    Raises:
+        IntegrationError: a count is infinite, not a number or below zero, or there are more bad events than events.
     """
 
     bad: float
     total: float
     windows: Mapping[float, tuple[float, float]]
     history: Sequence[Bucket] = ()
+
+    def __post_init__(self) -> None:
+        buckets = ((each.bad, each.total) for each in self.history)
+        for bad, total in ((self.bad, self.total), *self.windows.values(), *buckets):
+            if not 0 <= bad <= total < math.inf:
+                raise IntegrationError(
+                    f"a count must be finite, and bad events between 0 and all of them, got {bad!r} of {total!r}"
+                )

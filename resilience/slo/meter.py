@@ -49,7 +49,7 @@ class EventMeter:
                 promql.compile(self._events.bad_in(length), self._source),
                 promql.compile(self._events.total_in(length), self._source),
             )
-        bad, total = (max(0.0, _single(query(at)) or 0.0) for query in queries)
+        bad, total = (_count(query(at)) for query in queries)
         return min(bad, total), total
 
 
@@ -91,7 +91,7 @@ class _WindowGrowth:
         if elapsed <= 0:
             return 0.0
         query = self._template.replace(WINDOW, f"{elapsed:.6f}")
-        return max(0.0, _single(promql.evaluate(query, self._source, at)) or 0.0)
+        return _count(promql.evaluate(query, self._source, at))
 
 
 def _growth(source: SampleSource[Any], template: str | None, since: float) -> _CounterGrowth | _WindowGrowth:
@@ -127,6 +127,12 @@ class ConditionMeter:
         """Say whether it is good; None where there is nothing to look at."""
         value = _single(self._query(at))
         return None if value is None else self._condition.good(value)
+
+
+def _count(value: promql.Value) -> float:
+    """Return a result as a count; zero where it cannot be one."""
+    found = _single(value)
+    return found if found is not None and 0 < found < math.inf else 0.0
 
 
 def _single(value: promql.Value) -> float | None:

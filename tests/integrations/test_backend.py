@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,34 @@ def test_a_configuration_names_it_and_shows_no_password(tmp_path: Path) -> None:
     config = read(file)
     assert repr(config.arguments["prometheus"]) == "PrometheusIntegration('prometheus:9090')"
     assert not any(word in repr(config.settings) for word in ("s3cret", "t0ken"))
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), -5.0, 1001.0])
+async def test_figures_that_cannot_be_change_nothing_and_no_tick_fails(
+    clock: ManualClock, bad: float
+) -> None:
+    source = Source()
+    rel = Reliability("shop", slos=[THERE, BOTH], prometheus=source, watch=0, clock=clock)
+    async with rel:
+        await clock.advance(1)
+        source.bad = bad
+        await clock.advance(61)
+        assert source.asked.count("there") == 2
+        assert rel.slos.error_budget("there").consumed == Decimal("0.1")
+        assert rel.metrics()[0].count(b"resilience_tick_failures_total 0.0") == 1
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"bad": -1.0, "total": 1.0},
+        {"bad": 2.0, "total": 1.0},
+        {"bad": 0.0, "total": float("inf")},
+        {"bad": float("nan"), "total": 1.0},
+        {"bad": 0.0, "total": 1.0, "windows": {60.0: (0.0, float("inf"))}},
+        {"bad": 0.0, "total": 1.0, "history": [Bucket(0.0, -1.0, 1.0)]},
+    ],
+)
+def test_counts_that_cannot_be_are_no_figures(figures: dict[str, Any]) -> None:
+    with pytest.raises(IntegrationError, match="must be finite"):
+        Figures(**{"windows": {}, **figures})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -305,3 +307,71 @@ async def test_what_promtool_refuses_is_never_in_place(client: PrometheusIntegra
     assert names(tmp_path) == []
     with pytest.raises(ConfigError, match="cannot be written"):
         await rule_file.publish("groups: []", tmp_path / "none" / "slo.yml", server)
+
+
+@pytest.mark.parametrize(
+    ("bad", "total"),
+    [
+        ("+Inf", "10"),
+        ("1", "+Inf"),
+        ("+Inf", "+Inf"),
+        ("-5", "10"),
+        ("1", "-10"),
+        ("1", "-Inf"),
+        ("20", "10"),
+    ],
+)
+async def test_counts_that_cannot_be_are_an_error_and_no_figures(
+    server: Server, client: PrometheusIntegration, bad: str, total: str
+) -> None:
+    def count(form: dict[str, str]) -> object:
+        value = bad if 'verdict="failure"' in form["query"] else total
+        return result("vector", [{"metric": {}, "value": [1, value]}])
+
+    server.answers["/api/v1/query"] = count
+    with pytest.raises(IntegrationError, match="must be finite"):
+        await client.figures(OK)
+    with pytest.raises(IntegrationError, match="must be finite"):
+        await client.calculate_sli(OK, "5m")
+
+
+async def test_a_difference_that_extrapolation_takes_below_zero_counts_as_nothing(
+    server: Server, client: PrometheusIntegration
+) -> None:
+    server.answers["/api/v1/query"] = lambda form: result(
+        "vector", [{"metric": {}, "value": [1, "-0.3" if 'verdict="failure"' in form["query"] else "100"]}]
+    )
+    assert await client.calculate_sli(OK, "5m") == 1
+
+
+@pytest.mark.parametrize("value", ["+Inf", "-5", "1" + "0" * 400])
+async def test_a_history_that_cannot_be_is_an_error(
+    server: Server, client: PrometheusIntegration, value: str
+) -> None:
+    server.answers["/api/v1/query_range"] = result("matrix", [{"metric": {}, "values": [[60, value]]}])
+    with pytest.raises(IntegrationError):
+        await client.history(OK, start=0, end=60, step=60)
+
+
+async def test_an_answer_of_more_than_8_mb_is_refused(server: Server, client: PrometheusIntegration) -> None:
+    server.answers["/api/v1/query"] = b"[" + b"1," * 5_000_000 + b"1]"
+    with pytest.raises(IntegrationError, match="8000000 bytes"):
+        await client.query("up")
+
+
+async def test_other_tasks_run_while_a_long_answer_is_read(
+    server: Server, client: PrometheusIntegration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, threads = threading.get_ident(), set[int]()
+    loads = json.loads
+    monkeypatch.setattr(
+        json, "loads", lambda body, **options: (threads.add(threading.get_ident()), loads(body, **options))[1]
+    )
+    values = [[at, str(at)] for at in range(10_000)]
+    server.answers["/api/v1/query_range"] = json.dumps(
+        result("matrix", [{"metric": {"a": "b"}, "values": values}])
+    ).encode()
+    [series] = await client.query_range("up", 0, 10_000, 1)
+    assert len(series.values) == 10_000
+    assert threads
+    assert here not in threads
