@@ -58,6 +58,8 @@ class Alert:
         fired_at: when it began to fire.
         resolved_at: when it stopped firing.
         keep_firing_since: first false evaluation of those that `keep_firing_for` bridges.
+        no_data_since: first evaluation of those that found no data to judge the alert by; None while there is data, or
+            while the rule treats missing data as a false evaluation.
     """
 
     rule: str
@@ -71,6 +73,7 @@ class Alert:
     fired_at: Instant | None = None
     resolved_at: Instant | None = None
     keep_firing_since: Instant | None = None
+    no_data_since: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class AlertTransition:
     at: Instant
 
 
-_TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since")
+_TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since", "no_data_since")
 
 
 def save_alert(alert: Alert, now: Instant) -> dict[str, Any]:
@@ -121,7 +124,8 @@ def _read(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert
     downtime = max(0.0, now.wall - float(item["saved_at"]))
     times: dict[str, Instant | None] = {}
     for name in _TIMES:
-        age, wall = (item[name]["age"], item[name]["wall"]) if item[name] else (None, 0.0)
+        saved = item.get(name)  # rows of older versions have fewer of them
+        age, wall = (saved["age"], saved["wall"]) if saved else (None, 0.0)
         # What is over grows old while the process is down; what lasts does not.
         passed = downtime if state is AlertState.RESOLVED else 0.0
         times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))

@@ -14,11 +14,15 @@ from resilience.core.log import log
 from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
 from resilience.core.slices import Slicer, breathe, on_loop
 from resilience.errors import ConfigError, QueryError
+from resilience.promql import nodes
+from resilience.promql.show import show
 from resilience.rules.condition import ask
+from resilience.rules.data_presence import DataPresence
 from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
 from resilience.rules.result import Recorder, pairs
 from resilience.rules.running import Running, Unit, owner_of, selectors_of
-from resilience.rules.state import Alert, AlertTransition, HasData, RuleState
+from resilience.rules.state import Alert, AlertTransition, HasData, HasEnded, RuleState
+from resilience.rules.warm_up import EndProof, Recording, WarmUp
 
 __all__ = ["Evaluator", "Retain"]
 
@@ -89,6 +93,7 @@ class Evaluator:
         self._read = _read(self._running)
         self._slicer = Slicer(_SLICE)
         self._untold: list[AlertTransition] = []
+        self._warm_up: WarmUp | None = None
 
     # -- what there is
 
@@ -170,11 +175,16 @@ class Evaluator:
             if unit.record is not None and unit.query is not None:
                 self._write(unit.owner, at, unit.record(unit.query(at), limit), unit.rule.name)
             elif unit.state is not None:
-                found, data = self._ask(unit, at)
+                found, data, ended = self._ask(unit, at)
                 if self._running is not groups:
                     return
                 transitions = unit.state.evaluate(
-                    found, now, data=data, limit=limit, query=lambda text: self._answer(text, at)
+                    found,
+                    now,
+                    data=data,
+                    ended=ended,
+                    limit=limit,
+                    query=lambda text: self._answer(text, at),
                 )
                 self._untold += transitions
                 self._write(unit.owner, at, unit.state.series())
@@ -182,24 +192,25 @@ class Evaluator:
         except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
             self._fail(running, unit, error)
 
-    def _ask(self, unit: Unit, at: float) -> tuple[Sequence[tuple[Labels, float]], bool | HasData]:
-        """Return what a rule finds, and a way to learn whether there was anything to judge by."""
+    def _ask(
+        self, unit: Unit, at: float
+    ) -> tuple[Sequence[tuple[Labels, float]], bool | HasData, HasEnded | None]:
+        """Return the elements that a rule finds, and ways to learn what the absence of others proves."""
         rule = unit.rule
         if unit.query is None:
             condition = rule.condition if isinstance(rule, AlertRule) else None
-            return on_loop(functools.partial(ask, condition)) if condition is not None else ((), True)
-        return pairs(unit.query(at)), functools.partial(self._has_data, rule, at)
+            answer = on_loop(functools.partial(ask, condition)) if condition is not None else ((), True)
+            return *answer, None
+        ended = None
+        if self._warm_up is not None:
+            node = unit.query.expression.node
+            ended = EndProof(self._warm_up, node, lambda one: self._labels_of(one, at))
+        present = DataPresence(selectors_of(rule), self._source, at, self._lookback)
+        return pairs(unit.query(at)), present, ended
 
-    def _has_data(self, rule: Rule, at: float, labels: Mapping[str, str]) -> bool:
-        """Whether a selector of a rule finds a sample of a series that does not contradict the labels."""
-        uses = selectors_of(rule)
-        for use in uses:
-            selection = self._source.select(use.matchers)
-            known = selection.labels
-            present, _, _ = self._source.at(selection, at, max(use.window, self._lookback))
-            if any(_agrees(known[index], labels) for index in present):
-                return True
-        return not uses
+    def _labels_of(self, node: nodes.Node, at: float) -> Sequence[Labels]:
+        expression = promql.Expression(show(node), node.kind, (), node)
+        return [labels for labels, _ in pairs(self._engine.compile(expression)(at))]
 
     def _answer(self, text: str, at: float) -> Sequence[tuple[Labels, float]]:
         # Apart from the engine, which would keep each text for ever; labels may be part of it.
@@ -267,6 +278,8 @@ class Evaluator:
             self._write(owner, now.monotonic, ())
         self._engine, self._running = engine, running
         self._read = _read(running)
+        if self._warm_up is not None:
+            self._warm_up = WarmUp(_recordings(running), self._lookback)
         return self._told()
 
     def _prepare(
@@ -344,7 +357,8 @@ class Evaluator:
     def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
         """Take up the alerts that another process left; those of rules that are gone are forgotten.
 
-        Until its shortest window has filled up again, a rule's empty result resolves nothing.
+        An empty result resolves nothing until the windows that the rule stands on have filled up again, those behind
+        recorded series included.
 
         Args:
             saved: what `snapshot` returned.
@@ -357,19 +371,25 @@ class Evaluator:
         if saved.get("version") != 1 or not isinstance(rules, Mapping):
             raise ConfigError("the saved state of the rules cannot be read: unknown version")
         self._slicer.abandon()
+        self._warm_up = warm_up = WarmUp(_recordings(self._running), self._lookback)
         for running in self._running:
             for unit in running.units:
-                if unit.state is not None and unit.owner in rules:
-                    windows = [use.window for use in selectors_of(unit.rule) if use.window]
-                    settle = min(windows, default=0.0)
+                if unit.state is not None:
                     unit.state.restore(
-                        rules[unit.owner], now, settle=settle, silence=max(settle, self._lookback)
+                        rules.get(unit.owner, ()),
+                        now,
+                        settle=running.group.query_offset + warm_up.of(unit.rule),
+                        silence=self._lookback,
                     )
-        self._failed.restore(saved.get("failed", ()), now)
+        self._failed.restore(saved.get("failed", ()), now, settle=self._lookback)
 
 
-def _agrees(series: Labels, labels: Mapping[str, str]) -> bool:
-    return all(labels.get(name, value) == value for name, value in series if name != "__name__")
+def _recordings(groups: Iterable[Running]) -> Iterator[Recording]:
+    """Return the recording rules, each with the time by which its series may trail."""
+    for running in groups:
+        for unit in running.units:
+            if isinstance(unit.rule, RecordingRule):
+                yield unit.rule, running.interval + running.group.query_offset
 
 
 def _read(running: Iterable[Running]) -> frozenset[str | None]:

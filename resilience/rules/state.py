@@ -16,10 +16,13 @@ from resilience.rules.alert import Alert, AlertState, AlertTransition, fingerpri
 from resilience.rules.model import AlertRule, NoData
 from resilience.rules.template import Query, Template, TemplateData
 
-__all__ = ["Alert", "AlertState", "AlertTransition", "HasData", "RuleState", "fingerprint"]
+__all__ = ["Alert", "AlertState", "AlertTransition", "HasData", "HasEnded", "RuleState", "fingerprint"]
 
 HasData: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether there is anything to judge an element of these labels by."""
+
+HasEnded: TypeAlias = Callable[[Mapping[str, str], float], bool]
+"""Whether windows that have been filling up for so many seconds prove that an element of these labels has ended."""
 
 _Shown: TypeAlias = tuple[AlertState, Labels, Labels]  # a state, and the labels of both series in it
 
@@ -50,15 +53,15 @@ class RuleState:
         "_alerts",
         "_annotations",
         "_asks",
+        "_began",
         "_external",
         "_faulty",
         "_found",
-        "_heard_by",
         "_keys",
         "_labels",
-        "_settled_at",
+        "_settle",
         "_shown",
-        "_silent_since",
+        "_silence",
         "group",
         "rule",
     )
@@ -84,9 +87,8 @@ class RuleState:
             self._keys = {}
         self._alerts: dict[Labels, Alert] = {}
         self._shown: dict[Labels, _Shown] = {}
-        self._silent_since: dict[Labels, Instant] = {}
-        self._settled_at = -math.inf
-        self._heard_by = -math.inf
+        self._began = -math.inf
+        self._settle = self._silence = 0.0
 
     @property
     def alerts(self) -> list[Alert]:
@@ -104,6 +106,7 @@ class RuleState:
         now: Instant,
         *,
         data: bool | HasData = True,
+        ended: HasEnded | None = None,
         limit: int = 0,
         query: Query | None = None,
     ) -> list[AlertTransition]:
@@ -114,6 +117,8 @@ class RuleState:
             now: when it was evaluated.
             data: whether there is anything to judge an element of these labels by (all, where there are none); where
                 there is not, an absence proves nothing. Asked only when it matters.
+            ended: proof, while windows are filling up after a restart, that an element has ended. Asked only when it
+                matters.
             limit: most alerts that may be active, 0 for any number.
             query: what `query` in templates asks.
 
@@ -125,19 +130,20 @@ class RuleState:
         """
         has_data = data if callable(data) else lambda _: data
         found = self._identify(vector, query)
-        if not found and self.rule.no_data is NoData.ALERT and not has_data({}):
+        missing = not found and self.rule.no_data is NoData.ALERT and not self._is_warming_up(now)
+        if missing and not has_data({}):
             found = self._identify([((), math.nan)], query)
         transitions: list[AlertTransition] = []
         updated = {
             key: self._present(key, element, now, transitions) for key, element in breathing(found.items())
         }
-        elements, silent_since = dict(found), {}
+        elements = dict(found)
         for key, alert in breathing(self._alerts.items()):
             if key in found:
                 continue
-            if self._minds_silence(alert, now) and not has_data(self._subject(key, alert)):
-                silent_since[key] = self._silent_since.get(key, now)
-            kept = self._absent(alert, now, transitions, silent_since=silent_since.get(key))
+            subject = self._subject(key, alert)
+            silent = self._minds_silence(alert, now) and not has_data(subject)
+            kept = self._absent(alert, now, transitions, silent=silent, subject=subject, ended=ended)
             if kept is not None:
                 updated[key] = kept
                 if key in self._found:
@@ -146,7 +152,7 @@ class RuleState:
         if limit and active > limit:
             message = f"exceeded limit of {limit} with {active} alerts"
             raise QueryError(message)
-        self._alerts, self._found, self._silent_since = updated, elements, silent_since
+        self._alerts, self._found = updated, elements
         return transitions
 
     def series(self) -> list[tuple[Labels, float]]:
@@ -173,8 +179,7 @@ class RuleState:
     def take_over(self, other: RuleState) -> None:
         """Continue the alerts of this rule's earlier form."""
         self._alerts = dict(other._alerts)
-        self._silent_since = dict(other._silent_since)
-        self._settled_at, self._heard_by = other._settled_at, other._heard_by
+        self._began, self._settle, self._silence = other._began, other._settle, other._silence
 
     def withdraw(self, now: Instant) -> list[AlertTransition]:
         """End all alerts, as their rule is gone."""
@@ -198,8 +203,10 @@ class RuleState:
         Args:
             saved: what `snapshot` returned.
             now: when this process begins.
-            settle: seconds for which an alert's absence proves nothing, as windows are only filling up again.
-            silence: seconds for which missing data proves nothing.
+            settle: seconds for which an empty result proves nothing, as windows are only filling up again; less where
+                `evaluate` is given a proof.
+            silence: seconds for which missing data proves nothing. They count over restarts, so that an alert ends in
+                a process that restarts more often.
 
         Raises:
             ConfigError: it is not such data.
@@ -209,8 +216,7 @@ class RuleState:
             alert = load_alert(item, self.rule.name, self.group, now)
             restored[tuple(sorted(alert.labels.items()))] = alert
         self._alerts = restored
-        self._settled_at = now.monotonic + settle
-        self._heard_by = now.monotonic + silence
+        self._began, self._settle, self._silence = now.monotonic, settle, silence
 
     def _identify(
         self, vector: Collection[tuple[Labels, float]], query: Query | None
@@ -272,8 +278,14 @@ class RuleState:
             )
         else:
             before, alert = known.state, known
-            if annotations is not known.annotations or known.keep_firing_since is not None:
-                alert = replace(known, annotations=annotations, value=data.value, keep_firing_since=None)
+            if annotations is not known.annotations or known.keep_firing_since or known.no_data_since:
+                alert = replace(
+                    known,
+                    annotations=annotations,
+                    value=data.value,
+                    keep_firing_since=None,
+                    no_data_since=None,
+                )
         if alert.state is AlertState.PENDING and _elapsed(alert.active_at, now, self.rule.for_):
             alert = replace(alert, state=AlertState.FIRING, fired_at=now)
         if alert.state is not before:
@@ -285,11 +297,14 @@ class RuleState:
         last = self._found.get(key)
         return last is not None and not self._asks and (last.value, last.labels) == (data.value, data.labels)
 
+    def _is_warming_up(self, now: Instant) -> bool:
+        """Return True if windows may still be filling up after a restart."""
+        return now.monotonic < self._began + max(self._settle, self._silence) - _ROUNDING
+
     def _minds_silence(self, alert: Alert, now: Instant) -> bool:
         """Whether missing data means something else than a false evaluation now."""
-        restarted = now.monotonic < self._heard_by
         return alert.state is not AlertState.RESOLVED and (
-            restarted or self.rule.no_data is not NoData.RESOLVE
+            self._is_warming_up(now) or self.rule.no_data is not NoData.RESOLVE
         )
 
     def _subject(self, key: Labels, alert: Alert) -> Mapping[str, str]:
@@ -300,27 +315,54 @@ class RuleState:
         return {name: text for name, text in alert.labels.items() if name not in made}
 
     def _absent(
-        self, alert: Alert, now: Instant, transitions: list[AlertTransition], *, silent_since: Instant | None
+        self,
+        alert: Alert,
+        now: Instant,
+        transitions: list[AlertTransition],
+        *,
+        silent: bool,
+        subject: Mapping[str, str],
+        ended: HasEnded | None,
     ) -> Alert | None:
         """Say what becomes of an alert whose label set is not in the result; None when it is forgotten."""
         if alert.state is AlertState.RESOLVED:
             expired = alert.resolved_at is None or _elapsed(alert.resolved_at, now, _RESOLVED_RETENTION)
             return None if expired else alert
-        settled_at = self._settled_at if silent_since is None else self._heard_by
-        if now.monotonic < settled_at - _ROUNDING or self._keeps(silent_since, now):
+        since = (alert.no_data_since or now) if silent else None
+        if since != alert.no_data_since:
+            alert = replace(alert, no_data_since=since)
+        if self._proves_nothing(alert, now, subject, ended):
+            # What the condition was meanwhile is unknown, so `keep_firing_for` begins after it.
+            return alert if alert.keep_firing_since is None else replace(alert, keep_firing_since=None)
+        if self._keeps(since, now):
             return alert
         if alert.state is AlertState.PENDING:
             alert = replace(alert, state=AlertState.INACTIVE)
             transitions.append(AlertTransition(alert, AlertState.PENDING, AlertState.INACTIVE, now))
             return None
-        healthy = silent_since is not None and self.rule.no_data is NoData.OK
+        healthy = silent and self.rule.no_data is NoData.OK
         if self.rule.keep_firing_for > 0 and not healthy:
-            since = alert.keep_firing_since or now
-            if not _elapsed(since, now, self.rule.keep_firing_for):
-                return replace(alert, keep_firing_since=since)
-        alert = replace(alert, state=AlertState.RESOLVED, resolved_at=now)
+            bridged = alert.keep_firing_since or now
+            if not _elapsed(bridged, now, self.rule.keep_firing_for):
+                return replace(alert, keep_firing_since=bridged)
+        alert = replace(alert, state=AlertState.RESOLVED, resolved_at=now, no_data_since=None)
         transitions.append(AlertTransition(alert, AlertState.FIRING, AlertState.RESOLVED, now))
         return alert
+
+    def _proves_nothing(
+        self, alert: Alert, now: Instant, subject: Mapping[str, str], ended: HasEnded | None
+    ) -> bool:
+        """Return True if an absence may be due to a restart."""
+        if not self._is_warming_up(now):
+            return False
+        began = self._began
+        if alert.no_data_since is not None:
+            if not _elapsed(alert.no_data_since, now, self._silence):
+                return True
+            # Data that was missing before the restart, too, was observed to be missing for all that time.
+            began = min(began, alert.no_data_since.monotonic)
+        observed = now.monotonic - began + _ROUNDING
+        return observed < self._settle and not (ended is not None and ended(subject, observed))
 
     def _keeps(self, since: Instant | None, now: Instant) -> bool:
         """Whether data that is missing since then leaves an alert as it is."""
