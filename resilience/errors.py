@@ -168,12 +168,21 @@ class DeliveryError(ResilienceError):
         message: the channel and what it answered, without any secret.
         retryable: whether the same notification may succeed later.
         retry_after: seconds the receiver asked to wait.
+        reached: True if the receiver may have got it all the same, as after a timeout; `retryable` when None.
     """
 
-    def __init__(self, message: str, *, retryable: bool = True, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = True,
+        retry_after: float | None = None,
+        reached: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.reached = retryable if reached is None else reached
 
 
 class IntegrationError(ResilienceError):

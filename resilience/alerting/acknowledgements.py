@@ -41,6 +41,10 @@ class Acknowledgements:
         self._found[fingerprint] = Acknowledgement(by, at)
         return Put(_TABLE, fingerprint, encode({"by": by, "at": at + offset}))
 
+    def all(self) -> list[tuple[str, Acknowledgement]]:
+        """Return the acknowledgements with the fingerprints of their alerts."""
+        return list(self._found.items())
+
     def end(self, fingerprints: Iterable[str]) -> list[Put]:
         """Forget those of alerts that no longer fire."""
         over = [each for each in fingerprints if self._found.pop(each, None) is not None]

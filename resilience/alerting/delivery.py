@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
@@ -18,7 +20,7 @@ from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
 
-__all__ = ["Dispatcher", "Outcomes"]
+__all__ = ["Dispatcher", "Outcomes", "send"]
 
 _AT_ONCE = 4  # sends of one channel at the same time; Slack and its kin allow about one a second
 
@@ -35,8 +37,8 @@ class Outcomes(Protocol):
     def delivered(self, notification: Notification) -> None:
         """A notification arrived."""
 
-    def undelivered(self, notification: Notification, error: str) -> None:
-        """A notification was given up."""
+    def undelivered(self, notification: Notification, error: str, *, reached: bool) -> None:
+        """A notification was refused or given up; `reached` is True if the receiver may have got it."""
 
     def channel_failing(self, channel: str, error: str) -> None:
         """A channel has failed so often that its breaker opened."""
@@ -47,6 +49,20 @@ class Outcomes(Protocol):
 
 def _may_pass(error: BaseException) -> bool:
     return not isinstance(error, DeliveryError) or error.retryable
+
+
+async def send(notifier: Notifier, notification: Notification) -> None:
+    """Have a notifier send; whatever it raises is an `Exception`, unless this very task was cancelled."""
+    try:
+        await notifier.send(notification)
+    except Exception:
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        message = f"{notifier.name}: {type(error).__name__}"
+        raise DeliveryError(message) from None
 
 
 def _words(error: Exception) -> str:
@@ -62,6 +78,14 @@ class _Gone:
 
     async def send(self, notification: Notification) -> None:  # noqa: ARG002  refuses whatever it is
         raise DeliveryError(_NO_CHANNEL, retryable=False)
+
+
+@dataclass
+class _Delivery:
+    """One notification on its way; `reached` is True once the receiver may have got it."""
+
+    notification: Notification
+    reached: bool = False
 
 
 class _Channel:
@@ -95,18 +119,20 @@ class _Channel:
         """Refuse whatever still waits."""
         self.swap(_Gone(self.name))
 
-    async def attempt(self, notification: Notification) -> None:
+    async def attempt(self, delivery: _Delivery) -> None:
         """Send once, if the breaker lets it and this process may."""
         async with self._permits:
             if not await self._outcomes.may_send():
                 await anyio.sleep_forever()  # until `clear`: another process sends it
-            await self.breaker.call(self._send, notification)
+            await self.breaker.call(self._send, delivery)
 
-    async def _send(self, notification: Notification) -> None:
+    async def _send(self, delivery: _Delivery) -> None:
+        notification = delivery.notification
         try:
-            await self._timeout.call(self.notifier.send, notification)
+            await self._timeout.call(send, self.notifier, notification)
         except Exception as error:
             self.last_error = _words(error)
+            delivery.reached = delivery.reached or not isinstance(error, DeliveryError) or error.reached
             log(__name__).warning(
                 "notification_failed", channel=self.name, key=notification.key, error=self.last_error
             )
@@ -175,7 +201,7 @@ class Dispatcher:
         """Send a notification after those of its group; before `run` it waits."""
         channel = self._channels.get(notification.receiver)
         if channel is None:
-            self._outcomes.undelivered(notification, _NO_CHANNEL)
+            self._outcomes.undelivered(notification, _NO_CHANNEL, reached=False)
             return
         lane = channel.lanes.get(notification.group_key)
         if lane is not None:
@@ -216,7 +242,12 @@ class Dispatcher:
     async def _drain(self, channel: _Channel, group_key: str) -> None:
         lane = channel.lanes[group_key]
         while lane:
-            await self._deliver(channel, lane[0])
+            try:
+                await self._deliver(channel, lane[0])
+            except Exception as error:  # noqa: BLE001  a fault of ours must not end the other deliveries
+                log(__name__).error(
+                    "delivery_failed", channel=channel.name, error=repr(error), exc_info=error
+                )
             lane.popleft()
         if channel.lanes.get(group_key) is lane:
             del channel.lanes[group_key]
@@ -239,12 +270,15 @@ class Dispatcher:
             max_retry_after=3600.0,
             clock=self._clock,
         )
+        delivery = _Delivery(notification)
         try:
-            await retry.call(channel.attempt, notification)
+            await retry.call(channel.attempt, delivery)
         except Exception as error:  # noqa: BLE001  a notifier's fault ends this notification, not the channel
-            log(__name__).error("notification_given_up", channel=channel.name, key=notification.key)
             # Where the breaker had the last word, what the channel itself said last is the reason.
-            reason = channel.last_error if isinstance(error, Rejected) else ""
-            self._outcomes.undelivered(notification, reason or _words(error))
+            reason = (channel.last_error if isinstance(error, Rejected) else "") or _words(error)
+            log(__name__).error(
+                "notification_given_up", channel=channel.name, key=notification.key, error=reason
+            )
+            self._outcomes.undelivered(notification, reason, reached=delivery.reached)
         else:
             self._outcomes.delivered(notification)

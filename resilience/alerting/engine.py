@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from resilience.alerting.acknowledgements import Acknowledgements
 from resilience.alerting.active import ActiveAlert
@@ -61,19 +61,34 @@ class Engine:
             changes.puts += self.silences.prune(now.wall)
         return changes
 
-    def decide(self, now: Instant, waiting: Callable[[str, str], bool]) -> list[Notification]:
-        """Decide who is told what.
-
-        Args:
-            now: the tick.
-            waiting: says of a receiver and a group's key that an earlier notification has not arrived: a mere repeat
-                is then left out.
-        """
-        return [
+    def decide(self, now: Instant) -> list[Notification]:
+        """Return the notifications that are due; `groups.settle` takes in how each of them ends."""
+        notifications = [
             _notification(group, decision, now.wall)
             for group, decision in self.groups.decide(now, self.view(now), self._avoid)
-            if not (decision.repeat and waiting(decision.receiver, group.key))
         ]
+        for notification in notifications:
+            self.groups.send(notification)
+        return notifications
+
+    def expire_acknowledgements(self, now: Instant) -> tuple[list[tuple[Alert, str]], list[Put]]:
+        """End the acknowledgements that have timed out, and have the receivers of their alerts notified again.
+
+        An alert in several groups follows the shortest `acknowledgement_timeout` of their escalations.
+
+        Returns:
+            the alerts, each with who had acknowledged it, and what is to be stored.
+        """
+        expired, puts = [], []
+        for alert_id, given in self.acknowledgements.all():
+            groups = self.groups.of(alert_id)
+            limits = [each for group in groups if (each := group.acknowledgement_timeout) is not None]
+            if alert_id in self.firing.alerts and limits and now.monotonic >= given.at + min(limits):
+                puts += self.acknowledgements.end([alert_id])
+                expired.append((self.firing.alerts[alert_id], given.by))
+                for group in groups:
+                    group.renew(alert_id, now.monotonic)
+        return expired, puts
 
     def acknowledge(
         self, alert_id: str, by: str, now: Instant, offset: float
@@ -88,7 +103,7 @@ class Engine:
         self.groups.wake()
         shown = [notified(alert, acknowledged_by=by)]
         told = [
-            _notification(group, Decision(receiver, "acknowledged", shown, repeat=False), now.wall)
+            _notification(group, Decision(receiver, "acknowledged", shown), now.wall)
             for group in self.groups.of(alert_id)
             for receiver in group.receivers_of(alert_id)
         ]

@@ -47,8 +47,8 @@ class Escalation:
         name: names it.
         levels: at least one; the first is told at once.
         repeats: how often the levels are gone through again after the last, 0..9; 0 by default.
-        acknowledgement_timeout: seconds after which an acknowledgement no longer counts and the escalation goes on;
-            None, the default, means never.
+        acknowledgement_timeout: seconds after which an acknowledgement expires: its receivers are notified again,
+            and the next level after another wait; None, the default, means never.
 
     Raises:
         ConfigError: an option is out of range.
@@ -112,10 +112,15 @@ class Incident:
             level = policy.level(self.step)
             told.update(level.to)
             self.step += 1
-            # Exact while in time; after an acknowledgement that timed out, or a sleep, one level at a time.
+            # Exact while in time; after an acknowledgement or a sleep, one level at a time.
             self.due = (self.due if now < self.due + level.wait else now) + level.wait
         self.reached |= told
         return told
+
+    def resume(self, policy: Escalation, now: float) -> None:
+        """Give the current level another wait, because an acknowledgement expired at a monotonic time."""
+        if self.step:
+            self.due = now + policy.level(self.step - 1).wait
 
     def dump(self, offset: float) -> dict[str, Any]:
         """What is stored, the time as Unix time."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from resilience.alerting.codec import ALERT, dump_alert, load_alert
 from resilience.alerting.escalation import INCIDENT, Incident
-from resilience.alerting.route import Destination
+from resilience.alerting.ledger import LEDGER, Ledger
+from resilience.alerting.matchers import Matchers
+from resilience.alerting.route import GROUP_INTERVAL, Destination
 from resilience.core.clock import Instant
-from resilience.core.ports import NotifiedAlert
+from resilience.core.ports import Notification, NotifiedAlert
 from resilience.core.rows import Maybe, Moment
 
 __all__ = ["GROUP", "Decision", "Group", "View"]
@@ -24,7 +25,7 @@ GROUP = {
     "labels": {str: str},
     "next_look": Moment,
     "incident": Maybe(INCIDENT),
-    "ledgers": {str: {"last": Moment, "shown": [str], "unresolved": [ALERT]}},
+    "ledgers": {str: LEDGER},
 }
 """Shape of a stored group."""
 
@@ -41,35 +42,19 @@ class View(Protocol):
     def suppressed(self, fingerprint: str) -> bool:
         """Whether a firing alert is silenced or inhibited."""
 
-    def acknowledged(self, fingerprint: str) -> float | None:
-        """The monotonic time of its acknowledgement, if it has one."""
+    def acknowledged(self, fingerprint: str) -> bool:
+        """True if an alert is acknowledged."""
 
     def repeat_interval(self, receiver: str) -> float | None:
         """The receiver's own repeat interval, if it has one: another Alertmanager wants to hear more often."""
 
 
 class Decision(NamedTuple):
-    """A receiver is to be told this now; `repeat` says that nothing changed since it was told last."""
+    """Notification of one receiver that is to be sent now."""
 
     receiver: str
     status: str
     alerts: list[NotifiedAlert]
-    repeat: bool
-
-
-@dataclass
-class _Ledger:
-    """What one receiver was told.
-
-    Args:
-        last: monotonic time of the last notification.
-        shown: fingerprints that fired in it.
-        unresolved: alerts that it was told fire and not yet that they are resolved, as it saw them last.
-    """
-
-    last: float
-    shown: set[str] = field(default_factory=set)
-    unresolved: dict[str, NotifiedAlert] = field(default_factory=dict)
 
 
 class Group:
@@ -80,8 +65,13 @@ class Group:
     notification, between two looks if need be: with 2, 4 and 8 seconds at 2, 10, 18, 26, where Alertmanager, which
     repeats at looks alone, slips to 2, 14, 26. Times are the scheduled ones, so that late ticks do not add up.
 
-    'Resolved' is decided by what a receiver was told, not by what the group holds: silenced, inhibited, muted,
-    restarted or re-routed in between, whoever was told 'firing' is told 'resolved'.
+    'Resolved' is decided by what a receiver got, or may have got, and not by what the group holds: silenced,
+    inhibited, muted, restarted or re-routed in between, whoever got 'firing' gets 'resolved'. At most one decision for
+    each receiver is on its way: what changes meanwhile is decided after its outcome.
+
+    Where the tree changes, an alert stays in the group in which its receivers were notified of it, as long as it fires:
+    they know it by the group's key. `members` go to all receivers of the group, `held` alerts, whose place in the tree
+    is another one now, only to those who know them.
 
     Args:
         key: names the group over restarts.
@@ -97,25 +87,32 @@ class Group:
         self.labels = labels
         self.destination = destination
         self.members: set[str] = set()
+        self.held: set[str] = set()
         self.next_look: float = next_look
         self.wake: float = next_look
         self.looked: bool = False
-        self._ledgers: dict[str, _Ledger] = {}
+        self._ledgers: dict[str, Ledger] = {}
         self._incident: Incident | None = None
 
     @property
     def done(self) -> bool:
-        """Whether nothing fires and nobody waits to hear of anything."""
-        return not self.members and not any(ledger.unresolved for ledger in self._ledgers.values())
+        """True if nothing fires and no receiver waits for anything."""
+        return not self.members and not any(ledger.pending for ledger in self._ledgers.values())
 
     @property
-    def told(self) -> set[str]:
-        """The alerts that some receiver was told fire and not yet that they are resolved."""
-        return {fingerprint for ledger in self._ledgers.values() for fingerprint in ledger.unresolved}
+    def known(self) -> set[str]:
+        """The alerts that some receiver got as firing, or may get, and not yet as resolved."""
+        return {fingerprint for ledger in self._ledgers.values() for fingerprint in ledger.known}
+
+    @property
+    def acknowledgement_timeout(self) -> float | None:
+        """Seconds after which an acknowledgement no longer counts; None for never."""
+        policy = None if self.destination is None else self.destination.escalation
+        return None if policy is None else policy.acknowledgement_timeout
 
     def receivers_of(self, fingerprint: str) -> list[str]:
-        """Return the receivers that were told that an alert fires and not yet that it is resolved."""
-        return [name for name, ledger in self._ledgers.items() if fingerprint in ledger.unresolved]
+        """Return the receivers that got an alert as firing, or may get it, and not yet as resolved."""
+        return [name for name, ledger in self._ledgers.items() if ledger.knows(fingerprint)]
 
     def last_shown(self, fingerprint: str) -> NotifiedAlert | None:
         """Return an alert as a receiver saw it last that does not know yet that it is resolved."""
@@ -124,22 +121,64 @@ class Group:
 
     def rebase(self, destinations: Mapping[str, Destination]) -> None:
         """Empty the group, and have it follow what its place in the tree says now."""
-        if self.destination is not None:
-            self.destination = destinations.get(self.destination.key)
+        self.destination = self._place(
+            destinations, None if self.destination is None else self.destination.key
+        )
+        if self.destination is None:
+            self.next_look = -math.inf
         self.members.clear()
+        self.held.clear()
         self.wake = -math.inf
 
+    def _place(self, destinations: Mapping[str, Destination], former: str | None) -> Destination | None:
+        """Return the place in the tree that named the group; where it is gone, the former one."""
+        named_by = self.key.removesuffix(f":{Matchers.equal(self.labels)}")
+        return destinations.get(named_by) or destinations.get(former or "")
+
     def end(self, alert: NotifiedAlert) -> bool:
-        """Take an alert out that no longer fires; the next look tells whoever was told of it.
+        """Take an alert out that no longer fires; its receivers are notified by the next decision.
 
         Returns:
-            whether anybody was.
+            True if there are any.
         """
         self.members.discard(alert.fingerprint)
-        waiting = [each for each in self._ledgers.values() if alert.fingerprint in each.unresolved]
-        for ledger in waiting:
-            ledger.unresolved[alert.fingerprint] = alert
-        return bool(waiting)
+        self.held.discard(alert.fingerprint)
+        known = [ledger.end(alert) for ledger in self._ledgers.values()]
+        return any(known)
+
+    def send(self, notification: Notification) -> None:
+        """Note that a notification is on its way, by a decision or from before a restart."""
+        self._ledgers.setdefault(notification.receiver, Ledger(0.0)).send(notification)
+
+    def settle(self, notification: Notification, now: float, *, arrived: bool, reached: bool) -> None:
+        """Take in the outcome of a notification; see `Ledger.settle`.
+
+        What did not arrive is decided again, as things are then, at the next evaluation of the group.
+        """
+        ledger = self._ledgers.get(notification.receiver)
+        if ledger is None:
+            return
+        ledger.settle(notification, arrived=arrived, reached=reached)
+        if self.destination is None and not arrived:
+            self.next_look = self.wake = now + GROUP_INTERVAL
+        elif ledger.postponed or ledger.urgent:
+            self.wake = -math.inf
+
+    def forget(self, receiver: str) -> None:
+        """Forget a receiver that there is no more."""
+        self._ledgers.pop(receiver, None)
+
+    def renew(self, fingerprint: str, moment: float) -> None:
+        """Notify the receivers of an alert again, because its acknowledgement expired at a monotonic time.
+
+        The escalation goes on after another wait of its current level.
+        """
+        for ledger in self._ledgers.values():
+            ledger.urgent = ledger.urgent or ledger.knows(fingerprint)
+        policy = None if self.destination is None else self.destination.escalation
+        if self._incident is not None and policy is not None:
+            self._incident.resume(policy, moment)
+        self.wake = -math.inf
 
     def decide(self, now: Instant, view: View, avoid: Callable[[str], Iterable[str]]) -> list[Decision]:
         """Decide who is told what; call it when monotonic time has reached `wake`.
@@ -153,7 +192,7 @@ class Group:
             what is to be sent; the ledgers already count on it.
         """
         moment = now.monotonic
-        look = moment >= self.next_look or self.destination is None
+        look = moment >= self.next_look
         stamp = self._step(moment) if look else moment
         self.looked = self.looked or look
         firing = self._firing(now.wall, view)
@@ -161,17 +200,25 @@ class Group:
         receivers = self._receivers()
         decisions = []
         for name in (*receivers, *(each for each in self._ledgers if each not in receivers)):
-            current = [each for each in firing if name not in avoid(each)] if name in receivers else []
+            current = [
+                each for each in firing if self._concerns(name, each, receivers) and name not in avoid(each)
+            ]
             decision = self._tell(name, current, view, now, look=look, stamp=stamp, urgent=name in urgent)
             if decision is not None:
                 decisions.append(decision)
         self._ledgers = {
             name: each
             for name, each in self._ledgers.items()
-            if each.unresolved or (name in receivers and self.members)
+            if each.pending or (name in receivers and self.members)
         }
         self.wake = self._wake(firing, view)
         return decisions
+
+    def _concerns(self, name: str, fingerprint: str, receivers: Collection[str]) -> bool:
+        if fingerprint in self.members:
+            return name in receivers
+        ledger = self._ledgers.get(name)
+        return ledger is not None and ledger.knows(fingerprint)
 
     def _step(self, moment: float) -> float:
         """Move the next look past `moment`; returns the time for which the look that is due was scheduled."""
@@ -185,7 +232,7 @@ class Group:
     def _firing(self, wall: float, view: View) -> list[str]:
         if self.destination is None or self.destination.quiet(wall):
             return []
-        return sorted(each for each in self.members if not view.suppressed(each))
+        return sorted(each for each in self.members | self.held if not view.suppressed(each))
 
     def _receivers(self) -> tuple[str, ...]:
         if self.destination is None:
@@ -197,28 +244,21 @@ class Group:
         self, moment: float, stamp: float, firing: list[str], view: View, *, look: bool
     ) -> set[str]:
         policy = None if self.destination is None else self.destination.escalation
-        if policy is None or not firing:
+        firing = [each for each in firing if each in self.members]
+        before = self._incident
+        if policy is None or not self.members:
             self._incident = None
             return set()
-        if self._incident is None:
-            if not look:
-                return set()
-            self._incident = Incident(0, stamp, set())
-        acknowledged = self._acknowledged_until(firing, view) > moment
-        return self._incident.advance(policy, moment, acknowledged=acknowledged)
-
-    def _acknowledged_until(self, firing: list[str], view: View) -> float:
-        """Until when all that fires is acknowledged; -inf where something is not."""
-        policy = self.destination.escalation if self.destination is not None else None
-        timeout = policy.acknowledgement_timeout if policy is not None else None
-        until = math.inf
-        for each in firing:
-            at = view.acknowledged(each)
-            if at is None:
-                return -math.inf
-            if timeout is not None:
-                until = min(until, at + timeout)
-        return until
+        if not firing:  # muted: it starts again at the first level
+            self._incident = before and Incident(0, 0.0, set())
+            return set()
+        if (before is None or before.step == 0) and not look:
+            return set()
+        self._incident = before or Incident(0, stamp, set())
+        acknowledged = all(map(view.acknowledged, firing))
+        reached = self._incident.advance(policy, moment, acknowledged=acknowledged)
+        # Where it begins, the first level is notified of news alone: the alert may be older than its escalation.
+        return reached if before else set()
 
     def _tell(
         self,
@@ -231,22 +271,28 @@ class Group:
         stamp: float,
         urgent: bool,
     ) -> Decision | None:
-        ledger = self._ledgers.get(name) or _Ledger(stamp)
+        ledger = self._ledgers.get(name) or Ledger(stamp)
+        ledger.drop_older(now.wall)
         resolved = [each for each in ledger.unresolved if not view.fires(each)]
         changed = bool(resolved) or not ledger.shown.issuperset(current)
         due = ledger.last + self._repeat_interval(name, view)
         repeated = bool(current) and bool(ledger.shown) and now.monotonic >= due
+        look, urgent = look or ledger.postponed, urgent or ledger.urgent
+        # An exact repeat is stamped with the time it was due, unless the process slept through it.
+        last = due if repeated and now.monotonic - due < _PUNCTUAL else stamp
+        if ledger.in_flight:
+            ledger.postponed, ledger.urgent = look and changed, urgent
+            ledger.last = last if repeated else ledger.last  # left out: the last notification has not arrived
+            return None
+        ledger.postponed = ledger.urgent = False
         if not ((look and changed) or repeated or (urgent and current)):
             return None
         alerts = [view.shown(each) for each in current]
-        ledger.unresolved.update((alert.fingerprint, alert) for alert in alerts)
-        alerts.extend(_ended(ledger.unresolved.pop(each), now.wall) for each in resolved)
+        alerts.extend(_ended(ledger.unresolved[each], now.wall) for each in resolved)
         ledger.shown = set(current)
-        # An exact repeat is stamped with the time it was due, unless the process slept through it.
-        late = now.monotonic - due
-        ledger.last = due if repeated and late < _PUNCTUAL else stamp
+        ledger.last = last
         self._ledgers[name] = ledger
-        return Decision(name, "firing" if current else "resolved", alerts, repeated and not changed)
+        return Decision(name, "firing" if current else "resolved", alerts)
 
     def _repeat_interval(self, receiver: str, view: View) -> float:
         if self.destination is None:
@@ -255,13 +301,14 @@ class Group:
 
     def _wake(self, firing: list[str], view: View) -> float:
         if self.destination is None:
-            return -math.inf
+            return self.next_look
         ledgers = self._ledgers.items()
         times = [self.next_look]
         times += [each.last + self._repeat_interval(name, view) for name, each in ledgers if each.shown]
         incident, policy = self._incident, self.destination.escalation
         if incident is not None and policy is not None and incident.step < policy.steps:
-            times.append(max(incident.due, self._acknowledged_until(firing, view)))
+            acknowledged = all(view.acknowledged(each) for each in firing if each in self.members)
+            times += [] if acknowledged else [incident.due]
         return min(times)
 
     def dump(self, offset: float) -> dict[str, Any] | None:
@@ -278,31 +325,19 @@ class Group:
             "labels": dict(self.labels),
             "next_look": self.next_look + offset,
             "incident": None if self._incident is None else self._incident.dump(offset),
-            "ledgers": {
-                name: {
-                    "last": ledger.last + offset,
-                    "shown": sorted(ledger.shown),
-                    "unresolved": [dump_alert(alert) for alert in ledger.unresolved.values()],
-                }
-                for name, ledger in self._ledgers.items()
-            },
+            "ledgers": {name: ledger.dump(offset) for name, ledger in self._ledgers.items()},
         }
 
     @classmethod
     def load(cls, found: dict[str, Any], destinations: Mapping[str, Destination], offset: float) -> Group:
-        """Read back what was stored; see `dump`."""
-        group = cls(
-            found["key"], found["labels"], destinations.get(found["route"]), found["next_look"] - offset
-        )
+        """Return the group that `dump` wrote."""
+        group = cls(found["key"], found["labels"], None, found["next_look"] - offset)
+        group.destination = group._place(destinations, found["route"])
+        if group.destination is None:
+            group.next_look = -math.inf
         if found["incident"] is not None:
             group._incident = Incident.load(found["incident"], offset)
-        for name, stored in found["ledgers"].items():
-            unresolved = [load_alert(each) for each in stored["unresolved"]]
-            group._ledgers[name] = _Ledger(
-                stored["last"] - offset,
-                set(stored["shown"]),
-                {alert.fingerprint: alert for alert in unresolved},
-            )
+        group._ledgers = {name: Ledger.load(each, offset) for name, each in found["ledgers"].items()}
         group.looked = True
         group.wake = -math.inf
         return group

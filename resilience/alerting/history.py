@@ -23,8 +23,8 @@ class AlertEvent:
 
     Args:
         at: Unix seconds.
-        kind: `fired`, `resolved`, `acknowledged`, `silenced`, `unsilenced`, `notified`, or `undelivered` for a
-            notification that was given up.
+        kind: `fired`, `resolved`, `acknowledged`, `acknowledgement_expired`, `silenced`, `unsilenced`, `notified`, or
+            `undelivered` for a notification that was refused or given up.
         subject: the alert's name; for notifications and silences the group's key or the matchers.
         fingerprint: of the alert, empty for what is not about one.
         labels: of the alert or the group.

@@ -10,7 +10,7 @@ import anyio
 
 from resilience.alerting.acknowledgements import ACKNOWLEDGEMENT, Acknowledgements
 from resilience.alerting.active import ActiveAlert
-from resilience.alerting.delivery import Dispatcher
+from resilience.alerting.delivery import Dispatcher, send
 from resilience.alerting.engine import channel_alert, channel_test
 from resilience.alerting.flapping import FlapDetector
 from resilience.alerting.heartbeat import Heart, Heartbeat
@@ -157,7 +157,14 @@ class AlertManager:
         for kind, which in (("fired", changes.fired), ("resolved", changes.ended)):
             for alert in which:
                 self._note(kind, alert.labels["alertname"], alert.fingerprint, alert.labels, at=now.wall)
-        for notification in state.engine.decide(now, state.outbox.waiting):
+        expired, puts = state.engine.expire_acknowledgements(now)
+        state.puts += puts
+        for known, by in expired:
+            name = known.labels["alertname"]
+            self._note(
+                "acknowledgement_expired", name, known.fingerprint, known.labels, detail=by, at=now.wall
+            )
+        for notification in state.engine.decide(now):
             state.outbox.add(notification)
 
     async def commit(self, others: Sequence[Put] = ()) -> None:
@@ -357,7 +364,7 @@ class AlertManager:
             message = f"channel must be one of {', '.join(self.notifiers)}, got {name!r}"
             raise ConfigError(message)
         try:
-            await notifier.send(channel_test(name, self._clock.time()))
+            await send(notifier, channel_test(name, self._clock.time()))
         except ResilienceError:
             raise
         except Exception as error:  # noqa: BLE001  a notifier's fault; what a library says may hold a secret URL
@@ -373,19 +380,24 @@ class AlertManager:
     def delivered(self, notification: Notification) -> None:
         """Strike a notification out of the outbox."""
         self._state.outbox.settle(notification)
+        self._settle(notification, arrived=True, reached=True)
         self.channel_recovered(notification.receiver)
         if notification.receiver in self._keeper.plan.repeat_intervals:
             return  # a machine that is told every minute is no history
         subject = f"{notification.status} {notification.group_key}"
         self._note("notified", subject, labels=notification.group, detail=notification.receiver)
 
-    def undelivered(self, notification: Notification, error: str) -> None:
-        """Give a notification up, and tell the other channels of it."""
+    def undelivered(self, notification: Notification, error: str, *, reached: bool) -> None:
+        """Give a notification up, and notify the other channels of it; its group decides again."""
+        reached = reached or self._state.outbox.resumed(notification)
         self._state.outbox.settle(notification)
+        self._settle(notification, arrived=False, reached=reached)
         detail = f"{notification.receiver}: {error}"
         self._note("undelivered", notification.group_key, labels=notification.group, detail=detail)
         if notification.receiver in self.notifiers:
             self.channel_failing(notification.receiver, error)
+        else:
+            self._state.engine.groups.forget(notification)
 
     def channel_failing(self, channel: str, error: str) -> None:
         """Tell the other channels that one fails."""
@@ -397,6 +409,10 @@ class AlertManager:
         key = fingerprint(channel_alert(channel, "").identity)
         if key in self._state.raised.firing:
             self.resolve(key)
+
+    def _settle(self, notification: Notification, *, arrived: bool, reached: bool) -> None:
+        now = self._clock.monotonic()
+        self._state.engine.groups.settle(notification, now, arrived=arrived, reached=reached)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from resilience.alerting.codec import dump_notification
@@ -26,7 +25,7 @@ class Outbox:
     def __init__(self) -> None:
         self._staged: list[Notification] = []
         self._unsettled: dict[str, Notification] = {}
-        self._waiting: Counter[tuple[str, str]] = Counter()
+        self._resumed: set[str] = set()
         self._puts: list[Put] = []
 
     def add(self, notification: Notification) -> None:
@@ -34,9 +33,9 @@ class Outbox:
         self._note(notification)
         self._puts.append(Put(_TABLE, notification.key, encode(dump_notification(notification))))
 
-    def waiting(self, receiver: str, group_key: str) -> bool:
-        """Say whether something of a group has not reached a receiver yet."""
-        return (receiver, group_key) in self._waiting
+    def resumed(self, notification: Notification) -> bool:
+        """Return True if a notification is from before a restart: it may have been sent then."""
+        return notification.key in self._resumed
 
     def release(self) -> list[Notification]:
         """Return what may be sent now, in the order it was decided, each once."""
@@ -46,10 +45,7 @@ class Outbox:
     def settle(self, notification: Notification) -> None:
         """Strike out what has arrived or was given up."""
         if self._unsettled.pop(notification.key, None) is not None:
-            place = (notification.receiver, notification.group_key)
-            self._waiting[place] -= 1
-            if not self._waiting[place]:
-                del self._waiting[place]
+            self._resumed.discard(notification.key)
             self._puts.append(Put(_TABLE, notification.key, None))
 
     def puts(self) -> list[Put]:
@@ -61,8 +57,8 @@ class Outbox:
         """Take back what was stored; it is to be sent again."""
         for notification in sorted(found, key=lambda each: each.at):
             self._note(notification)
+            self._resumed.add(notification.key)
 
     def _note(self, notification: Notification) -> None:
         self._staged.append(notification)
         self._unsettled[notification.key] = notification
-        self._waiting[notification.receiver, notification.group_key] += 1

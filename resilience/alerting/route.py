@@ -88,6 +88,12 @@ class Destination:
     active: tuple[TimeIntervals, ...]
     escalation: Escalation | None
 
+    @property
+    def receivers(self) -> frozenset[str]:
+        """The channels that may be notified: its own and those of its escalation."""
+        levels = () if self.escalation is None else self.escalation.levels
+        return frozenset((*self.to, *(name for level in levels for name in level.to)))
+
     def group_labels(self, labels: Mapping[str, str]) -> dict[str, str]:
         """Return the labels of an alert that make its group."""
         if "..." in self.group_by:

@@ -67,6 +67,8 @@ class AlertingState:
             lambda _, row: found.append(load_notification(decode(row, NOTIFICATION))),
         )
         self.outbox.restore(found)
+        for notification in found:
+            self.engine.groups.resume(notification)
         for table, each in unread.items():
             self.puts += storage.set_aside(table, each)
         for key in unread[RaisedAlerts.table].newer | unread[Firing.table].newer:

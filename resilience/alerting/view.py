@@ -51,10 +51,9 @@ class AlertView:
         """Whether a firing alert is silenced or inhibited."""
         return self.silenced_by(fingerprint) is not None or self.inhibited_by(fingerprint) is not None
 
-    def acknowledged(self, fingerprint: str) -> float | None:
-        """The monotonic time of its acknowledgement, if it has one."""
-        found = self.acknowledgements.get(fingerprint)
-        return None if found is None else found.at
+    def acknowledged(self, fingerprint: str) -> bool:
+        """True if an alert is acknowledged."""
+        return self.acknowledgements.get(fingerprint) is not None
 
     def repeat_interval(self, receiver: str) -> float | None:
         """The receiver's own repeat interval, if it has one."""

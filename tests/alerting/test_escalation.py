@@ -53,14 +53,65 @@ async def test_an_acknowledgement_stops_it(make: Make) -> None:
     assert times(desk, "pager", "acknowledged") == [5]
 
 
-async def test_it_goes_on_when_the_acknowledgement_times_out(make: Make) -> None:
+async def test_an_acknowledgement_that_expires_notifies_its_receivers_again_before_the_next_level(
+    make: Make,
+) -> None:
     desk = make(tree(acknowledgement_timeout=30), *NAMES)
     async with desk.running():
         alert = desk.fire("Down")
         await desk.pass_(5)
         desk.manager.acknowledge(alert, by="ann")
         await desk.pass_(60)
-    assert times(desk, "boss") == [35]
+        [active] = desk.manager.active_alerts()
+    assert [times(desk, name) for name in NAMES] == [[2, 35], [2, 35], [45]]
+    assert desk.phones["pager"].notifications[-1].alerts[0].acknowledged_by is None
+    assert active.alert.acknowledged_by is None
+    [expired] = [each for each in desk.manager.history() if each.kind == "acknowledgement_expired"]
+    assert expired.detail == "ann"
+
+
+async def test_an_acknowledgement_given_again_after_it_expired_stops_the_escalation(make: Make) -> None:
+    desk = make(tree(acknowledgement_timeout=30), *NAMES)
+    async with desk.running():
+        alert = desk.fire("Down")
+        await desk.pass_(5)
+        desk.manager.acknowledge(alert, by="ann")
+        await desk.pass_(33)
+        desk.manager.acknowledge(alert, by="ann")
+        await desk.pass_(28)
+        assert times(desk, "boss") == []
+        await desk.pass_(30)
+    assert times(desk, "pager") == [2, 35, 68]
+    assert times(desk, "boss") == [78]
+
+
+async def test_an_acknowledgement_expires_after_the_last_level_too(make: Make) -> None:
+    desk = make(tree(acknowledgement_timeout=30), *NAMES)
+    async with desk.running():
+        alert = desk.fire("Down")
+        await desk.pass_(20)
+        desk.manager.acknowledge(alert, by="ann")
+        await desk.pass_(60)
+    assert [times(desk, name) for name in NAMES] == [[2, 50], [2, 50], [12, 50]]
+
+
+async def test_an_acknowledgement_expires_over_a_restart(make: Make, clock: ManualClock) -> None:
+    store = MemoryStore(clock=clock)
+    first = make(tree(acknowledgement_timeout=30), *NAMES, store=store)
+    async with first.running():
+        alert = first.fire("Down")
+        await first.pass_(5)
+        first.manager.acknowledge(alert, by="ann")
+        await first.manager.flush(1)
+    second = make(tree(acknowledgement_timeout=30), *NAMES, store=store)
+    second.firing = first.firing
+    await clock.advance(20)
+    await second.manager.restore()
+    async with second.running():
+        await second.pass_(40)
+        await second.manager.flush(1)
+    assert [times(second, name) for name in NAMES] == [[35], [35], [45]]
+    assert await store.load("alerting.acknowledgements") == {}
 
 
 async def test_an_alert_that_joins_an_acknowledged_group_starts_it_again(make: Make) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from resilience.alerting import AlertManager, Escalation, FlapDetector, Inhibition, Level, Matchers, Route
 from resilience.core.clock import ManualClock
 from resilience.core.ports import Notification
+from resilience.errors import DeliveryError
 from resilience.rules.state import Alert, AlertState, fingerprint
 from resilience.stores.memory import MemoryStore
 
@@ -28,8 +29,11 @@ class Channel:
     def __init__(self, name: str) -> None:
         self.name = name
         self.notifications: list[Notification] = []
+        self.refuses = False
 
     async def send(self, notification: Notification) -> None:
+        if self.refuses:
+            raise DeliveryError(f"{self.name}: answered 400", retryable=False)
         self.notifications.append(notification)
 
 
@@ -45,6 +49,8 @@ STEPS = st.lists(
         st.tuples(st.just("silence"), st.integers(1, 30)),
         st.tuples(st.just("acknowledge"), st.integers(0, len(ALERTS) - 1)),
         st.tuples(st.just("crash"), st.integers(0, 2)),
+        st.tuples(st.just("reload"), st.integers(0, 2)),
+        st.tuples(st.just("refuse"), st.integers(0, 2)),
     ),
     max_size=25,
 )
@@ -135,9 +141,20 @@ class World:
         """Start again without what was not committed, and with another route tree."""
         await self.restart(number)
 
+    async def reload(self, number: int) -> None:
+        self._route = ROUTES[number]
+        self.manager.prepared(self.channels, route=self._route)()
+
+    async def refuse(self, number: int) -> None:
+        """Have a channel refuse whatever it is sent, or take it again."""
+        channel = list(self.channels.values())[number]
+        channel.refuses = not channel.refuses
+
     async def end(self) -> None:
         self._on.clear()
-        await self.wait(60)
+        for channel in self.channels.values():
+            channel.refuses = False
+        await self.wait(400)
 
 
 async def play(steps: Sequence[tuple[str, int]]) -> World:
