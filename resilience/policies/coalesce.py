@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -66,17 +68,51 @@ class CoalesceSettings:
         is_observing(self.mode)
 
 
+_Place: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
+
+
 class _Flight:
-    """One call under way, and how many wait for it."""
+    """One call in flight, the number of its waiters, and the flights that it waits for itself."""
 
-    __slots__ = ("task", "waiters")
+    __slots__ = ("awaits", "place", "policy", "running", "task", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Coalesce, place: _Place) -> None:
+        self.policy = policy
+        self.place = place
         self.task: asyncio.Task[Any] | None = None
         self.waiters = 0
+        self.running = True
+        self.awaits: dict[object, _Flight] = {}  # by ticket: one flight may be awaited several times
+
+    def needs(self, others: tuple[_Flight, ...]) -> bool:
+        """Return whether this flight is one of `others`, or waits for one directly or through further flights."""
+        found = {self}
+        pending = [self]
+        while pending:
+            for flight in pending.pop().awaits.values():
+                if flight not in found:
+                    found.add(flight)
+                    pending.append(flight)
+        return any(other in found for other in others)
 
 
-_Place: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
+_around: ContextVar[tuple[_Flight, ...]] = ContextVar("coalesced_flights", default=())
+"""The flights that the current code is a part of, outermost first."""
+
+
+@contextmanager
+def _inside(flight: _Flight) -> Iterator[None]:
+    """Mark a block, and the tasks that it starts, as a part of a flight."""
+    token = _around.set((*_flights_around(), flight))
+    try:
+        yield
+    finally:
+        _around.reset(token)
+
+
+def _flights_around() -> tuple[_Flight, ...]:
+    # A task that outlives the flight that started it is no part of a flight any more.
+    return tuple(flight for flight in _around.get() if flight.running)
 
 
 class Coalesce(WrappingPolicy):
@@ -87,6 +123,9 @@ class Coalesce(WrappingPolicy):
     others waiting, whoever came first; when the last has gone, the call is cancelled and has ended before that
     cancellation goes on. Nothing is kept once it has ended: this is no cache. Give it only calls whose result may be
     shared: reads, and results that nobody changes.
+
+    A call that is made inside a flight, and would wait for that flight, runs without joining: a token refresh that
+    repeats its own request, for example. So does a call that would join a flight which waits for its own.
 
     Args:
         key: a function of the call's arguments; None to tell calls apart by the function and all of its arguments.
@@ -146,49 +185,73 @@ class Coalesce(WrappingPolicy):
         key = identify(self.name, self.settings.key, call, context)
         # A task of one loop cannot be waited for in another.
         place = (asyncio.get_running_loop(), key)
-        observed = is_observing(self.settings.mode)
         flight = self._flights.get(place)
+        around = _flights_around()
+        if around and self._would_wait_for_itself(place, flight, around):
+            self._calls += 1
+            return await call()
+        observed = is_observing(self.settings.mode)
         if flight is None:
             self._calls += 1
-            flight = self._flights[place] = _Flight()
+            flight = self._flights[place] = _Flight(self, place)
         else:
             self._joined += 1
             if self.events:
                 self.events.emit(CallJoined(self.name, key, flight.waiters + 1, observed))
         flight.waiters += 1
+        ticket = object()
+        for outer in around:
+            outer.awaits[ticket] = flight
         try:
             if observed:
-                return await call()
+                with _inside(flight):
+                    return await call()
             if flight.task is None:
-                flight.task = asyncio.create_task(_run(call))
-            return await self._wait(place, flight, flight.task)
+                flight.task = asyncio.create_task(self._run(flight, call))
+            return await self._wait(flight, flight.task)
         finally:
+            for outer in around:
+                del outer.awaits[ticket]
             flight.waiters -= 1
             if not flight.waiters:
-                self._land(place, flight)
+                self._land(flight)
 
-    async def _wait(self, place: _Place, flight: _Flight, task: asyncio.Task[T]) -> T:
+    def _would_wait_for_itself(
+        self, place: _Place, flight: _Flight | None, around: tuple[_Flight, ...]
+    ) -> bool:
+        # A flight that was given up is in `around`, but no longer in the table.
+        inside_its_own = any(each.policy is self and each.place == place for each in around)
+        return inside_its_own or (flight is not None and flight.needs(around))
+
+    async def _run(self, flight: _Flight, call: Call[T]) -> T:
+        # The first caller's deadline is not the others': each caller waits as long as its own allows.
+        innermost.set(None)
+        try:
+            with _inside(flight):
+                return await call()
+        finally:
+            self._land(flight)
+
+    async def _wait(self, flight: _Flight, task: asyncio.Task[T]) -> T:
         try:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
             if flight.waiters == 1:
-                # Whoever comes from now on begins anew: this one is given up.
-                self._land(place, flight)
+                # The next caller begins anew, because this flight is given up.
+                self._leave_table(flight)
                 await _end(task)
             raise
-        self._land(place, flight)
         return task.result()
 
-    def _land(self, place: _Place, flight: _Flight) -> None:
-        """Let the next caller begin anew, unless one has already."""
-        if self._flights.get(place) is flight:
-            del self._flights[place]
+    def _land(self, flight: _Flight) -> None:
+        """Mark a flight as ended; the next caller begins anew."""
+        flight.running = False
+        flight.task = None  # the task's context holds the flight: no cycle may stay
+        self._leave_table(flight)
 
-
-async def _run(call: Call[T]) -> T:
-    # The first caller's deadline is not the others': each caller waits as long as its own allows.
-    innermost.set(None)
-    return await call()
+    def _leave_table(self, flight: _Flight) -> None:
+        if self._flights.get(flight.place) is flight:
+            del self._flights[flight.place]
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -230,6 +232,162 @@ async def test_the_order_of_keyword_arguments_does_not_matter(clock: ManualClock
     await clock.advance(1)
     await pair
     assert len(calls) == 1
+
+
+# -- calls inside a flight ---------------------------------------------------------------------------------------
+
+
+class Refreshing:
+    """A request that repeats itself with the same key after its first answer, as after a 401."""
+
+    def __init__(self, coalesce: Coalesce) -> None:
+        self.coalesce = coalesce
+        self.calls = 0
+
+    async def fetch(self, key: str) -> str:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.calls == 1:
+            return await self.coalesce.call(self.fetch, key)
+        return f"{key} {self.calls}"
+
+
+@pytest.mark.parametrize("mode", ["normal", "observe"])
+async def test_a_call_made_inside_its_own_flight_runs_without_joining(mode: Any) -> None:
+    coalesce = Coalesce(mode=mode)
+    heard: list[object] = []
+    coalesce.events.subscribe(heard.append)
+    assert await coalesce.call(Refreshing(coalesce).fetch, "token") == "token 2"
+    statistics = coalesce.statistics()
+    assert (statistics.calls, statistics.joined, statistics.in_flight, heard) == (2, 0, 0, [])
+
+
+async def test_others_join_the_flight_that_calls_itself() -> None:
+    coalesce = Coalesce()
+    source = Refreshing(coalesce)
+    assert await asyncio.gather(*(coalesce.call(source.fetch, "a") for _ in range(3))) == ["a 2"] * 3
+
+
+async def test_a_child_task_of_a_running_flight_runs_without_joining() -> None:
+    coalesce = Coalesce()
+    calls = 0
+
+    async def load() -> int:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        return await asyncio.create_task(coalesce.call(load)) if calls == 1 else calls
+
+    assert await coalesce.call(load) == 2
+
+
+async def test_a_task_that_outlives_the_flight_that_started_it_joins_as_any_other(
+    clock: ManualClock, source: Source
+) -> None:
+    coalesce = Coalesce(clock=clock)
+    background: list[asyncio.Task[Any]] = []
+
+    async def later() -> object:
+        await clock.sleep(5)
+        return await coalesce.call(load)
+
+    async def load() -> object:
+        if not background:
+            background.append(asyncio.create_task(later()))
+        return await source.load()
+
+    first = asyncio.ensure_future(coalesce.call(load))
+    await clock.advance(4.5)
+    assert first.result() == (None, 1)
+    second = asyncio.ensure_future(coalesce.call(load))
+    await clock.advance(2)
+    assert second.result() == background[0].result() == (None, 2)
+
+
+async def test_two_flights_that_need_each_other_do_not_wait_for_ever() -> None:
+    coalesce, other = Coalesce(), Coalesce(name="other")
+    calls: list[str] = []
+
+    async def a() -> str:
+        calls.append("a")
+        await asyncio.sleep(0)
+        return "a" + (await other.call(b) if len(calls) < 4 else "")
+
+    async def b() -> str:
+        calls.append("b")
+        await asyncio.sleep(0)
+        return "b" + (await coalesce.call(a) if len(calls) < 4 else "")
+
+    results = await asyncio.gather(coalesce.call(a), other.call(b))
+    assert all(set(result) == {"a", "b"} for result in results)
+    assert coalesce.statistics().in_flight == other.statistics().in_flight == 0
+
+
+async def test_many_calls_inside_one_flight_share_the_calls_of_others(clock: ManualClock) -> None:
+    coalesce, source = Coalesce(clock=clock), Source(clock)
+
+    async def page() -> list[Any]:
+        return await asyncio.gather(*(coalesce.call(source.load, item) for item in "aabbb"))
+
+    task = asyncio.ensure_future(coalesce.call(page))
+    await clock.advance(2)
+    assert task.result() == [("a", 1)] * 2 + [("b", 2)] * 3
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+def test_a_cancelled_flight_that_calls_itself_ends_and_its_key_stays_usable(how: str) -> None:
+    coalesce = Coalesce()
+    hang = True
+
+    async def load(depth: int = 0) -> str:
+        if not hang:
+            return "fresh"
+        if depth < 2:
+            return await coalesce.execute(lambda: load(depth + 1), same)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    same = CallContext(identity="key")
+
+    async def main() -> str:
+        nonlocal hang
+        task = asyncio.ensure_future(coalesce.execute(load, same))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        if how == "cancel":
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(task, 0.001)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        hang = False
+        return await coalesce.execute(load, same)
+
+    assert asyncio.run(main()) == "fresh"
+
+
+async def test_a_flight_leaves_no_reference_cycle() -> None:
+    coalesce = Coalesce()
+
+    class Answer:
+        pass
+
+    async def load() -> Answer:
+        await asyncio.sleep(0)
+        return Answer()
+
+    await coalesce.call(load)
+    gc.collect()
+    gc.disable()
+    try:
+        answer = await coalesce.call(load)
+        gone = weakref.ref(answer)
+        del answer
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("options", [{"key": 3}, {"mode": "dry"}])
