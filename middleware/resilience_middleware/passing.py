@@ -33,6 +33,7 @@ from resilience.core.buckets import (
     here,
     running_task,
 )
+from resilience.core.callbacks import answer_of
 from resilience.core.deadline import capped, innermost, live
 from resilience.core.ports import CallContext, Guard
 from resilience.core.written import code_of
@@ -314,9 +315,8 @@ def _enter_each(guards: Iterator[Guard[Any]], request: Request, now: float) -> A
         for guard in guards:
             context = plain
             if (key_of := getattr(guard, "key_of", None)) is not None:
-                context = CallContext(
-                    key=key_of(request.scope), criticality=NORMAL if level is None else level
-                )
+                key = answer_of(guard.name, "key", None, key_of, request.scope)
+                context = CallContext(key=key, criticality=NORMAL if level is None else level)
             token = guard.enter(now, context)
             if token is None:
                 return _wait(guard, context, guards, request)

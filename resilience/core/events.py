@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeAlias, TypeVar
 
+from resilience.core.callbacks import BROKEN
 from resilience.core.log import log
 from resilience.core.validate import callback
 
@@ -72,7 +73,7 @@ class Listeners(Generic[E]):
                     task = asyncio.ensure_future(answer)
                     self._tasks.add(task)
                     task.add_done_callback(self._finished)
-            except Exception as error:  # noqa: BLE001  a user's callback never breaks a call
+            except BROKEN as error:
                 self._complain(listener, error)
 
     def _finished(self, task: asyncio.Future[object]) -> None:

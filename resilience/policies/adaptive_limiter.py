@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resilience.core.callbacks import BROKEN, callback_failed, holds
 from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import reason
-from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import ConfigError, LimitReached
@@ -187,18 +187,15 @@ class AdaptiveLimiter(RefusingPolicy[int]):
 
     def _was_dropped(self, error: BaseException) -> bool:
         cause = reason(error)
-        if not isinstance(cause, Exception):
-            return False
-        try:
-            return self._dropped(cause)
-        except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
-            log(__name__).error("predicate_failed", limiter=self.name, error=repr(broken), exc_info=broken)
-            return False
+        return isinstance(cause, Exception) and holds(self.name, "dropped", self._dropped, cause)
 
     def _learn(self, now: float) -> None:
         self._latency = self._seconds / self._calls if self._calls else None
-        self._algorithm.update(LimitSample(self._latency, self._most, self._drops > 0))
-        self._move(now)
+        try:
+            self._algorithm.update(LimitSample(self._latency, self._most, self._drops > 0))
+            self._move(now)
+        except BROKEN as error:  # the limit stays where it is
+            callback_failed(self.name, "algorithm", error)
         self._begin_window(now + self.settings.window)
 
     def _begin_window(self, end: float) -> None:

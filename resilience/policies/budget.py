@@ -6,12 +6,20 @@ from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from resilience.core.callbacks import answer_of
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
 
-__all__ = ["Limited", "RatioBudget", "RetryBudget", "RetryBudgetStatistics", "TokenBudget"]
+__all__ = [
+    "Limited",
+    "RatioBudget",
+    "RetryBudget",
+    "RetryBudgetStatistics",
+    "TokenBudget",
+    "guarded_budget",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,3 +283,39 @@ class RatioBudget:
         if not slices or slices[-1][0] != present:
             slices.append([present, 0, 0])
         return slices[-1]
+
+
+def guarded_budget(owner: str, budget: RetryBudget | None) -> RetryBudget | None:
+    """Return a budget that raises nothing: the same one, unless the user has written it.
+
+    Args:
+        owner: name of the policy that spends it, for the log.
+        budget: the budget, or None.
+    """
+    return budget if budget is None or type(budget) in _OWN else _GuardedBudget(owner, budget)
+
+
+_OWN = (TokenBudget, RatioBudget)
+
+
+class _GuardedBudget:
+    """A budget of the user's own; where it raises, it grants nothing."""
+
+    __slots__ = ("_budget", "_owner")
+
+    def __init__(self, owner: str, budget: RetryBudget) -> None:
+        self._owner = owner
+        self._budget = budget
+
+    def begin(self) -> None:
+        answer_of(self._owner, "budget", None, self._budget.begin)
+
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
+        refused = False
+        return answer_of(self._owner, "budget", refused, self._budget.spend, error, wanted=wanted)
+
+    def release(self) -> None:
+        answer_of(self._owner, "budget", None, self._budget.release)
+
+    def end(self, *, succeeded: bool) -> None:
+        answer_of(self._owner, "budget", None, self._budget.end, succeeded=succeeded)

@@ -7,6 +7,7 @@ import random as _random
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from resilience.core.callbacks import BROKEN, callback_failed, number_of
 from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import reason
@@ -250,8 +251,8 @@ class CircuitBreaker(GuardPolicy[int]):
             if self._failed_result is not None:
                 try:
                     failed = bool(self._failed_result(result))
-                except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
-                    self._verdict.broken(broken)
+                except BROKEN as broken:
+                    callback_failed(self.name, "failed_result", broken)
         else:
             verdict = self._verdict(result, error)
             if verdict is Verdict.FAILURE:
@@ -360,7 +361,7 @@ class CircuitBreaker(GuardPolicy[int]):
         if state is OPEN:
             self._opened += 1
             self._wait = self._next_wait()
-            self._until = now + self._wait * (1 + self.settings.open_jitter * (2 * self._random() - 1))
+            self._until = now + self._wait * self._jitter()
         elif state is HALF_OPEN:
             # Kept for as long as it is half open: a new figure would unhinge the verdict.
             self._permits = self.settings.half_open_permits
@@ -370,6 +371,10 @@ class CircuitBreaker(GuardPolicy[int]):
             self._start_over()
         if self.events:
             self.events.emit(BreakerTransition(self.name, previous, state, now, why, *rates))
+
+    def _jitter(self) -> float:
+        jitter = self.settings.open_jitter
+        return 1 + jitter * (2 * number_of(self.name, "random", 0.5, self._random) - 1) if jitter else 1.0
 
     def _next_wait(self) -> float:
         settings = self.settings

@@ -15,7 +15,7 @@ from resilience.core.log import log
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import callback
 from resilience.policies.base import WrappingPolicy
-from resilience.policies.identity import identify
+from resilience.policies.identity import UNIDENTIFIED, identify
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["CallJoined", "Coalesce", "CoalesceSettings", "CoalesceStatistics"]
@@ -187,7 +187,7 @@ class Coalesce(WrappingPolicy):
         place = (asyncio.get_running_loop(), key)
         flight = self._flights.get(place)
         around = _flights_around()
-        if around and self._would_wait_for_itself(place, flight, around):
+        if key is UNIDENTIFIED or (around and self._would_wait_for_itself(place, flight, around)):
             self._calls += 1
             return await call()
         observed = is_observing(self.settings.mode)

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
+from resilience.core.callbacks import holds
 from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy
-from resilience.policies.identity import identify
+from resilience.policies.identity import UNIDENTIFIED, identify
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["Fallback", "FallbackSettings", "FallbackSource", "FallbackStatistics", "FallbackUsed"]
@@ -188,16 +189,16 @@ class Fallback(WrappingPolicy):
         try:
             result = await call()
         except Exception as error:
-            if not self._meant(error):
+            if not holds(self.name, "on", self._meant, error):
                 raise
             answer = await self._answer(settings, identity, error)
             if answer is _NOTHING:
                 raise
             return cast("T", answer)
-        if settings.on_result is not None and settings.on_result(result):
+        if settings.on_result is not None and holds(self.name, "on_result", settings.on_result, result):
             answer = await self._answer(settings, identity, None)
             return result if answer is _NOTHING else cast("T", answer)
-        if settings.stale_for is not None:
+        if settings.stale_for is not None and identity is not UNIDENTIFIED:
             self._kept[identity] = result, self.clock.monotonic()
             self._kept.move_to_end(identity)
             self._trim()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
+from resilience.core.callbacks import answer_of, callback_failed, number_of
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import callback, flag, number
@@ -161,7 +162,7 @@ class FaultInjection(WrappingPolicy):
     async def execute(self, call: Call[T], context: CallContext | None = None) -> T:  # noqa: ARG002  the protocol's
         """Run `call`, or give it a fault."""
         settings = self.settings
-        if not settings.enabled or self._random() >= settings.rate:
+        if not settings.enabled or number_of(self.name, "random", 1.0, self._random) >= settings.rate:
             return await call()
         observed = is_observing(settings.mode)
         self._injected += 1
@@ -171,8 +172,16 @@ class FaultInjection(WrappingPolicy):
             return await call()
         if settings.latency:
             await self.clock.sleep(settings.latency)
-        if settings.error is not None:
-            raise settings.error()
+        if settings.error is not None and (error := self._made(settings.error)) is not None:
+            raise error
         if settings.result is not _NOTHING:
             return cast("T", settings.result)
         return await call()
+
+    def _made(self, factory: Callable[[], BaseException]) -> BaseException | None:
+        """Return the error to inject, or None where the user's function does not make one."""
+        error = answer_of(self.name, "error", None, factory)
+        if error is None or isinstance(error, BaseException):
+            return error
+        callback_failed(self.name, "error", TypeError(f"an exception is needed, got {error!r}"))
+        return None

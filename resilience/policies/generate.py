@@ -32,6 +32,7 @@ from resilience.core.buckets import (
     deadlines_here,
     here,
 )
+from resilience.core.callbacks import BROKEN
 from resilience.core.deadline import capped, expired, innermost, live
 from resilience.core.ports import Call, CallContext, Guard, Policy
 from resilience.core.verdict import Verdict
@@ -49,6 +50,7 @@ _DEEPEST = 14
 
 _NAMES: dict[str, object] = {
     "BEFORE": BEFORE,
+    "BROKEN": BROKEN,
     "END": END,
     "FIRED": FIRED,
     "NEVER": math.inf,
@@ -277,18 +279,23 @@ class Source:
         with self.block("try:"):
             self.layers(index + 1, limits, attempt="")
         with self.block("except BaseException as error:"):
-            self.line(f"{name}.failed(error, monotonic() - started{index})")
+            self.line(f"{name}.ended(None, error, monotonic() - started{index})")
             self.line("raise")
+        verdict = "SUCCESS"
         if not recording.any_result_succeeds:
-            self.line(f"{record}({name}.verdict(result), ended - started{index})")
-        elif recording.successes is None:
-            self.line(f"{record}(SUCCESS, ended - started{index})")
-        else:
+            self.names[f"judge{index}"] = recording.judge
+            verdict = f"judge{index}(result, None)"
+        elif recording.successes is not None:
             self.names[f"successes{index}"] = recording.successes
             with self.block("try:"):
                 self.line(f"successes{index}.values[successes{index}.column] += 1.0")
-            with self.block("except IndexError:"):  # dropped since it was used last
-                self.line(f"{record}(SUCCESS, ended - started{index})")
+            with self.block("except IndexError:"):  # not used yet, or dropped since it was used last
+                self.line(f"{name}.ended(result, None, ended - started{index})")
+            return
+        with self.block("try:"):
+            self.line(f"{record}({verdict}, ended - started{index})")
+        with self.block("except BROKEN as broken:"):
+            self.line(f"{name}.broken(broken)")
 
     def _guard(self, index: int, guard: Any, limits: tuple[int, ...], *, attempt: str) -> None:
         enter, wait, leave, token = f"enter{index}", f"wait{index}", f"leave{index}", f"token{index}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from resilience.core.classify import Classifier, ErrorFilter, matcher
+from resilience.core.callbacks import callback_failed
+from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Call, CallContext, Clock
@@ -18,7 +18,8 @@ from resilience.core.validate import callback, integer, number
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy
-from resilience.policies.budget import RetryBudget
+from resilience.policies.budget import RetryBudget, guarded_budget
+from resilience.policies.judge import Judge
 from resilience.policies.quantile import LiveQuantile, Quantile
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -61,7 +62,7 @@ class HedgeStatistics:
     refused: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HedgeSettings:
     """The options of a `Hedge`, valid as a whole; described there."""
 
@@ -85,10 +86,15 @@ class HedgeSettings:
             raise ConfigError(f"budget must be a TokenBudget or another retry budget, got {self.budget!r}")
         is_observing(self.mode)
 
-    @functools.cached_property
-    def classifier(self) -> Classifier:
-        """Judges one attempt: a failure makes room for the next; anything that is not meant decides the call."""
-        return Classifier(on=self.on, failed_result=self.on_result)
+    def judge(self, owner: str) -> Judge:
+        """Make the judge of attempts: a failure makes room for the next; anything that is not meant decides the call."""
+        return Judge(
+            owner,
+            on=self.on,
+            failed_result=self.on_result,
+            unclear=Verdict.IGNORED,
+            result_option="on_result",
+        )
 
 
 class Hedge(WrappingPolicy):
@@ -159,6 +165,8 @@ class Hedge(WrappingPolicy):
 
     def _use(self, settings: HedgeSettings) -> None:
         self.settings = settings
+        self.judge: Judge = settings.judge(self.name)
+        self.budget: RetryBudget | None = guarded_budget(self.name, settings.budget)
         if not isinstance(settings.delay, Quantile):
             self._latency = None
         elif self._latency is None or self._latency.quantile != settings.delay:
@@ -192,7 +200,7 @@ class Hedge(WrappingPolicy):
             return await call()
         if is_observing(self.settings.mode):
             return await self._observe(call)
-        budget = self.settings.budget
+        budget = self.budget
         if budget is not None:
             budget.begin()
         race = _Race(self, call)
@@ -236,6 +244,8 @@ class _Race(Generic[T]):
     def __init__(self, hedge: Hedge, call: Call[T]) -> None:
         self._hedge = hedge
         self._settings = hedge.settings
+        self._judge = hedge.judge
+        self._budget = hedge.budget
         self._call = call
         self._changed = asyncio.Event()
         self._started = hedge.clock.monotonic()
@@ -252,8 +262,8 @@ class _Race(Generic[T]):
         """What an attempt that has ended came to."""
         if task.cancelled():
             return Verdict.CANCELLED
-        classifier, error = self._settings.classifier, task.exception()
-        return classifier.result(task.result()) if error is None else classifier.error(error)
+        error = task.exception()
+        return self._judge(task.result() if error is None else None, error)
 
     async def run(self) -> asyncio.Task[T]:
         """Send attempts until one has decided the call or none is left; return that one's task, or the last's."""
@@ -303,7 +313,7 @@ class _Race(Generic[T]):
             raise cancelled
 
     def _send(self, error: BaseException | None = None) -> asyncio.Task[T]:
-        hedge, budget = self._hedge, self._settings.budget
+        hedge, budget = self._hedge, self._budget
         task = asyncio.create_task(_attempt(self._call))
         task.add_done_callback(lambda _: self._changed.set())
         if self.attempts and budget is not None:
@@ -317,7 +327,7 @@ class _Race(Generic[T]):
     def _grants(self, error: BaseException | None) -> bool:
         """Whether one more attempt may be sent."""
         wanted = len(self.attempts) <= self._settings.max_hedges
-        budget = self._settings.budget
+        budget = self._budget
         granted = wanted if budget is None else budget.spend(error, wanted=wanted)
         self.refused += wanted and not granted
         return granted
@@ -340,9 +350,7 @@ class _Race(Generic[T]):
             if inspect.isawaitable(answer):
                 await answer
         except Exception as error:  # noqa: BLE001  a user's callback never breaks a call
-            log(__name__).error(
-                "hedge_discard_failed", name=self._hedge.name, error=repr(error), exc_info=error
-            )
+            callback_failed(self._hedge.name, "discard", error)
 
 
 async def _attempt(call: Call[T]) -> T:

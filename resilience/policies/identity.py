@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.ports import Call, CallContext
 from resilience.errors import ConfigError
 
-__all__ = ["CallIdentity", "call_identity", "identify"]
+__all__ = ["UNIDENTIFIED", "CallIdentity", "call_identity", "identify"]
+
+
+UNIDENTIFIED: Final = object()
+"""Identity of a call whose `key` function raised, or returned what has no hash: it equals no other call's."""
 
 
 class CallIdentity(NamedTuple):
@@ -51,7 +56,7 @@ def identify(
         context: what is known about the call; its `identity` comes first, if it has one.
 
     Returns:
-        something hashable.
+        something hashable; `UNIDENTIFIED` where the key function fails.
 
     Raises:
         ConfigError: nobody says what the call is, or its arguments cannot be hashed.
@@ -70,7 +75,13 @@ def identify(
             " or give a context with an identity"
         )
     if key is not None and isinstance(found, CallIdentity):
-        found = key(*found.args, **dict(found.kwargs))
+        try:
+            found = key(*found.args, **dict(found.kwargs))
+            hash(found)
+        except BROKEN as error:
+            callback_failed(policy, "key", error)
+            return UNIDENTIFIED
+        return found
     try:
         hash(found)
     except TypeError:

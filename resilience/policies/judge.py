@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.classify import Classifier, ErrorFilter
 from resilience.core.deadline import reason
-from resilience.core.log import log
 from resilience.core.verdict import Verdict
 
 __all__ = ["Judge", "Judged"]
@@ -22,6 +22,8 @@ class Judge:
         on: what counts as a failure.
         ignore: what counts as nothing.
         failed_result: says of a returned value that it is a failure.
+        unclear: verdict on an exception for which a filter raises.
+        result_option: name of the guard's option that is `failed_result` here, for the log.
 
     Raises:
         ConfigError: a filter is neither types nor a function.
@@ -32,7 +34,7 @@ class Judge:
         ('failure', 'failure')
     """
 
-    __slots__ = ("_classifier", "_owner")
+    __slots__ = ("_classifier", "_owner", "_result_option", "_unclear")
 
     def __init__(
         self,
@@ -41,23 +43,30 @@ class Judge:
         on: ErrorFilter,
         ignore: ErrorFilter = (),
         failed_result: Callable[[Any], bool] | None = None,
+        unclear: Verdict = Verdict.FAILURE,
+        result_option: str = "failed_result",
     ) -> None:
         self._owner = owner
+        self._unclear = unclear
+        self._result_option = result_option
         self._classifier = Classifier(on=on, ignore=ignore, failed_result=failed_result)
 
+    @classmethod
+    def by(cls, owner: str, classifier: Classifier) -> Self:
+        """Make a judge of a classifier."""
+        judge = cls(owner, on=Exception)
+        judge._classifier = classifier
+        return judge
+
     def __call__(self, result: object, error: BaseException | None) -> Verdict:
-        """Judge a call; where a predicate raises, an exception is a failure and a result a success."""
+        """Judge a call; where a predicate raises, a result is a success and an exception what `unclear` says."""
         try:
             if error is None:
                 return self._classifier.result(result)
             return self._classifier.error(reason(error))
-        except Exception as broken:  # noqa: BLE001  a user's predicate never breaks a call
-            self.broken(broken)
-            return Verdict.SUCCESS if error is None else Verdict.FAILURE
-
-    def broken(self, error: Exception) -> None:
-        """Say that a predicate raised."""
-        log(__name__).error("predicate_failed", guard=self._owner, error=repr(error), exc_info=error)
+        except BROKEN as broken:
+            callback_failed(self._owner, self._result_option if error is None else "on", broken)
+            return Verdict.SUCCESS if error is None else self._unclear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

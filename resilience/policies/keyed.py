@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
@@ -36,14 +37,15 @@ class _Entry(Generic[G]):
         self.changes: dict[int, Callable[[], None]] = {}  # how each is undone, by its number
 
 
-class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
+class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
     """Sends each call to the guard of its key, which is made when the key is first seen.
 
     The key is that of the call's context, or what `key` makes of the arguments of a decorated function. When there are more
     than `max_keys`, the guard that was idle for longest is forgotten, never one that has a call.
 
     Args:
-        factory: a function of a key that makes its guard. Its events reach the listeners of this one.
+        factory: a function of a key that makes its guard. Its events reach the listeners of this one. Where it raises, the
+            call is made without a guard.
         max_keys: guards kept, at least 1; only calls in flight on more keys than that can exceed it. Default 1000.
         key: for decorated functions: a function of the call's arguments that gives the key.
         name: what statistics call it.
@@ -83,22 +85,26 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
         self._changes: dict[int, Mapping[str, Any]] = {}  # options of all guards that were changed, by number
         self._next_change = itertools.count().__next__
 
-    def enter(self, now: float, context: CallContext | None) -> tuple[_Entry[G], Any] | None:
+    def enter(self, now: float, context: CallContext | None) -> tuple[_Entry[G] | None, Any] | None:
         """Enter the guard of the call's key; None when the call has to wait there.
 
         Raises:
             Rejected: that guard refuses it.
         """
-        entry = self._entry(None if context is None else context.key)
+        entry = self._entry_of(context)
+        if entry is None:
+            return None, None
         token = entry.guard.enter(now, context)
         if token is None:
             return None
         self._hold(entry)
         return entry, token
 
-    async def wait(self, context: CallContext | None) -> tuple[_Entry[G], Any]:
+    async def wait(self, context: CallContext | None) -> tuple[_Entry[G] | None, Any]:
         """Wait for admission by the guard of the call's key."""
-        entry = self._entry(None if context is None else context.key)
+        entry = self._entry_of(context)
+        if entry is None:
+            return None, None
         self._hold(entry)
         try:
             return entry, await entry.guard.wait(context)
@@ -108,7 +114,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
 
     def leave(
         self,
-        token: tuple[_Entry[G], Any],
+        token: tuple[_Entry[G] | None, Any],
         result: object,
         error: BaseException | None,
         started: float,
@@ -116,11 +122,21 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
     ) -> None:
         """Give the token back to its guard."""
         entry, inner = token
+        if entry is None:
+            return
         try:
             if entry.guard.holds:
                 entry.guard.leave(inner, result, error, started, now)
         finally:
             self._let_go(entry)
+
+    def _entry_of(self, context: CallContext | None) -> _Entry[G] | None:
+        """Return the entry of a call, or None where the factory fails: the call is not guarded then."""
+        try:
+            return self._entry(None if context is None else context.key)
+        except BROKEN as error:
+            callback_failed(self.name, "factory", error)
+            return None
 
     def _entry(self, key: object) -> _Entry[G]:
         entry = self._busy.get(key) or self._idle.get(key)
@@ -163,10 +179,20 @@ class Keyed(GuardPolicy[tuple[_Entry[G], Any]], Generic[G]):
 
         @functools.wraps(function)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            context = CallContext(key=key(*args, **kwargs))
+            context = CallContext(key=self._key_of(key, args, kwargs))
             return await self.execute(functools.partial(function, *args, **kwargs), context)
 
         return guarded
+
+    def _key_of(self, key: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        """Return the key of a call, or None where the key function raises or returns what has no hash."""
+        try:
+            found = key(*args, **kwargs)
+            hash(found)
+        except BROKEN as error:
+            callback_failed(self.name, "key", error)
+            return None
+        return found
 
     def get(self, key: object) -> G:
         """Return the guard of a key, to look at it, to steer it, or to use it by itself."""

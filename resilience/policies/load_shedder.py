@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from resilience.core.callbacks import number_of
 from resilience.core.clock import SYSTEM_CLOCK
-from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError, LoadShed
@@ -143,10 +143,7 @@ class LoadShedder(RefusingPolicy[int]):
     def _load(self) -> float:
         load = self._in_flight / self.settings.capacity
         if self.settings.load is not None:
-            try:
-                load = max(load, self.settings.load())
-            except Exception as error:  # noqa: BLE001  a user's function never breaks a call
-                log(__name__).error("load_failed", shedder=self.name, error=repr(error), exc_info=error)
+            load = max(load, number_of(self.name, "load", 0.0, self.settings.load))
         return load
 
     def _reject(self, level: int, load: float, now: float) -> None:

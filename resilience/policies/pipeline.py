@@ -113,7 +113,7 @@ class Pipeline(WrappingPolicy):
     def _compile(self) -> None:
         layers: tuple[Policy | Guard[Any], ...] = self.policies
         if self._recorder is not None:
-            layers = (Recording(self._recorder, self._classifier, self.clock), *layers)
+            layers = (Recording(self._recorder, self._classifier, self.clock, name=self.name), *layers)
         self._layers = layers
         self._executors = [_executor(policy, self.clock) for policy in layers]
         execute, self._decorate = generate(layers, self.clock.monotonic, self._file)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
-from resilience.core.deadline import reason
 from resilience.core.ports import CallContext, Clock, Recorder
 from resilience.core.verdict import Verdict
 from resilience.policies.base import GuardPolicy
+from resilience.policies.judge import Judge
 from resilience.signals.instruments import CounterSeries
 
 __all__ = ["Recording"]
@@ -23,16 +24,24 @@ class Recording(GuardPolicy[bool]):
         recorder: counts calls of one label set.
         classifier: says what a call came to.
         clock: where time comes from.
+        name: name of the pipeline, for the log.
     """
 
     kind: ClassVar[str] = "recording"
 
-    def __init__(self, recorder: Recorder, classifier: Classifier, clock: Clock = SYSTEM_CLOCK) -> None:
-        super().__init__(clock=clock)
+    def __init__(
+        self,
+        recorder: Recorder,
+        classifier: Classifier,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, clock=clock)
         self.record: Callable[[Verdict, float], None] = recorder.record
         self.successes: CounterSeries | None = getattr(recorder, "successes", None)
         """Where the recorder counts successes, if it says so."""
-        self._classifier = classifier
+        self.judge: Judge = Judge.by(self.name, classifier)
         self.any_result_succeeds: bool = classifier.failed_result is None
 
     def enter(self, now: float, context: CallContext | None) -> bool:  # noqa: ARG002  all calls count
@@ -48,15 +57,15 @@ class Recording(GuardPolicy[bool]):
         now: float,
     ) -> None:
         """Count the call; see `core.ports.Guard`."""
-        if error is None:
-            self.record(self.verdict(result), now - started)
-        else:
-            self.failed(error, now - started)
+        self.ended(result, error, now - started)
 
-    def verdict(self, result: object) -> Verdict:
-        """Judge what a call returned."""
-        return Verdict.SUCCESS if self.any_result_succeeds else self._classifier.result(result)
+    def ended(self, result: object, error: BaseException | None, duration: float) -> None:
+        """Count a call that took `duration` seconds; what the recorder raises is logged."""
+        try:
+            self.record(self.judge(result, error), duration)
+        except BROKEN as broken:
+            self.broken(broken)
 
-    def failed(self, error: BaseException, duration: float) -> None:
-        """Count a call that raised, after `duration` seconds."""
-        self.record(self._classifier.error(reason(error)), duration)
+    def broken(self, error: BaseException) -> None:
+        """Log that the recorder raised."""
+        callback_failed(self.name, "recorder", error)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
+from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.errors import ConfigError
 from resilience.policies.backoff import Backoff, Exponential
 from resilience.policies.base import WrappingPolicy, refuse_sync
-from resilience.policies.budget import RetryBudget, TokenBudget
+from resilience.policies.budget import RetryBudget, TokenBudget, guarded_budget
 from resilience.policies.retry_settings import (
     BeforeSleep,
     RetrySettings,
     RetryStatistics,
     RetryStopped,
     StopReason,
-    predicate_failed,
 )
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -115,14 +115,14 @@ class Retry(WrappingPolicy):
             ConfigError: an option is unknown or out of its range; nothing is changed then.
         """
         # Calls under way have begun on this budget, and must end on it.
-        if options.get("budget", self.budget) is not self.budget:
+        if options.get("budget", self.settings.budget) is not self.settings.budget:
             raise ConfigError("budget must stay the one that the retry was made with")
         self._use(changed(self.settings, options))
 
     def _use(self, settings: RetrySettings) -> None:
         self.settings = settings
         self.max_attempts: int = settings.attempts
-        self.budget: RetryBudget | None = settings.budget
+        self.budget: RetryBudget | None = guarded_budget(self.name, settings.budget)
         # Nothing begins with a token budget, so it is spared the call.
         self.begin: Callable[[], None] | None = (
             None if self.budget is None or type(self.budget) is TokenBudget else self.budget.begin
@@ -266,7 +266,7 @@ class Retry(WrappingPolicy):
         Returns:
             seconds to wait before the next attempt, or None when that was the last.
         """
-        if not self.settings.failed(result, error):
+        if not self.settings.failed(self.name, result, error):
             self.settle(attempt, succeeded=error is None)
             return None
         return self.after_failure(attempt, previous, result, error, elapsed, context)
@@ -280,8 +280,8 @@ class Retry(WrappingPolicy):
             try:
                 if on_result(result):
                     return False
-            except Exception as fault:  # noqa: BLE001  as `RetrySettings.failed`
-                predicate_failed(fault)
+            except BROKEN as broken:
+                callback_failed(self.name, "on_result", broken)
         if (budget := self.budget) is not None:
             if attempt > 1:
                 budget.release()
@@ -299,7 +299,7 @@ class Retry(WrappingPolicy):
     ) -> float | None:
         """Decide as `again` does, after an attempt that is known to have failed."""
         settings, clock = self.settings, self.clock
-        delay = settings.delay(attempt, previous, result if error is None else error, clock.time())
+        delay = settings.delay(self.name, attempt, previous, result if error is None else error, clock.time())
         stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic())
         if (budget := self.budget) is not None:
             if attempt > 1:
@@ -332,9 +332,10 @@ class Retry(WrappingPolicy):
         """Note on the error that is raised how many attempts were made, where it was more than one."""
         if attempt > 1 and isinstance(error, Exception):
             note = f"{self.name}: gave up after {attempt} attempts"
-            # An error object that a caller raises over and over must not collect notes without end.
-            if note not in getattr(error, "__notes__", ()):
-                error.add_note(note)
+            with suppress(Exception):  # the error's own class may have other ideas of notes
+                # An error object that a caller raises over and over must not collect notes without end.
+                if note not in getattr(error, "__notes__", ()):
+                    error.add_note(note)
 
     def settle(self, attempt: int, *, succeeded: bool) -> None:
         """Tell the budget that a call has ended during `attempt`, or in the wait before it."""

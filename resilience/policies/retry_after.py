@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Final
+
+from resilience.core.callbacks import answer_of
 
 __all__ = ["parse_retry_after", "retry_after_of"]
+
+
+_MOST: Final = sys.float_info.max
 
 
 def parse_retry_after(value: object, now: float) -> float | None:
@@ -27,7 +34,7 @@ def parse_retry_after(value: object, now: float) -> float | None:
         True
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if math.isfinite(value) and value >= 0 else None
+        return float(value) if 0 <= value <= _MOST else None
     if not isinstance(value, str):
         return None
     text = value.strip()
@@ -54,13 +61,17 @@ def retry_after_of(source: object, now: float) -> float | None:
         now: Unix time.
 
     Returns:
-        seconds to wait, or None when it says nothing that can be understood.
+        seconds to wait, or None when it says nothing that can be understood, or raises when it is read.
 
     Example:
         >>> from resilience.errors import CircuitOpen
         >>> retry_after_of(CircuitOpen("open", retry_after=3.0), 0.0)
         3.0
     """
+    return answer_of("retry", "retry_after", None, _read, source, now)
+
+
+def _read(source: object, now: float) -> float | None:
     said = parse_retry_after(getattr(source, "retry_after", None), now)
     if said is not None:
         return said

@@ -6,15 +6,15 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+from resilience.core.callbacks import BROKEN, callback_failed, number_of
 from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.deadline import remaining
-from resilience.core.log import log
 from resilience.core.ports import CallContext
 from resilience.core.validate import callback, flag, integer, number
 from resilience.errors import ConfigError, Rejected
-from resilience.policies.backoff import Backoff
+from resilience.policies.backoff import Backoff, Exponential
 from resilience.policies.budget import RetryBudget
 from resilience.policies.retry_after import retry_after_of
 from resilience.policies.retry_switch import attempts_bound
@@ -26,11 +26,14 @@ __all__ = [
     "RetryStatistics",
     "RetryStopped",
     "StopReason",
-    "predicate_failed",
 ]
 
 StopReason: TypeAlias = Literal["attempts", "elapsed", "deadline", "idempotency", "budget"]
 """What stood against another attempt."""
+
+
+_USUAL: Final = Exponential()
+"""The curve in place of a backoff that raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,6 @@ class RetryStatistics:
     stopped: dict[StopReason, int]
 
 
-def predicate_failed(fault: Exception) -> None:
-    """Say that a user's predicate raised, which never hides the call's own outcome."""
-    log(__name__).error("retry_predicate_failed", error=repr(fault), exc_info=fault)
-
-
 @dataclass(frozen=True, kw_only=True)
 class RetrySettings:
     """The options of a `Retry`, valid as a whole; and the decisions that follow from them alone; described there."""
@@ -127,8 +125,8 @@ class RetrySettings:
         """Whether an exception is among those of `on`."""
         return matcher("on", self.on)
 
-    def failed(self, result: object, error: BaseException | None) -> bool:
-        """Whether an attempt failed in a way that is retried."""
+    def failed(self, owner: str, result: object, error: BaseException | None) -> bool:
+        """Return whether an attempt failed in a way that is retried; `owner` is the policy's name, for the log."""
         try:
             if error is None:
                 return self.on_result is not None and bool(self.on_result(result))
@@ -138,15 +136,25 @@ class RetrySettings:
             if isinstance(error, Rejected) and not self.retry_rejections:
                 return False
             return bool(self.meant(error))
-        except Exception as fault:  # noqa: BLE001  a user's predicate never hides the call's own outcome
-            predicate_failed(fault)
+        except BROKEN as broken:
+            callback_failed(owner, "on_result" if error is None else "on", broken)
             return False
 
-    def delay(self, attempt: int, previous: float, source: object, wall: float) -> float:
-        """How long to wait after a failed attempt; `source` is its error, or its result that counts as failed."""
+    def delay(self, owner: str, attempt: int, previous: float, source: object, wall: float) -> float:
+        """Return the seconds to wait after a failed attempt.
+
+        Args:
+            owner: name of the policy, for the log.
+            attempt: number of the attempt that failed, from 1.
+            previous: seconds that were waited before the attempt.
+            source: error of the attempt, or the result that counts as failed.
+            wall: Unix time.
+        """
         if attempts_bound.get() is not None:
             return 0.0
-        delay = self.backoff.delay(attempt, previous)
+        delay = number_of(owner, "backoff", math.nan, self.backoff.delay, attempt, previous)
+        if math.isnan(delay):
+            delay = _USUAL.delay(attempt, previous)
         if self.respect_retry_after and (asked := retry_after_of(source, wall)) is not None:
             return max(delay, min(asked, self.max_retry_after))
         return delay

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience.core.callbacks import number_of
 from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
@@ -132,7 +133,7 @@ class AdaptiveThrottle(RefusingPolicy[int]):
         if counts.failures:
             counts.expire(now)
             probability = self._probability()
-            if probability > 0 and self._random() < probability:
+            if probability > 0 and number_of(self.name, "random", 1.0, self._random) < probability:
                 return self._reject(probability, now)
         return _SENT
 

@@ -21,9 +21,12 @@ _NOWHERE = (1 << 62,) * 3  # no list has such columns
 
 
 class _CallRecorder:
-    """Counts the calls of one policy by verdict; implements `core.ports.Recorder`."""
+    """Counts the calls of one policy by verdict; implements `core.ports.Recorder`.
 
-    __slots__ = ("_series", "successes")
+    A verdict has a series from its first call on, so that idle policies take nothing of the cap of label sets.
+    """
+
+    __slots__ = ("__weakref__", "_series", "successes")
 
     def __init__(self, series: dict[str, CounterSeries]) -> None:
         self._series = series
@@ -35,7 +38,7 @@ class _CallRecorder:
         series = self._series[verdict._value_]
         try:
             series.values[series.column] += 1.0
-        except IndexError:  # dropped since it was used last
+        except IndexError:  # not used yet, or dropped since it was used last
             series.inc()
 
 
@@ -150,6 +153,7 @@ class SliRecorder:
         self._client_series: WeakValueDictionary[tuple[str, str, str, str], ClientSeries] = (
             WeakValueDictionary()
         )
+        self._call_recorders: WeakValueDictionary[tuple[str, str], _CallRecorder] = WeakValueDictionary()
         signals.on_drop(self._forget)
         self._requests = signals.counter(
             "http_requests_total",
@@ -337,7 +341,15 @@ class SliRecorder:
             policy: the policy's name.
             kind: what it is: `circuit_breaker`, `retry`, `pipeline`.
         """
-        return _CallRecorder({one.value: self._calls[policy, kind, one.value] for one in Verdict})
+        found = self._call_recorders.get((policy, kind))
+        if found is None:
+            keys = {one.value: (policy, kind, one.value) for one in Verdict}
+            found = _CallRecorder(
+                {verdict: self._calls.get(key) or self._calls.make(key) for verdict, key in keys.items()}
+            )
+            # One for all policies of one name: of two cells without columns, only the first used would be fast.
+            found = self._call_recorders.setdefault((policy, kind), found)
+        return found
 
     def circuit_state(self, name: str, state: str) -> None:
         """Show the state that a breaker is in.

@@ -617,3 +617,16 @@ def test_the_budget_of_calls_under_way_cannot_be_exchanged() -> None:
     retry.reconfigure(budget=budget, mode="observe")
     with pytest.raises(ConfigError, match="budget"):
         retry.reconfigure(budget=TokenBudget())
+
+
+async def test_an_error_whose_notes_are_its_own_is_raised_as_it_is(clock: ManualClock) -> None:
+    class Terse(OSError):
+        __notes__ = None
+
+        def add_note(self, note: str) -> None:
+            raise TypeError
+
+    error = Terse("down")
+    with pytest.raises(Terse) as caught:
+        await run(clock, made(clock, 2).execute(Script(error, error)))
+    assert caught.value is error

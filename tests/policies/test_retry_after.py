@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resilience.core.clock import ManualClock
 from resilience.errors import CircuitOpen
+from resilience.policies.backoff import Constant
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.retry import Retry
 from resilience.policies.retry_after import parse_retry_after, retry_after_of
 
 NOW = 1_700_000_000.0
@@ -82,3 +86,49 @@ def test_a_date_of_unknown_place_is_utc(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_where_it_is_found(source: Any, seconds: float | None) -> None:
     assert retry_after_of(source, NOW) == seconds
+
+
+class Touchy(Exception):
+    @property
+    def retry_after(self) -> float:
+        raise RuntimeError("not to be read")
+
+
+class Headers(dict[str, str]):
+    def get(self, *_: object) -> Any:
+        raise RuntimeError("not to be read")
+
+
+class Response:
+    headers = Headers()
+
+
+def saying(value: object) -> Exception:
+    error = OSError("the call's own")
+    error.retry_after = value  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    "source",
+    [saying(10**400), saying(-(10**400)), saying("9" * 5000), saying(True), Touchy(), Response()],
+    ids=["huge", "hugely negative", "huge text", "a flag", "a property that raises", "headers that raise"],
+)
+def test_what_cannot_be_read_says_nothing(source: object) -> None:
+    assert retry_after_of(source, 0.0) is None
+
+
+@pytest.mark.parametrize("form", ["execute", "nested"])
+async def test_an_unreadable_retry_after_leaves_the_calls_own_error(form: str, clock: ManualClock) -> None:
+    for error in (saying(10**400), Touchy()):
+        pipeline = Pipeline(Retry(2, backoff=Constant(0), clock=clock))
+        calls = 0
+
+        async def fail(error: Exception = error) -> None:
+            nonlocal calls
+            calls += 1
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            await getattr(pipeline, form)(fail)
+        assert (caught.value, calls) == (error, 2)

@@ -237,3 +237,26 @@ def test_another_registry_is_read_without_what_it_counted_before() -> None:
     orders.remove("book")
     advance(signals, clock)
     assert grown(signals, "orders_total", 60) == [2.0]
+
+
+def test_idle_policies_take_nothing_of_the_cap_of_label_sets() -> None:
+    signals = Signals(ManualClock(), max_label_sets=10)
+    sli = SliRecorder(signals, service="shop")
+    recorders = [sli.calls(f"pipeline {number}", "pipeline") for number in range(200)]
+    calls = signals.counter("resilience_calls_total", labels=("policy", "kind", "verdict"))
+    assert len(calls) == 0
+    for recorder in recorders[:5]:
+        recorder.record(Verdict.SUCCESS, 0.1)
+        recorder.record(Verdict.SUCCESS, 0.1)
+    assert sorted(calls) == [(f"pipeline {number}", "pipeline", "success") for number in range(5)]
+    assert [series.current for series in calls.values()] == [2.0] * 5
+
+
+def test_recorders_of_one_policy_count_together_from_their_first_call_on() -> None:
+    signals = Signals(ManualClock())
+    sli = SliRecorder(signals, service="shop")
+    one, other = sli.calls("pay", "pipeline"), sli.calls("pay", "pipeline")
+    one.record(Verdict.FAILURE, 0.1)
+    other.record(Verdict.FAILURE, 0.1)
+    calls = signals.counter("resilience_calls_total", labels=("policy", "kind", "verdict"))
+    assert calls["pay", "pipeline", "failure"].current == 2.0
