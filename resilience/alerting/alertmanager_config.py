@@ -118,6 +118,11 @@ class _Reader:
             raise self._document.error(message, *path, key)
         return value
 
+    def _written(self, found: Mapping[str, Any], key: str, *path: str | int) -> tuple[str, ...]:
+        """Return the texts of a list as they are written."""
+        count = len(self._list(found, key, *path))
+        return tuple(self._document.written(*path, key, index) for index in range(count))
+
     def _receiver(self, found: Any, *path: str | int) -> None:
         if not isinstance(found, dict):
             raise self._document.error("a receiver is a mapping with a name", *path)
@@ -162,9 +167,9 @@ class _Reader:
             }
             return Route(
                 to=None if receiver is None else (str(receiver),),
-                matchers=_matchers(found, ""),
+                matchers=self._matchers(found, "", *path),
                 # An empty list means one group for all; absent means the parent's, and at the root the same.
-                group_by=tuple(map(str, self._list(found, "group_by", *path)))
+                group_by=self._written(found, "group_by", *path)
                 if "group_by" in found
                 else (() if path == ("route",) else None),
                 proceed=flag("continue", found.get("continue", False)),
@@ -194,25 +199,26 @@ class _Reader:
             if key not in (*_INHIBIT, "equal"):
                 self._leave_out(f"{key} of an inhibition rule", *path, key)
         try:
-            source, target = _matchers(rule, "source_"), _matchers(rule, "target_")
+            source = self._matchers(rule, "source_", *path)
+            target = self._matchers(rule, "target_", *path)
         except ConfigError as error:
             raise self._document.error(error.message, *path) from None
-        return Inhibition(source, target, tuple(map(str, self._list(rule, "equal", *path))))
+        return Inhibition(source, target, self._written(rule, "equal", *path))
 
+    def _matchers(self, found: Mapping[str, Any], prefix: str, *path: str | int) -> Matchers:
+        """Read matchers in Alertmanager's three forms: `matchers`, and the older `match` and `match_re`."""
+        equal = [Matcher(name, "=", value) for name, value in self._labels(f"{prefix}match", found, *path)]
+        regular = [
+            Matcher(name, "=~", value) for name, value in self._labels(f"{prefix}match_re", found, *path)
+        ]
+        return Matchers([*_texts(f"{prefix}matchers", found.get(f"{prefix}matchers")), *equal, *regular])
 
-def _matchers(found: Mapping[str, Any], prefix: str) -> Matchers:
-    """Matchers in Alertmanager's three forms: `matchers`, and the older `match` and `match_re`."""
-    equal = [Matcher(name, "=", value) for name, value in _labels(f"{prefix}match", found)]
-    regular = [Matcher(name, "=~", value) for name, value in _labels(f"{prefix}match_re", found)]
-    return Matchers([*_texts(f"{prefix}matchers", found.get(f"{prefix}matchers")), *equal, *regular])
-
-
-def _labels(option: str, found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    labels = found.get(option) or {}
-    if not isinstance(labels, dict):
-        message = f"{option} must be a mapping of labels to values"
-        raise ConfigError(message)
-    return [(str(name), str(value)) for name, value in labels.items()]
+    def _labels(self, option: str, found: Mapping[str, Any], *path: str | int) -> list[tuple[str, str]]:
+        labels = found.get(option) or {}
+        if not isinstance(labels, dict):
+            message = f"{option} must be a mapping of labels to values"
+            raise ConfigError(message)
+        return [(name, self._document.written(*path, option, name)) for name in labels]
 
 
 def _texts(option: str, value: object) -> list[str]:

@@ -19,6 +19,7 @@ _MONTHS = {name.lower(): month for month, name in enumerate(calendar.month_name)
 _OPTIONS = ("times", "weekdays", "days_of_month", "months", "years", "location")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
 _DAY_MINUTES = 1440
+_LONGEST_MONTH = 31
 
 Range = tuple[int, int]
 
@@ -63,11 +64,21 @@ def _range(option: str, value: object, names: Mapping[str, int], low: int, high:
         except ValueError:
             raise _refuse(option, allowed, value) from None
     start, end = (ends * 2)[:2]
-    # Days counted from the month's end are negative: 1:-1 is the whole month, -1:1 is nothing.
-    ordered = start <= end if (start < 0) == (end < 0) else start > 0
+    # Days counted from the month's end are negative: 1:-1 is the whole month, and 20:-20 is empty even in one of 31 days.
+    ordered = start <= end if (start < 0) == (end < 0) else 0 < start <= _LONGEST_MONTH + 1 + end
     if len(ends) > 2 or not (low <= start <= high and low <= end <= high and ordered):  # noqa: PLR2004  two ends
         raise _refuse(option, allowed, value)
     return start, end
+
+
+def _location(option: str, value: object) -> tzinfo | None:
+    """Return a time zone by its name; as in Go's `time.LoadLocation`, `Local` is the machine's and an empty name is UTC."""
+    if value == "Local":
+        return None
+    try:
+        return ZoneInfo("UTC" if value == "" else str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise _refuse(option, "an IANA time zone such as Europe/Berlin, or Local", value) from None
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ class TimeInterval:
         days_of_month: 1..31, or -31..-1 from the month's end; both ends included, cut at the month's length.
         months: 1..12, both ends included.
         years: both ends included.
-        location: the time zone in which all of it is read.
+        location: the time zone in which all of it is read; None for the local time of the machine.
 
     Example:
         >>> [night] = time_intervals_from_config({"nights": [{"times": [{"start_time": "00:00", "end_time": "06:00"}]}]})["nights"].intervals
@@ -93,7 +104,7 @@ class TimeInterval:
     days_of_month: tuple[Range, ...] = ()
     months: tuple[Range, ...] = ()
     years: tuple[Range, ...] = ()
-    location: tzinfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    location: tzinfo | None = field(default_factory=lambda: ZoneInfo("UTC"))
 
     @classmethod
     def from_config(cls, setting: object, option: str = "time interval") -> TimeInterval:
@@ -114,11 +125,6 @@ class TimeInterval:
         days = ranges("days_of_month", {}, -31, 31)
         if any(0 in pair for pair in days):
             raise _refuse(f"{option} days_of_month", "1..31 or -31..-1", 0)
-        place = setting.get("location", "UTC")
-        try:
-            location = ZoneInfo(place)
-        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            raise _refuse(f"{option} location", "an IANA time zone such as Europe/Berlin", place) from None
         return cls(
             times=tuple(
                 _times(f"{option} times", each) for each in _list(option, setting.get("times") or ())
@@ -127,7 +133,7 @@ class TimeInterval:
             days_of_month=days,
             months=ranges("months", _MONTHS, 1, 12),
             years=ranges("years", {}, 1970, 9999),
-            location=location,
+            location=_location(f"{option} location", setting.get("location", "UTC")),
         )
 
     def contains(self, wall: float) -> bool:

@@ -105,7 +105,15 @@ class Silences:
     def add(
         self, matchers: Matchers, *, start: float, end: float, author: str, comment: str
     ) -> tuple[Silence, Put]:
-        """Make a silence, and what is to be stored of it."""
+        """Make a silence, and the row to store.
+
+        Raises:
+            ConfigError: an option is invalid, or each matcher accepts the empty label, as `x=~".*"` does: like
+                Alertmanager, this refuses a silence that mutes every alert without the label.
+        """
+        if matchers and matchers.match({}):
+            message = f"matchers of a silence must include one that the empty label does not match, got {matchers}"
+            raise ConfigError(message)
         silence = Silence(uuid4().hex, matchers, start, end, author, comment)
         self._silences[silence.id] = silence
         return silence, _put(silence)

@@ -73,6 +73,36 @@ class Document:
         place = self.places.get(path)
         return None if place is None else place.text
 
+    def written(self, *path: str | int) -> str:
+        """Return the scalar under a path as the text that other readers of such a file see.
+
+        A number or a boolean keeps how it was written (`1.10`, `true`), and null is empty, as when Go reads a file into
+        strings.
+
+        Raises:
+            ConfigError: the value is a list or a mapping, or there is none.
+
+        Example:
+            >>> document = load("{version: 1.10, paging: true, team: , quoted: 'null'}")
+            >>> [document.written(key) for key in document.data]
+            ['1.10', 'true', '', 'null']
+        """
+        text = self.text(*path)
+        if text is None:
+            message = f"{path[-1]} must be a text"
+            raise self.error(message, *path)
+        return "" if self.value(*path) is None else text
+
+    def value(self, *path: str | int) -> Any:
+        """Return the plain data under a path; None where there is none."""
+        value = self.data
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
     def line(self, *path: str | int) -> int:
         """The line of the value under a path, from 1."""
         return self.place(*path).line
@@ -173,7 +203,7 @@ class _Builder:
         self.places: dict[KeyPath, Place] = {}
         self.keys: dict[KeyPath, Place] = {}
         self._file = file
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, tuple[Any, int, KeyPath]] = {}
         self._nodes = 0
         self._resolver = VersionedResolver(loader=YAML(typ="safe", pure=True))
 
@@ -198,16 +228,19 @@ class _Builder:
             message = f"more than {_MAX_NODES} values, aliases counted as often as they are used"
             raise self._error(message, event)
 
+    def _check_depth(self, path: KeyPath, event: Event) -> None:
+        if len(path) > _MAX_DEPTH:
+            message = f"nested deeper than {_MAX_DEPTH} levels"
+            raise self._error(message, event)
+
     def _value(self, event: Event, events: Iterator[Event], path: KeyPath) -> Any:
         mark = event.start_mark
         text, style = (event.value, event.style) if isinstance(event, ScalarEvent) else (None, None)
         self.places[path] = Place(mark.line + 1, mark.column + 1, text, style == "|")
         if isinstance(event, AliasEvent):
-            return self._alias(event)
+            return self._alias(event, path)
         self._count(1, event)
-        if len(path) > _MAX_DEPTH:
-            message = f"nested deeper than {_MAX_DEPTH} levels"
-            raise self._error(message, event)
+        self._check_depth(path, event)
         before = self._nodes
         value: Any
         if isinstance(event, ScalarEvent):
@@ -221,16 +254,29 @@ class _Builder:
         else:
             raise self._error("expected a value", event)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (value, self._nodes - before + 1)
+            self._anchors[event.anchor] = (value, self._nodes - before + 1, path)
         return value
 
-    def _alias(self, event: AliasEvent) -> Any:
+    def _alias(self, event: AliasEvent, path: KeyPath) -> Any:
         if event.anchor not in self._anchors:
             message = f"unknown alias *{event.anchor}"
             raise self._error(message, event)
-        value, nodes = self._anchors[event.anchor]
+        value, nodes, origin = self._anchors[event.anchor]
         self._count(nodes, event)
+        self._copy_places(value, origin, path, event)
         return value
+
+    def _copy_places(self, value: Any, origin: KeyPath, path: KeyPath, event: Event) -> None:
+        """Give the values under `path` the places of the values under `origin`, where they are written."""
+        self._check_depth(path, event)
+        self.places[path] = self.places[origin]
+        if isinstance(value, dict):
+            for key, child in value.items():
+                self.keys[(*path, key)] = self.keys[(*origin, key)]
+                self._copy_places(child, (*origin, key), (*path, key), event)
+        elif isinstance(value, list):
+            for index, child in enumerate(value):
+                self._copy_places(child, (*origin, index), (*path, index), event)
 
     def _plain_tag(self, event: SequenceStartEvent | MappingStartEvent, kind: str) -> None:
         if event.tag not in (None, "!", _PREFIX + kind):
@@ -245,7 +291,7 @@ class _Builder:
 
     def _mapping(self, events: Iterator[Event], path: KeyPath) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
+        merged: dict[str, tuple[Any, KeyPath]] = {}  # the first source of a key counts
         while not isinstance(event := next(events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
                 raise self._error("a key must be a plain value", event)
@@ -260,11 +306,18 @@ class _Builder:
             if not merge:
                 mapping[key] = value
                 continue
-            for source in value if isinstance(value, list) else [value]:
+            sources = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+            for index, source in sources:
                 if not isinstance(source, dict):
                     raise self._error("<< merges a mapping or a list of mappings", event)
-                merged = {**source, **merged}
-        return {**merged, **mapping}
+                origin = (*path, key) if index is None else (*path, key, index)
+                for name, child in source.items():
+                    merged.setdefault(name, (child, (*origin, name)))
+        for name in merged.keys() - mapping.keys():
+            child, origin = merged[name]
+            self.keys[(*path, name)] = self.keys[origin]
+            self._copy_places(child, origin, (*path, name), event)
+        return {**{name: child for name, (child, _) in merged.items()}, **mapping}
 
     def _scalar(self, event: ScalarEvent) -> Any:
         tag = event.tag

@@ -35,13 +35,7 @@ class Reader:
 
     def value(self, *path: Step) -> Any:
         """Return the plain data under a path, or None."""
-        value = self.document.data
-        for step in path:
-            try:
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return value
+        return self.document.value(*path)
 
     def keys(self, allowed: Sequence[str], *path: Step) -> None:
         """Refuse what is no mapping, and any key that is not allowed."""
@@ -70,9 +64,7 @@ class Reader:
         if isinstance(value, list | dict):
             message = f"{path[-1]} must be a string"
             raise self.document.error(message, *path)
-        if value is None or isinstance(value, str):
-            return value or ""
-        return self.document.text(*path) or str(value)
+        return "" if value is None else self.document.written(*path)
 
     def texts(self, *path: Step) -> dict[str, str]:
         """Return a mapping of names to strings."""

@@ -219,3 +219,25 @@ def test_a_broken_alertmanager_file_is_refused_with_its_place(tmp_path: Path, te
     file.write_text(text)
     with pytest.raises(ConfigError, match=says):
         alertmanager_config.read(file, CHANNELS)
+
+
+def test_values_of_an_alertmanager_file_are_matched_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "alertmanager.yml"
+    file.write_text("""\
+x-common: &common {match: {paging: true, version: 1.10, team: }}
+route:
+  receiver: ops
+  routes:
+    - {receiver: pager, <<: *common}
+    - {receiver: boss, match_re: {code: 5.0}, group_by: [on, 1.10]}
+inhibit_rules:
+  - {source_match: {level: 1.0}, target_match_re: {level: 2.0}, equal: [1.50]}
+""")
+    config = alertmanager_config.read(file)
+    first, second = config.route.routes
+    assert str(first.matchers) == '{paging="true",team="",version="1.10"}'
+    assert str(second.matchers) == '{code=~"5.0"}'
+    assert second.group_by == ("on", "1.10")
+    [inhibition] = config.inhibitions
+    assert (str(inhibition.source), str(inhibition.target)) == ('{level="1.0"}', '{level=~"2.0"}')
+    assert inhibition.equal == ("1.50",)

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import time
+
 import pytest
 
 from resilience.alerting.intervals import TimeInterval, time_intervals_from_config
@@ -74,6 +76,11 @@ def test_both_forms_of_a_file_are_read() -> None:
         ({"days_of_month": ["32"]}, "days_of_month must be"),
         ({"days_of_month": ["-1:1"]}, "days_of_month must be"),
         ({"days_of_month": ["1:2:3"]}, "days_of_month must be"),
+        (
+            {"days_of_month": ["20:-20"]},
+            "days_of_month must be",
+        ),  # later than the end even in a month of 31 days
+        ({"location": 5}, "IANA time zone"),
         ({"months": {"may": 1}}, "months must be a list"),
         ({"location": "Middle/Earth"}, "IANA time zone"),
     ],
@@ -87,3 +94,28 @@ def test_what_cannot_be_meant_is_refused(setting: object, says: str) -> None:
 def test_a_section_of_another_shape_is_refused(setting: object) -> None:
     with pytest.raises(ConfigError, match=r"time.interval"):
         time_intervals_from_config(setting)
+
+
+def test_days_may_run_up_to_the_end_of_the_longest_month() -> None:
+    found = time_intervals_from_config({"last": [{"days_of_month": ["20:-12", "28:-1"]}]})["last"]
+    assert [found.contains(1_704_067_200 + day * 86_400) for day in (18, 19, 20, 27)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_a_location_may_be_the_machines_own_or_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        morning = {"times": [{"start_time": "07:00", "end_time": "08:00"}]}  # 22:13 UTC is 07:13 in Tokyo
+        found = time_intervals_from_config(
+            {"local": [morning | {"location": "Local"}], "utc": [morning | {"location": ""}]}
+        )
+        assert found["local"].contains(1_700_000_000)
+        assert not found["utc"].contains(1_700_000_000)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -162,3 +162,14 @@ def test_an_alert_flaps_until_it_has_been_quiet() -> None:
 def test_a_detector_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         FlapDetector(**options)
+
+
+@pytest.mark.parametrize("matchers", [['x=~".*"'], ['x=""'], ['x!="a"', 'y=~"|b"']])
+async def test_a_silence_that_mutes_every_alert_without_a_label_is_refused(
+    make: Make, matchers: list[str]
+) -> None:
+    desk = make(QUICK)
+    async with desk.running():
+        with pytest.raises(ConfigError, match="must include one that the empty label does not match"):
+            desk.manager.silence(matchers, end=2e9, author="ann", comment="")
+        assert desk.manager.silences == []

@@ -84,6 +84,27 @@ def test_aliases_cannot_multiply() -> None:
         yaml.load("\n".join(lines))
 
 
+def test_values_behind_an_alias_or_a_merge_know_how_and_where_they_are_written() -> None:
+    document = yaml.load(
+        "base: &base {version: 1.10, deep: [&one 0x1]}\nalias: *base\nmerge: {<<: *base, own: 1}\n"
+        "list: {<<: [{version: 2.0}, *base]}\n"
+    )
+    for path in (("base",), ("alias",), ("merge",)):
+        assert document.written(*path, "version") == "1.10"
+        assert document.written(*path, "deep", 0) == "0x1"
+        assert document.line(*path, "version") == 1
+    assert document.written("list", "version") == "2.0"
+    assert document.written("list", "deep", 0) == "0x1"
+    assert document.key_error("no", "merge", "version").column == 14
+
+
+def test_aliases_cannot_nest_without_end() -> None:
+    lines = ["a0: &a0 [[[[[[[[[[x]]]]]]]]]]"]
+    lines += [f"a{i}: &a{i} [[[[[[[[[[*a{i - 1}]]]]]]]]]]" for i in range(1, 9)]
+    with pytest.raises(ConfigError, match="nested deeper than 50 levels"):
+        yaml.load("\n".join(lines))
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yml: No such file"):
         yaml.read(tmp_path / "none.yml")
