@@ -112,7 +112,9 @@ class Silences:
                 Alertmanager, this refuses a silence that mutes every alert without the label.
         """
         if matchers and matchers.match({}):
-            message = f"matchers of a silence must include one that the empty label does not match, got {matchers}"
+            message = (
+                f"matchers of a silence must include one that the empty label does not match, got {matchers}"
+            )
             raise ConfigError(message)
         silence = Silence(uuid4().hex, matchers, start, end, author, comment)
         self._silences[silence.id] = silence

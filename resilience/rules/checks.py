@@ -75,8 +75,7 @@ def check(
     Args:
         groups: what to look at; names that their rules record are known.
         metrics: names of the metrics that exist, or None to leave names alone.
-        complete: whether these are all there are. Where they are not, a name that is none of them is a hint, and a
-            warning only when it nearly is one.
+        complete: True if `metrics` has all metrics, so that another name is a warning; else it is a hint.
         buckets: histogram -> its last bucket that ends, as far as it is known; what is called like a histogram of this
             library is supposed to have its buckets, which makes no more than hints.
         prefix: what stands before the names of the library's metrics.
@@ -87,7 +86,7 @@ def check(
     Example:
         >>> rule = AlertRule("Burn", "errors:ratio > 14.4 * 0.1", severity="page", annotations={"summary": "!"})
         >>> [finding.message for finding in check([RuleGroup("slo", (rule,))])]
-        ['never true: errors:ratio is a ratio of at most 1, and the threshold is 1.44']
+        ['never true if the metric is a ratio, as its name says: errors:ratio is a ratio of at most 1, and the threshold is 1.44']
     """
     listed = list(groups)
     bounds = _bounds_recorded(listed)
@@ -128,17 +127,25 @@ class _Names:
         if rule.expression is None:
             return
         for name in sorted({use.name for use in rule.expression.selectors if use.name} - set(self._known)):
-            alike = difflib.get_close_matches(name, self._known, n=1, cutoff=_ALIKE)
+            # Only a complete list of metrics proves that a name is wrong.
+            severity = Severity.WARNING if self._complete else Severity.HINT
+            others = [other for other in self._known if not _derived(name, other)]
+            alike = difflib.get_close_matches(name, others, n=1, cutoff=_ALIKE)
             if alike:
-                yield Severity.WARNING, f"unknown metric {name}; did you mean {alike[0]}?"
+                yield severity, f"unknown metric {name}; did you mean {alike[0]}?"
             elif self._complete:
-                yield Severity.WARNING, f"unknown metric {name}"
+                yield severity, f"unknown metric {name}"
             elif name not in self._told:  # once is enough for what may well be the application's own
                 self._told.add(name)
                 yield (
                     Severity.HINT,
                     f"unknown metric {name}: not the library's, and recorded by none of these rules",
                 )
+
+
+def _derived(name: str, other: str) -> bool:
+    """Return True if one name has the other as a part between colons, as `job:up:sum` has `up`."""
+    return name in other.split(":") or other in name.split(":")
 
 
 def _kind(rule: Rule) -> Found:
@@ -177,7 +184,7 @@ _View = tuple[Severity, str, Reach]
 def _views(
     groups: Iterable[RuleGroup], recorded: Mapping[str, Bounds], buckets: Mapping[str, float], prefix: str
 ) -> Sequence[_View]:
-    """What is known for sure, what names make likely, and what is only supposed."""
+    """Return the levels of knowledge in falling order: proved by the rules, by real buckets, likely, and assumed."""
     supposed = {prefix + name: last for name, last in HISTOGRAMS.items()}
     # Who asks for a bucket that this library does not have has another histogram of that name.
     for name, bound in _bounds_asked(groups):
@@ -185,7 +192,12 @@ def _views(
             del supposed[name]
     return (
         (Severity.ERROR, "", Reach(recorded)),
-        (Severity.WARNING, "", Reach(recorded, assuming=True, buckets=buckets)),
+        (Severity.WARNING, "", Reach(recorded, buckets=buckets)),
+        (
+            Severity.HINT,
+            " if the metric is a ratio, as its name says",
+            Reach(recorded, assuming=True, buckets=buckets),
+        ),
         (
             Severity.HINT,
             " with the buckets of this library",

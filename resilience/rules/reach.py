@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from resilience.core.matchers import predicate
+from resilience.core.ports import Matcher
 from resilience.promql import nodes
 from resilience.promql.labels import NAME
 from resilience.promql.show import show
@@ -35,8 +37,8 @@ class Reach:
 
     Args:
         recorded: what is known of the metrics that rules record; may grow from use to use.
-        assuming: whether to believe what metrics are called beyond what naming conventions say: that a ratio is of a
-            part to its whole.
+        assuming: True to take a metric with `ratio` in its name for a part of a whole, which published metrics in percent
+            are not.
         buckets: histogram -> its last bucket that ends.
 
     Example:
@@ -94,7 +96,7 @@ class Reach:
         found = self._recorded.get(name, ANY) & _NAMED.get(name, ANY)
         if name.endswith(_SUFFIXES):
             found &= POSITIVE
-        if is_ratio(name) and (self._assuming or ":" in name):
+        if self._assuming and is_ratio(name):
             found &= Bounds(high=1.0) if "budget" in name else UNIT  # a budget that is overspent is below 0
         return found
 
@@ -249,11 +251,19 @@ def _short(node: nodes.Node) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def _implied(matcher: Matcher, given: Sequence[Matcher]) -> bool:
+    """Return True if each series that the given matchers select also meets this one."""
+    if matcher in given:
+        return True
+    values = [each.value for each in given if each.label == matcher.label and each.op == "="]
+    return bool(values) and predicate(matcher)(values[0])
+
+
 def _part_of(part: nodes.Node, whole: nodes.Node) -> bool:
     """Whether `part` counts some of what `whole` counts: the same expression with more matchers in it."""
     if isinstance(part, nodes.Selector) and isinstance(whole, nodes.Selector):
         same = (part.offset, part.anchor) == (whole.offset, whole.anchor)
-        return same and set(whole.matchers) <= set(part.matchers)
+        return same and all(_implied(matcher, part.matchers) for matcher in whole.matchers)
     match part, whole:
         case nodes.Range(), nodes.Range():
             return part.window == whole.window and _part_of(part.selector, whole.selector)

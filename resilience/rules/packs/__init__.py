@@ -153,18 +153,19 @@ def _refuse_senseless(name: str, groups: tuple[RuleGroup, ...]) -> None:
 
 
 def _filled(group: RuleGroup) -> Iterator[Rule]:
-    """The alert rules with numbers where they name parameters, so that thresholds can be checked."""
+    """Return the rules with numbers in place of parameters, so that thresholds can be checked."""
     values = {
         f"scalar({rule.name})": rule.expr
         for rule in group.rules
         if rule.name.startswith(f"{_PREFIX}:") and rule.expr is not None
     }
     for rule in group.rules:
-        if isinstance(rule, AlertRule) and rule.expr is not None:
-            expr = rule.expr
-            for parameter, value in values.items():
-                expr = expr.replace(parameter, value)
-            yield replace(rule, expr=expr)
+        expr = rule.expr
+        if expr is None or rule.name.startswith(f"{_PREFIX}:"):
+            continue
+        for parameter, value in values.items():
+            expr = expr.replace(parameter, value)
+        yield replace(rule, expr=expr)
 
 
 def _prefixed(group: RuleGroup, prefix: str) -> RuleGroup:
