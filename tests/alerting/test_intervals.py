@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import time
 
 import pytest
 
