@@ -34,6 +34,8 @@ from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
+from resilience.runtime.self_monitoring import SelfMonitoring
+from resilience.runtime.supervision import Supervisor
 from resilience.signals import Retention, Signals, SliRecorder
 from resilience.signals.process import ProcessFigures
 from resilience.slo import SLO, SLOManager
@@ -147,6 +149,7 @@ class Reliability:
             "circuit_breakers", BreakerCheck(self.registry.policies), tags=(), critical=False
         )
         self.registry.subscribe(EventLog())
+        self.supervisor: Supervisor = Supervisor(self.signals, clock=clock)
         self._given = tuple(rules)
         groups = gather(self._given)
         self._groups: dict[str, Sequence[RuleGroup]] = {"given": groups, "registered": (), "objectives": ()}
@@ -171,6 +174,8 @@ class Reliability:
             clock=clock,
             **vars(settings),
         )
+        self._self_monitoring = SelfMonitoring(self.supervisor, self.alerts)
+        self.health.add_check("self_monitoring", self._self_monitoring, tags=(), critical=False)
         self.slos: SLOManager = SLOManager(
             self.signals,
             use_rules=lambda groups: self._evaluate(objectives=groups),
@@ -273,6 +278,7 @@ class Reliability:
         finally:
             running.cancel()
             await asyncio.wait([running])
+            self.supervisor.close()
             await self.alerts.close()
             await self._store.close()
             log(__name__).info("reliability_stopped", service=self.service)
@@ -296,34 +302,35 @@ class Reliability:
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         """Tick and deliver until cancelled."""
-        import anyio  # noqa: PLC0415  20 ms that `import resilience` need not take
-
         try:
             await self._kept.restore(Instant(self.clock.monotonic(), self.clock.time()))
             await self.alerts.restore()
             self._process = self._process or ProcessFigures(self.signals, memory_limit=self._memory_limit)
-            await self.tick()
+            ticker = Ticker(
+                self.tick,
+                interval=self.interval,
+                late=self._process.lag,
+                failed=self._tick_failed,
+                clock=self.clock,
+            )
+            await ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
+            self._self_monitoring.resolve_restored()
         except BaseException as error:
             if not started.done():
                 started.set_exception(error)
                 return
             raise
-        ticker = Ticker(
-            self.tick,
-            interval=self.interval,
-            late=self._process.lag,
-            failed=self._tick_failures.inc,
-            clock=self.clock,
-        )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.alerts.run)
-            tasks.start_soon(self.health.run)
-            tasks.start_soon(ticker.run)
-            tasks.start_soon(self.reloader.run)
-            if self._backend is not None:
-                tasks.start_soon(self._backend.run)
-            if not started.done():
-                started.set_result(None)
+        tasks = {
+            **self.alerts.tasks,
+            "health": self.health.run,
+            "ticker": ticker.run,
+            "reloader": self.reloader.run,
+        }
+        if self._backend is not None:
+            tasks["prometheus"] = self._backend.run
+        if not started.done():
+            started.set_result(None)
+        await self.supervisor.run(tasks)
 
     # -- the tick -----------------------------------------------------------------------------------------------
 
@@ -445,6 +452,10 @@ class Reliability:
             "channels": sorted(self.alerts.notifiers),
             "not": missing,
         }
+
+    def _tick_failed(self, error: BaseException) -> None:
+        self._tick_failures.inc()
+        self.supervisor.record("tick", error)
 
     def _on_policy_event(self, event: object) -> None:
         if isinstance(event, BreakerTransition):

@@ -114,6 +114,7 @@ class Reloader(Generic[T]):
                     tasks.create_task(self._look_for_ever())
                 if listening:
                     tasks.create_task(self._answer_for_ever())
+                await asyncio.Event().wait()
         finally:
             if listening:
                 asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)

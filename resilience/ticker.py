@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from resilience.core.clock import Instant
+from resilience.core.interrupts import INTERRUPTS
 from resilience.core.log import log
 from resilience.core.ports import Clock
 
@@ -24,7 +25,7 @@ class Ticker:
         tick: called with the moment; what it raises is logged, and the next tick comes all the same.
         interval: seconds between ticks, above 0.
         late: told how many seconds each tick came late.
-        failed: called after a tick that raised.
+        failed: called with the exception of a tick that raised.
         clock: where time comes from.
     """
 
@@ -34,7 +35,7 @@ class Ticker:
         *,
         interval: float,
         late: Callable[[float], object],
-        failed: Callable[[], object],
+        failed: Callable[[BaseException], object],
         clock: Clock,
     ) -> None:
         self._tick = tick
@@ -54,8 +55,14 @@ class Ticker:
             lag = max(0.0, clock.monotonic() - due)
             self._late(lag)
             at = due if lag <= _PUNCTUAL * self._interval else clock.monotonic()
-            try:
-                await self._tick(Instant(at, clock.time() - (clock.monotonic() - at)))
-            except Exception as error:  # noqa: BLE001  the next tick may do better, and somebody must go on looking
-                self._failed()
-                log(__name__).error("tick_failed", error=repr(error), exc_info=error)
+            await self.tick(Instant(at, clock.time() - (clock.monotonic() - at)))
+
+    async def tick(self, at: Instant) -> None:
+        """Tick once, now; a failure is logged and reported, and not raised."""
+        try:
+            await self._tick(at)
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  the next tick may do better, and somebody must go on looking
+            self._failed(error)
+            log(__name__).error("tick_failed", error=repr(error), exc_info=error)

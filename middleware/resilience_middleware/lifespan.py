@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.core.interrupts import INTERRUPTS
 from resilience.core.log import log
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
@@ -47,7 +48,9 @@ class Lifespan:
     async def _start(self) -> None:
         try:
             await self._reliability.start()
-        except Exception as error:  # noqa: BLE001  a service without its indicators beats no service
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  a service without its indicators beats no service
             log(__name__).error("start_failed", error=repr(error), exc_info=error)
         finally:
             self.pending = False

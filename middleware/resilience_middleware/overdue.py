@@ -9,6 +9,7 @@ from typing import Final
 from anyio.to_thread import current_default_thread_limiter
 
 from resilience.core.buckets import FIRED, OF, TASK, Entry, fire
+from resilience.core.log import log
 from resilience_middleware.exchange import Exchange
 
 __all__ = ["Overdue"]
@@ -37,7 +38,12 @@ class Overdue:
         """See to one; called by the timer."""
         task: asyncio.Task[None] = entry[TASK].get_loop().create_task(self._see_to(entry))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log(__name__).error("overdue_request_failed", error=repr(error), exc_info=error)
 
     async def _see_to(self, entry: Entry) -> None:
         exchange, task = entry[OF], entry[TASK]

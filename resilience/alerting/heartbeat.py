@@ -11,7 +11,6 @@ from resilience.core.log import log
 from resilience.core.ports import Clock
 from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
-from resilience.errors import ResilienceError
 
 if TYPE_CHECKING:
     from resilience.http.client import GuardedClient
@@ -77,8 +76,6 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         # Imported when it is used: most services have no heartbeat, and aiohttp is not to be loaded for nothing.
-        from aiohttp import ClientError  # noqa: PLC0415  see above
-
         from resilience.http.client import GuardedClient  # noqa: PLC0415  see above
 
         if self._client is None:
@@ -87,7 +84,7 @@ class Heartbeat:
             response = await self._client.get(self._url.reveal())
             answer = str(response.status)
             failed = not response.ok
-        except (ClientError, ResilienceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever is wrong with a call, the next one may do better
             # The class alone: the message may hold the URL.
             answer, failed = type(error).__name__, True
         if failed:

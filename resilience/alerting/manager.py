@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -183,11 +183,16 @@ class AlertManager:
         while self._replaced:
             await self._replaced.pop().close()
 
+    @property
+    def tasks(self) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """The background tasks by name; each runs until cancelled, and can be run again after it failed."""
+        return {"alert_delivery": self._dispatcher.run, "heartbeat": self._heart.run}
+
     async def run(self) -> None:
-        """Deliver until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._dispatcher.run)
-            tasks.start_soon(self._heart.run)
+        """Run all `tasks` until cancelled."""
+        async with anyio.create_task_group() as group:
+            for task in self.tasks.values():
+                group.start_soon(task)
 
     async def flush(self, timeout: float) -> bool:  # noqa: ASYNC109  a bound on the wait, not an error
         """Wait until everything was delivered, at most `timeout` seconds; what was not is sent after the restart.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-from resilience.core.validate import text
+from resilience.core.validate import hostname, text
 from resilience.errors import ConfigError
 
 __all__ = ["Secret", "masked", "secret_url"]
@@ -78,12 +78,14 @@ def secret_url(option: str, value: str | Secret) -> Secret:
     secret = Secret(value, option=option)
     try:
         parts = urlsplit(secret.reveal())
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        valid = parts.scheme in {"http", "https"} and parts.port != 0
+        hostname(option, parts.hostname)
+    except ValueError:  # a ConfigError too, since its message shows the host
         valid = False
     if not valid:
         message = (
-            f"{option} must be an http:// or https:// URL, got something else (not shown: it may be secret)"
+            f"{option} must be an http:// or https:// URL with a valid host name, got something else"
+            " (not shown: it may be secret)"
         )
         raise ConfigError(message)
     return secret

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from resilience.errors import ConfigError
 
-__all__ = ["callback", "choice", "flag", "integer", "number", "text"]
+__all__ = ["callback", "choice", "flag", "hostname", "integer", "number", "text"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_NO_HOST = re.compile(r"[\x00-\x20\x7f/?#@\\]|^\.")
 
 
 def _range(kind: str, low: float | None, above: float | None, high: float | None) -> str:
@@ -121,6 +124,29 @@ def text(option: str, value: object) -> str:
         return value
     message = f"{option} must be a non-empty string, got {value!r}"
     raise ConfigError(message)
+
+
+def hostname(option: str, value: object) -> str:
+    """Return `value` if it can be the name or the address of a host, or refuse it.
+
+    Raises:
+        ConfigError: it is not a string, has an empty label or one above 63 characters, or contains what no name can.
+
+    Example:
+        >>> hostname("host", "prometheus..monitoring")
+        Traceback (most recent call last):
+        resilience.errors.ConfigError: host must be the name or the address of a host, got 'prometheus..monitoring'
+    """
+    given = text(option, value)
+    try:
+        given.encode("idna")  # as `getaddrinfo` does: what fails there fails at each call
+        fits = _NO_HOST.search(given) is None
+    except UnicodeError:
+        fits = False
+    if not fits:
+        message = f"{option} must be the name or the address of a host, got {given!r}"
+        raise ConfigError(message)
+    return given
 
 
 def callback(option: str, value: F) -> F:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from resilience.core.deadline import timeout as deadline
+from resilience.core.interrupts import INTERRUPTS, is_cancelled
 from resilience.core.ports import Check, CheckResult, Clock, Status
 from resilience.core.validate import flag, integer, number, text
 from resilience.errors import ConfigError
@@ -143,16 +144,12 @@ class RegisteredCheck:
             async with limit:
                 return finding(await self.probe.check())
         except asyncio.CancelledError:
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             return CheckResult(Status.UNHEALTHY, "what it waited for was cancelled")
-        except Exception as error:  # noqa: BLE001  whatever is wrong with a check, it is not well
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever is wrong with a check, it is not well
             if isinstance(error, TimeoutError) and limit.expired():
                 return CheckResult(Status.UNHEALTHY, f"no answer within {self.options.timeout:g} s")
             return CheckResult(Status.UNHEALTHY, f"{type(error).__name__}: {error}".rstrip(": "))
-
-
-def _is_cancelled() -> bool:
-    """Whether it is the running task that was cancelled, and not something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

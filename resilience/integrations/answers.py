@@ -15,7 +15,7 @@ from resilience.core.ports import Labels
 from resilience.errors import IntegrationError, QueryError
 from resilience.promql import Matrix, Scalar, Series, String, Value, Vector
 
-__all__ = ["counted", "parse", "points", "read_value", "single"]
+__all__ = ["counted", "parse", "points", "read_value", "shown", "single"]
 
 T = TypeVar("T")
 
@@ -66,9 +66,17 @@ def read_value(data: object) -> Value:
     if isinstance(data, dict) and (read := _READERS.get(str(data.get("resultType")))):
         try:
             return read(data["result"])
-        except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
-            raise IntegrationError(f"the answer is no result of a query: {str(data)[:_SHOWN]}") from error
-    raise IntegrationError(f"the answer is no result of a query: {str(data)[:_SHOWN]}")
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise IntegrationError(f"the answer is no result of a query: {shown(data)}") from error
+    raise IntegrationError(f"the answer is no result of a query: {shown(data)}")
+
+
+def shown(answer: object) -> str:
+    """Return an answer as an error message shows it: the beginning, in one line."""
+    try:
+        return " ".join(str(answer).split())[:_SHOWN]
+    except (RecursionError, ValueError):  # nested too deeply, or an integer too long to print
+        return type(answer).__name__
 
 
 def _labels(metric: Mapping[str, str]) -> Labels:

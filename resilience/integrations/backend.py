@@ -75,7 +75,12 @@ class PrometheusBackend:
             await self._source.close()
 
     async def look(self) -> None:
-        """Ask for the figures of each objective once."""
+        """Query the figures of each objective once.
+
+        Raises:
+            ExceptionGroup: the unforeseen errors of some objectives; the others have their figures.
+        """
+        unforeseen = []
         for slo in list(self._slos()):
             if slo.backend != "prometheus" or isinstance(slo.measure, Weighted):
                 continue
@@ -84,6 +89,10 @@ class PrometheusBackend:
                 self._observe(slo.id, replace(figures, history=await self._history(slo)))
             except ResilienceError as error:
                 log(__name__).warning("figures_missing", slo=slo.id, error=str(error))
+            except Exception as error:  # noqa: BLE001  one objective must not keep the others from their figures
+                unforeseen.append(error)
+        if unforeseen:
+            raise ExceptionGroup("figures", unforeseen)
 
     async def _history(self, slo: SLO) -> list[Bucket]:
         """What was counted bucket by bucket, asked for once in a bucket's time."""

@@ -21,7 +21,7 @@ from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
 from resilience.errors import ConfigError, IntegrationError, QueryError, Rejected, TimeoutExceeded
 from resilience.http.client import GuardedClient, Response
-from resilience.integrations.answers import counted, parse, points, read_value, single
+from resilience.integrations.answers import counted, parse, points, read_value, shown, single
 from resilience.integrations.rule_file import Loaded, RuleServer, publish
 from resilience.promql import Matrix, Series, Value
 from resilience.rules import dump
@@ -37,7 +37,6 @@ __all__ = ["PrometheusIntegration"]
 T = TypeVar("T")
 
 _MAX_BODY = 8_000_000  # 11,000 points of 30 series
-_SHOWN = 200  # characters of an answer that an error shows
 _DAY = 86_400.0
 _BAD_QUERY = frozenset({"bad_data", "execution"})
 
@@ -265,8 +264,11 @@ class PrometheusIntegration:
     async def _loaded_groups(self) -> list[tuple[str, str, list[str]]]:
         groups = _member(await self._get("/api/v1/rules"), "groups", list)
         try:
-            return [(each["file"], each["name"], [rule["name"] for rule in each["rules"]]) for each in groups]
-        except (TypeError, KeyError) as error:
+            return [
+                (str(each["file"]), str(each["name"]), [rule["name"] for rule in each["rules"]])
+                for each in groups
+            ]
+        except (TypeError, KeyError, ValueError) as error:
             raise IntegrationError(f"{self._prometheus.host}: the list of rules is none") from error
 
     # -- the wire -----------------------------------------------------------------------------------------------
@@ -285,8 +287,9 @@ class PrometheusIntegration:
             raise IntegrationError(f"{self._prometheus.host}: answered with no object")
         if found.get("status") == "success":
             return found.get("data")
-        message = f"{self._prometheus.host}: {str(found.get('error'))[:_SHOWN]}"
-        if found.get("errorType") in _BAD_QUERY:
+        message = f"{self._prometheus.host}: {shown(found.get('error'))}"
+        kind = found.get("errorType")
+        if isinstance(kind, str) and kind in _BAD_QUERY:
             raise QueryError(message, text=expr)
         raise IntegrationError(message)
 
@@ -318,7 +321,7 @@ class PrometheusIntegration:
             return await self._client.request(method, server.url + path, idempotent=True, **options)
         except Rejected as error:
             raise IntegrationError(f"{server.host}: cut off by its circuit breaker: {error}") from error
-        except (aiohttp.ClientError, TimeoutExceeded, OSError) as error:
+        except (aiohttp.ClientError, TimeoutExceeded, OSError, ValueError) as error:
             # `from None`: aiohttp's errors show the URL, which may hold a password.
             raise IntegrationError(f"{server.host}: cannot be reached: {type(error).__name__}") from None
 
@@ -348,7 +351,7 @@ class _Server:
 
 
 def _said(response: Response) -> str:
-    return f"answered {response.status}: {' '.join(response.text.split())[:_SHOWN]}"
+    return f"answered {response.status}: {shown(response.text)}"
 
 
 def _member(found: object, key: str, kind: type) -> Any:

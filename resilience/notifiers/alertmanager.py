@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.interrupts import INTERRUPTS
 from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
 from resilience.core.secret import Secret
@@ -84,8 +85,11 @@ class AlertmanagerNotifier(HttpChannel):
             if alerts:
                 try:
                     await self._hand_over(alerts, "resolved")
-                except DeliveryError as error:
-                    log(__name__).warning("resolved_not_sent_again", channel=self.name, error=str(error))
+                except INTERRUPTS:
+                    raise
+                except BaseException as error:  # noqa: BLE001  the next round may do better
+                    reason = str(error) if isinstance(error, DeliveryError) else type(error).__name__
+                    log(__name__).warning("resolved_not_sent_again", channel=self.name, error=reason)
 
     async def _hand_over(self, alerts: list[NotifiedAlert], key: str) -> None:
         ends = self._clock.time() + 4 * self.repeat_interval

@@ -14,7 +14,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
-from resilience.core.validate import choice, integer, number, text
+from resilience.core.validate import choice, hostname, integer, number, text
 from resilience.errors import ConfigError, DeliveryError, MissingExtra
 from resilience.notifiers._options import build, one_or_more
 from resilience.notifiers._text import cut, describe, moment, title
@@ -66,7 +66,7 @@ class EmailNotifier:
             raise MissingExtra("aiosmtplib", "email") from None
         self._smtp = aiosmtplib
         self.name: str = text("name", name)
-        self._host = text("host", host)
+        self._host = hostname("host", host)
         self._port = integer("port", port, high=65_535)
         self._security = choice("security", security, ("starttls", "tls", "none"))
         self._sender = _address("sender", sender)

@@ -8,7 +8,7 @@ from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CheckResult, Clock, Status
-from resilience.core.validate import number, text
+from resilience.core.validate import hostname, number, text
 from resilience.probes._levels import slowness
 from resilience.probes._thread import InThread
 
@@ -43,7 +43,7 @@ class DnsProbe:
         degraded_above: float | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._name = text("name", name)
+        self._name = hostname("name", name)
         self._expected = frozenset(text("expected", address) for address in expected)
         self._slow = None if degraded_above is None else number("degraded_above", degraded_above, above=0)
         self._clock = clock

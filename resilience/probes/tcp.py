@@ -8,7 +8,7 @@ from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CheckResult, Clock
-from resilience.core.validate import integer, number, text
+from resilience.core.validate import hostname, integer, number
 from resilience.probes._levels import slowness
 
 __all__ = ["TcpProbe"]
@@ -32,7 +32,7 @@ class TcpProbe:
     def __init__(
         self, host: str, port: int, *, degraded_above: float | None = None, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        self._host = text("host", host)
+        self._host = hostname("host", host)
         self._port = integer("port", port, low=1, high=65_535)
         self._slow = None if degraded_above is None else number("degraded_above", degraded_above, above=0)
         self._clock = clock

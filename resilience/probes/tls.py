@@ -10,7 +10,7 @@ from typing import Final
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import format_duration
 from resilience.core.ports import CheckResult, Clock
-from resilience.core.validate import integer, text
+from resilience.core.validate import hostname, integer
 from resilience.probes._levels import Floor
 
 __all__ = ["TlsProbe"]
@@ -48,10 +48,10 @@ class TlsProbe:
         context: ssl.SSLContext | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._host = text("host", host)
+        self._host = hostname("host", host)
         self._port = integer("port", port, low=1, high=65_535)
         self._left = Floor(degraded_below, unhealthy_below)
-        self._server_name = text("server_name", host if server_name is None else server_name)
+        self._server_name = hostname("server_name", host if server_name is None else server_name)
         self._context = context
         self._clock = clock
 

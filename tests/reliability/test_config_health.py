@@ -105,7 +105,8 @@ def document(health: str) -> Any:
 @pytest.mark.parametrize("health", GOOD)
 def test_what_the_loader_takes_the_schema_takes(tmp_path: Path, health: str) -> None:
     checks = Reliability.from_file(written(tmp_path, health)).health
-    assert set(document(health)["health"]) == set(checks) - {"circuit_breakers", "error_budgets"}
+    built_in = {"circuit_breakers", "error_budgets", "self_monitoring"}
+    assert set(document(health)["health"]) == set(checks) - built_in
     jsonschema.validate(document(health), schema())
 
 

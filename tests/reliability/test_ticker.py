@@ -34,7 +34,8 @@ class Book:
         if self.error is not None:
             raise self.error
 
-    def fail(self) -> None:
+    def fail(self, error: BaseException) -> None:
+        assert error is self.error
         self.failures += 1
 
 

@@ -132,7 +132,7 @@ class Hub:
         stream.offer(self._frame("now", self._now(shown)))
         shown.streams.add(stream)
         if self._running is None:
-            self._running = asyncio.create_task(self._run(), name="console")
+            self._running = asyncio.create_task(self._run(), name="resilience console")
             self._notice.install()  # where the service runs without the middleware nobody else hears of the end in time
         return stream
 
@@ -148,6 +148,13 @@ class Hub:
         self.poke()
 
     async def _run(self) -> None:
+        try:
+            await self._rel.supervisor.keep("console", self._rounds, ends=True)
+        finally:
+            self._running = None
+            self._notice.remove()
+
+    async def _rounds(self) -> None:
         stopping = asyncio.create_task(self._rel.stopping.wait())
         try:
             while self.streams:
@@ -157,8 +164,6 @@ class Hub:
                 await self._round()
         finally:
             stopping.cancel()
-            self._running = None
-            self._notice.remove()
 
     async def _pause(self, stopping: asyncio.Task[bool]) -> None:
         """Wait for the next second, for something that was done, or for the end."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from resilience import promql
+from resilience.core.interrupts import INTERRUPTS
 from resilience.core.log import log
 from resilience.health import HealthReport, HealthTransition
 from resilience.policies.breaker_events import BreakerTransition
@@ -95,7 +96,9 @@ class Watch:
     async def _look(self) -> None:
         try:
             self.health = await self.rel.health.check_all()
-        except Exception as error:  # noqa: BLE001  what is not known is shown as that
+        except INTERRUPTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  what is not known is shown as that
             log(__name__).error("console_health_failed", error=repr(error), exc_info=error)
         finally:
             self._looking = None

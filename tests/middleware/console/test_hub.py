@@ -96,13 +96,13 @@ async def test_a_panel_of_its_own_is_sent_without_the_others(hub: Hub, rel: Reli
 
 async def test_nobody_looking_costs_nothing(hub: Hub, clock: Any) -> None:
     def running() -> list[str]:
-        return [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "console"]
+        return [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "resilience console"]
 
     await hub.show(View())
     assert running() == []
     stream = await hub.open(View())
     assert stream is not None
-    assert running() == ["console"]
+    assert running() == ["resilience console"]
     stream.close()
     await clock.advance(1)
     for _ in range(20):

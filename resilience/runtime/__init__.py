@@ -1,0 +1,1 @@
+"""Life of a running service: its background tasks."""
