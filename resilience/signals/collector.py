@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ class MetricsCollector:
             raise ConfigError(message)
         series = histogram[tuple(labels[label] for label in histogram.labels)]
         series.observe(value)
-        if 0 <= value < math.inf:
+        if isinstance(value, int | float) and 0 <= value <= sys.float_info.max:
             now = self._signals.clock.monotonic()
             with self._signals.lock:
                 self._extremes_of(series).add(now, value)

@@ -31,6 +31,8 @@ OVERFLOW = "__overflow__"
 
 _GONE = 1 << 62  # no array has this column: a dropped cell finds out when it is next used
 _INFINITY = math.inf
+_NO_NUMBER = (TypeError, ValueError, ArithmeticError)
+"""Errors of arithmetic with what is no number, or one that no float can hold."""
 
 C = TypeVar("C", bound="Cell")
 
@@ -107,13 +109,16 @@ class CounterSeries(_Scalar):
 
     def inc(self, amount: float = 1.0) -> None:
         """Add `amount`, zero or more; anything else is refused and counted."""
-        if 0 <= amount < _INFINITY:
-            try:
+        try:
+            if 0 <= amount < _INFINITY:
                 self.values[self.column] += amount
-            except IndexError:
-                self.instrument.settle(self).inc(amount)
-        else:
-            self.instrument.refuse()
+                return
+        except IndexError:
+            self.instrument.settle(self).inc(amount)
+            return
+        except _NO_NUMBER:
+            pass
+        self.instrument.refuse()
 
 
 class GaugeSeries(_Scalar):
@@ -122,22 +127,39 @@ class GaugeSeries(_Scalar):
     __slots__ = ()
 
     def set(self, value: float) -> None:
-        """Set it."""
+        """Set it; what is no number is refused and counted."""
         try:
             self.values[self.column] = float(value)
         except IndexError:
             self.instrument.settle(self).set(value)
+        except _NO_NUMBER:
+            self.instrument.refuse()
 
     def inc(self, amount: float = 1.0) -> None:
-        """Add to it."""
+        """Add to it; what is no finite number is refused and counted."""
         try:
-            self.values[self.column] += amount
+            if -_INFINITY < amount < _INFINITY:
+                self.values[self.column] += amount
+                return
         except IndexError:
             self.instrument.settle(self).inc(amount)
+            return
+        except _NO_NUMBER:
+            pass
+        self.instrument.refuse()
 
     def dec(self, amount: float = 1.0) -> None:
-        """Take from it."""
-        self.inc(-amount)
+        """Take from it; what is no finite number is refused and counted."""
+        try:
+            if -_INFINITY < amount < _INFINITY:
+                self.values[self.column] -= amount
+                return
+        except IndexError:
+            self.instrument.settle(self).dec(amount)
+            return
+        except _NO_NUMBER:
+            pass
+        self.instrument.refuse()
 
 
 class HistogramSeries(Cell):
@@ -151,17 +173,22 @@ class HistogramSeries(Cell):
 
     def observe(self, value: float) -> None:
         """Count one observation, zero or more and finite; anything else is refused and counted."""
-        if 0 <= value < _INFINITY:
-            bucket = bisect_left(self._bounds, value) + 1
-            values = self.values
-            column = self.column  # no call from here on, so that no other thread drops the column meanwhile
-            try:
+        try:
+            if 0 <= value < _INFINITY:
+                bucket = bisect_left(self._bounds, value) + 1
+                values = self.values
+                column = (
+                    self.column
+                )  # no call from here on, so that no other thread drops the column meanwhile
                 values[column] += value
                 values[column + bucket] += 1.0
-            except IndexError:
-                self.instrument.settle(self).observe(value)
-        else:
-            self.instrument.refuse()
+                return
+        except IndexError:
+            self.instrument.settle(self).observe(value)
+            return
+        except _NO_NUMBER:
+            pass
+        self.instrument.refuse()
 
 
 class Instrument(dict[tuple[str, ...], C]):

@@ -41,6 +41,7 @@ C = TypeVar("C", bound=Cell)
 N = TypeVar("N", bound=Instrument[Any])
 T = TypeVar("T")
 
+_HALVES = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -246,6 +247,10 @@ class InstrumentRegistry:
             if len(values) != len(instrument.labels) or not all(isinstance(value, str) for value in values):
                 message = f"{instrument.name} needs a string for each of {instrument.labels}, got {values!r}"
                 raise ConfigError(message)
+            # Half a surrogate pair is no character: no encoding of an exposition can write it.
+            whole = tuple(_HALVES.sub("\ufffd", value) for value in values)
+            if whole != values:
+                return instrument[whole]
             overflow = (OVERFLOW,) * len(values)
             if values != overflow and len(instrument) - (overflow in instrument) >= self.max_label_sets:
                 self._refuse_set(instrument)
@@ -415,4 +420,4 @@ class InstrumentRegistry:
 
 
 def _ask(function: Callable[[], float], cell: GaugeSeries) -> None:
-    cell.set(function())
+    cell.set(float(function()))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from resilience.core.verdict import Verdict
-from resilience.errors import ConfigError, Rejected
+from resilience.errors import Rejected
+from resilience.signals.recorded import recorded_duration, recorded_name, recorded_success, recorded_timestamp
 from resilience.signals.registry import InstrumentRegistry
 from resilience.signals.sli import SliRecorder
 from resilience.signals.usage import UsageRecorder
@@ -51,31 +53,30 @@ class Signals(InstrumentRegistry):
         method: str = "",
         code: str = "",
         tenant: str | None = None,
-        timestamp: float | None = None,
+        timestamp: float | datetime | None = None,
     ) -> None:
         """Count one request of a service that no adapter of this library sees.
 
         Args:
             service: the service's name.
             route: the route's template, never the raw path.
-            success: whether it was answered as it should.
-            duration: seconds it took.
+            success: True if the request was answered as it should be.
+            duration: seconds that the request took, zero or more.
             method: the HTTP method, if it has one.
             code: the status as text, if it has one.
             tenant: for whom; counted in `tenant_requests_total`, whose label sets are capped apart.
-            timestamp: Unix seconds at which it ended; now when not given.
+            timestamp: Unix seconds or an aware datetime at which the request ended; now when not given.
 
         Raises:
-            ConfigError: `timestamp` is before the last tick: a window that has been judged is not changed any more.
+            ConfigError: `success` is not a bool, `duration` is no number of at least 0, a name is no string; or
+                `timestamp` is before the last tick, because a window that was evaluated is not changed any more.
         """
-        if timestamp is not None and not timestamp >= self.last_tick.wall:
-            message = (
-                f"timestamp must not be before the last tick ({self.last_tick.wall:.3f}), got {timestamp!r}:"
-                " what happened earlier can be judged by a backtest (`resilience backtest`)"
-            )
-            raise ConfigError(message)
+        verdict = Verdict.SUCCESS if recorded_success(success) else Verdict.FAILURE
+        duration = recorded_duration(duration)
+        recorded_timestamp(timestamp, last=self.last_tick.wall)
+        for option, name in (("route", route), ("method", method), ("code", code), ("tenant", tenant or "")):
+            recorded_name(option, name)
         recorder = self.sli(service)
-        verdict = Verdict.SUCCESS if success else Verdict.FAILURE
         recorder.request(method, route, code, verdict, duration)
         if tenant is not None:
             recorder.tenant(tenant, verdict)
@@ -87,7 +88,13 @@ class Signals(InstrumentRegistry):
             service: the service's name.
             error: the exception, or a name for it; its message is no label.
             component: the part of the service where it happened.
+
+        Raises:
+            ConfigError: `error` is neither an exception nor a string, or another argument is no string.
         """
+        if not isinstance(error, BaseException):
+            recorded_name("error", error)
+        recorded_name("component", component)
         self.sli(service).error(error, component)
 
     @asynccontextmanager

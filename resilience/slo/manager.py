@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -14,9 +15,11 @@ from resilience.errors import ConfigError
 from resilience.rules import Alert, AlertState, RuleGroup
 from resilience.signals import Signals
 from resilience.signals.instruments import GaugeSeries
+from resilience.signals.recorded import recorded_timestamp
 from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
 from resilience.slo.counts import Counts
+from resilience.slo.event import Event
 from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.latency import LatencyHistory
 from resilience.slo.ledger import Bucket
@@ -140,12 +143,12 @@ class SLOManager:
         duration: float,
         method: str = "",
         code: str = "",
-        timestamp: float | None = None,
+        timestamp: float | datetime | None = None,
     ) -> None:
         """Count one request of a service; see `Signals.record_request`.
 
         Raises:
-            ConfigError: `timestamp` is before the last tick.
+            ConfigError: an argument is invalid, or `timestamp` is before the last tick.
         """
         self._signals.record_request(
             service=service,
@@ -164,9 +167,9 @@ class SLOManager:
     def record_metric(
         self,
         slo_id: str,
-        success: bool,  # noqa: FBT001  an outcome, named by its place as in the other recorders
-        duration: float = 0.0,
-        timestamp: float | None = None,
+        success: bool | Mapping[str, object],  # noqa: FBT001  an outcome, named by its place as in the other recorders
+        duration: float | None = None,
+        timestamp: float | datetime | None = None,
     ) -> None:
         """Count one event of an objective.
 
@@ -174,27 +177,30 @@ class SLOManager:
 
         Args:
             slo_id: the objective's id.
-            success: whether it was good.
-            duration: seconds it took.
-            timestamp: Unix seconds at which it ended; now when not given.
+            success: True if the event was good; or a mapping with `success` and, optionally, `duration` and `timestamp`.
+            duration: seconds that the event took; 0 by default.
+            timestamp: Unix seconds or an aware datetime at which the event ended; now when not given.
 
         Raises:
-            ConfigError: there is no such objective, or `timestamp` is before the last tick.
+            ConfigError: there is no such objective, `success` is not a bool, another argument is invalid, or `timestamp`
+                is before the last tick.
         """
         slo = self._known(slo_id)
+        event = Event.of(success, duration, timestamp)
         if isinstance(slo.sli, Availability | Latency | Throughput):
             self._signals.record_request(
-                service=slo.service, route="", success=success, duration=duration, timestamp=timestamp
+                service=slo.service,
+                route="",
+                success=event.success,
+                duration=event.duration,
+                timestamp=event.timestamp,
             )
             return
-        last = self._signals.last_tick.wall
-        if timestamp is not None and not timestamp >= last:
-            message = f"timestamp must not be before the last tick ({last:.3f}), got {timestamp!r}"
-            raise ConfigError(message)
+        recorded_timestamp(event.timestamp, last=self._signals.last_tick.wall)
         events = self._signals.counter(
             "slo_events_total", "Events reported for an objective.", labels=("slo", "service", "verdict")
         )
-        events[slo.id, slo.service, "success" if success else "failure"].inc()
+        events[slo.id, slo.service, "success" if event.success else "failure"].inc()
 
     def observe(self, slo_id: str, figures: Figures) -> None:
         """Take what another server says of an objective whose backend it is.

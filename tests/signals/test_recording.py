@@ -117,8 +117,8 @@ def test_requests_by_hand_share_the_adapters_series_and_do_not_change_the_past()
         signals.record_request(
             service="shop", route="/a", success=False, duration=0.1, tenant="acme", timestamp=timestamp
         )
-    for timestamp in (now - 0.1, float("nan")):
-        with pytest.raises(ConfigError, match="backtest"):
+    for timestamp, message in ((now - 0.1, "backtest"), (float("nan"), "timestamp")):
+        with pytest.raises(ConfigError, match=message):
             signals.record_request(
                 service="shop", route="/a", success=True, duration=0.1, timestamp=timestamp
             )
