@@ -18,11 +18,15 @@ from resilience.http.calls import HttpCalls
 from resilience.http.context import DEADLINE_HEADER, tell
 from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import (
-    ANSWERS,
+    ELSEWHERE,
     IDEMPOTENCY_KEY,
     IDEMPOTENT,
+    blameless,
+    failed,
     host_key,
+    host_status,
     says_later,
+    transient,
 )
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.presets import API_CALLS, Preset
@@ -247,7 +251,7 @@ class ResilientSession:
                     return await policy.execute(call)
             return await call()
         except Exception as error:
-            error.add_note(_ELSEWHERE)
+            error.add_note(ELSEWHERE)
             raise
 
 
@@ -338,41 +342,41 @@ _HEADER: Final = istr(DEADLINE_HEADER)
 
 _HOPS: Final = 1_000
 
-# What aiohttp says of a URL that cannot be meant: no host has done anything wrong.
-_MEANINGLESS: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 
-# Notes on an error that a host further down a chain of redirects has caused.
-_ELSEWHERE: Final = "raised by a redirect to another host"
+@host_status.register(aiohttp.ClientResponse)
+def _first_status(response: aiohttp.ClientResponse) -> int:
+    """Return the status that the called host has answered, which is the host that redirected."""
+    # `history` is worked out once: asked for within a hop, it would stay empty for the user.
+    history = response._history  # noqa: SLF001  see above
+    return (history[0] if history else response).status
+
+
+@transient.register(aiohttp.ClientConnectionError)
+def _may_pass(error: aiohttp.ClientConnectionError) -> bool:  # noqa: ARG001  the dispatch is by its class
+    return True
+
+
+@blameless.register(aiohttp.InvalidURL)
+@blameless.register(aiohttp.NonHttpUrlClientError)
+def _meaningless(error: aiohttp.InvalidURL) -> bool:  # noqa: ARG001  the dispatch is by its class
+    """Return True: the URL is invalid, and no host has done anything wrong."""
+    return True
 
 
 def _calls(
     rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, tells: bool = True
 ) -> HttpCalls[Any, aiohttp.ClientResponse]:
-    recipe = for_http(
-        preset,
-        says_later=says_later,
-        failed=_failed,
-        transient=(aiohttp.ClientConnectionError, TimeoutError),
-        ignore=lambda error: isinstance(error, _MEANINGLESS) or _ELSEWHERE in getattr(error, "__notes__", ()),
-    )
     return HttpCalls(
-        HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
+        HostPipelines(rel.pipeline, name, for_http(preset), clock=rel.clock),
         status="status",
         release=_release,
         name=name,
         record=rel.sli.client_series,
-        cleared=(says_later, _failed),
+        cleared=(says_later, failed),
         header=_HEADER,
         tells=tells,
         deadlines_to=deadlines_to,
     )
-
-
-def _failed(response: aiohttp.ClientResponse) -> bool:
-    """Judge the host that was called, which is the one that redirected."""
-    # `history` is worked out once: asked for within a hop, it would stay empty for the user.
-    history = response._history  # noqa: SLF001  see above
-    return (history[0] if history else response).status not in ANSWERS
 
 
 async def _release(response: aiohttp.ClientResponse) -> None:

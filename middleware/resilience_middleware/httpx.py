@@ -8,7 +8,7 @@ from typing import Any
 from resilience.errors import MissingExtra
 from resilience.http.calls import HttpCalls
 from resilience.http.preset import HostPipelines, for_http
-from resilience.http.rules import ANSWERS, RETRIED_STATUSES, host_key, idempotent
+from resilience.http.rules import failed, host_key, idempotent, says_later, transient
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.reliability import Reliability
 
@@ -18,6 +18,11 @@ except ImportError as _error:
     raise MissingExtra("httpx", "httpx") from _error
 
 __all__ = ["ResilientTransport"]
+
+
+@transient.register(httpx.TransportError)
+def _may_pass(error: httpx.TransportError) -> bool:  # noqa: ARG001  the dispatch is by its class
+    return True
 
 
 class ResilientTransport(httpx.AsyncBaseTransport):
@@ -50,16 +55,13 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         deadlines_to: Collection[str] | None = None,
     ) -> None:
         self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
-        recipe = for_http(
-            preset, says_later=_says_later, failed=_failed, transient=(httpx.TransportError, TimeoutError)
-        )
         self._calls: HttpCalls[httpx.Request, httpx.Response] = HttpCalls(
-            HostPipelines(rel.pipeline, name, recipe, clock=rel.clock),
+            HostPipelines(rel.pipeline, name, for_http(preset), clock=rel.clock),
             status="status_code",
             release=httpx.Response.aclose,
             name=name,
             record=rel.sli.client_series,
-            cleared=(_says_later, _failed),
+            cleared=(says_later, failed),
             deadlines_to=deadlines_to,
         )
 
@@ -80,11 +82,3 @@ class ResilientTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the transport that sends."""
         await self._transport.aclose()
-
-
-def _says_later(response: httpx.Response) -> bool:
-    return response.status_code in RETRIED_STATUSES
-
-
-def _failed(response: httpx.Response) -> bool:
-    return response.status_code not in ANSWERS

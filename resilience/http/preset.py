@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from resilience.core.classify import ErrorFilter
 from resilience.core.ports import Clock
 from resilience.core.validate import integer
+from resilience.http.rules import blameless, failed, says_later, transient
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import Preset
@@ -18,33 +18,20 @@ __all__ = ["HostPipelines", "for_http"]
 _HOSTS: Final = 500
 
 
-def for_http(
-    preset: Preset,
-    *,
-    says_later: Callable[[Any], bool],
-    failed: Callable[[Any], bool],
-    transient: ErrorFilter,
-    ignore: ErrorFilter = (),
-) -> Preset:
-    """Return a preset whose retries and breakers judge responses too.
+def for_http(preset: Preset) -> Preset:
+    """Return a preset whose retries and breakers judge responses and errors of every HTTP client, as `rules` do.
 
     Args:
         preset: what it says itself on these points stays.
-        says_later: whether a response asks to be tried again; `rules.says_later` of the client's responses.
-        failed: whether a response is a failure of the called host; `rules.failed` of what that host itself answered.
-        transient: the client library's errors after which a request may be sent again.
-        ignore: errors that say nothing of the called host.
 
     Example:
         >>> from resilience.policies.presets import API_CALLS
-        >>> from resilience.http.rules import failed, says_later
-        >>> recipe = for_http(API_CALLS, says_later=says_later, failed=failed, transient=OSError)
-        >>> sorted(recipe.layers["retry"].options)
+        >>> sorted(for_http(API_CALLS).layers["retry"].options)
         ['attempts', 'backoff', 'budget', 'on', 'on_result']
     """
     rules: dict[object, dict[str, Any]] = {
         Retry: {"on": transient, "on_result": says_later},
-        CircuitBreaker: {"failed_result": failed, "ignore": ignore},
+        CircuitBreaker: {"failed_result": failed, "ignore": blameless},
     }
     return preset.changed(
         **{

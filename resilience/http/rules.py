@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final
 
 from resilience.core.verdict import Verdict
 
 __all__ = [
     "ANSWERS",
     "LABELS",
+    "ELSEWHERE",
     "METHODS",
-    "HasStatus",
     "IDEMPOTENT",
     "IDEMPOTENCY_KEY",
     "OTHER",
     "RETRIED_STATUSES",
     "UNKNOWN",
+    "blameless",
     "code_label",
     "failed",
     "host_key",
     "host_name",
+    "host_status",
     "idempotent",
     "known_method",
     "replayable",
     "says_later",
+    "status_of",
+    "transient",
     "verdict_of_status",
 ]
 
@@ -45,6 +49,9 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 """The header that makes any other method safe to repeat; draft-ietf-httpapi-idempotency-key-header."""
+
+ELSEWHERE: Final = "raised by a redirect to another host"
+"""Note on an error that a host further down a chain of redirects has caused."""
 
 _PLAIN: Final = frozenset({type(None), bytes, str, dict})
 _REPLAYABLE: Final = (bytes, bytearray, memoryview, str, list, tuple, Mapping)
@@ -101,22 +108,53 @@ def verdict_of_status(status: int) -> Verdict:
     return _VERDICTS.get(status, Verdict.FAILURE)
 
 
-class HasStatus(Protocol):
-    """A response of any client, as far as the rules care."""
-
-    @property
-    def status(self) -> int:
-        """The status code."""
+# One host has one pipeline, whichever clients call it. So its predicates judge responses and errors of every client: each
+# adapter registers the classes of its own client for which the general answer is wrong.
 
 
-def failed(response: HasStatus) -> bool:
-    """Whether a breaker should count a response as a failure: a 5xx."""
-    return response.status not in ANSWERS
+def status_of(response: Any) -> int:
+    """Return the status of a response of any client.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> status_of(SimpleNamespace(status=200)), status_of(SimpleNamespace(status_code=503))
+        (200, 503)
+    """
+    status: int = response.status if hasattr(response, "status") else response.status_code
+    return status
 
 
-def says_later(response: HasStatus) -> bool:
-    """Whether a response asks to be tried again: one of `RETRIED_STATUSES`."""
-    return response.status in RETRIED_STATUSES
+@functools.singledispatch
+def host_status(response: Any) -> int:
+    """Return the status that the called host has answered, where a client has followed redirects to others."""
+    return status_of(response)
+
+
+@functools.singledispatch
+def transient(error: BaseException) -> bool:
+    """Return whether a request may be sent again after an error: a timeout, or a connection error of the client.
+
+    Example:
+        >>> transient(TimeoutError()), transient(ValueError())
+        (True, False)
+    """
+    return isinstance(error, TimeoutError)
+
+
+@functools.singledispatch
+def blameless(error: BaseException) -> bool:
+    """Return whether an error says nothing of the called host: an invalid URL, or a redirect to another host."""
+    return ELSEWHERE in getattr(error, "__notes__", ())
+
+
+def failed(response: object) -> bool:
+    """Return whether a breaker counts a response of any client as a failure: a 5xx."""
+    return host_status(response) not in ANSWERS
+
+
+def says_later(response: object) -> bool:
+    """Return whether a response of any client asks to be tried again: one of `RETRIED_STATUSES`."""
+    return status_of(response) in RETRIED_STATUSES
 
 
 def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:

@@ -9,7 +9,6 @@ import pytest
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.errors import ConfigError
 from resilience.http.preset import HostPipelines, for_http
-from resilience.http.rules import failed, says_later
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
@@ -17,7 +16,7 @@ from resilience.policies.retry import Retry
 
 
 def test_retries_and_breakers_judge_statuses() -> None:
-    recipe = for_http(API_CALLS, says_later=says_later, failed=failed, transient=OSError)
+    recipe = for_http(API_CALLS)
     pipeline = recipe.pipeline("p")
     retry, breaker = pipeline["retry"], pipeline["circuit_breaker"]
     assert isinstance(retry, Retry)
@@ -31,7 +30,7 @@ def test_retries_and_breakers_judge_statuses() -> None:
 
 def test_what_a_preset_says_itself_stays() -> None:
     own = API_CALLS.changed(retry={"on": LookupError}, circuit_breaker=None)
-    layers = for_http(own, says_later=says_later, failed=failed, transient=OSError).layers
+    layers = for_http(own).layers
     assert layers["retry"].options["on"] is LookupError
     assert "circuit_breaker" not in layers
 
