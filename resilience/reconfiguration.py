@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,18 @@ from resilience.alerting import AlertManager
 from resilience.alerting.config import SECTIONS as ALERTING_SECTIONS
 from resilience.alerting.config import AlertingConfig
 from resilience.core.ports import Clock, Notifier
+from resilience.errors import ResilienceError
+from resilience.health.configured import ConfiguredChecks
+from resilience.http.doors import Doors
 from resilience.notifiers.log import LogNotifier
+from resilience.policies.configured import ConfiguredPipelines
+from resilience.policies.settings import undone
 from resilience.reload import Reloader
 from resilience.rules import RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
 from resilience.slo import SLOManager
 from resilience.slo.budget_actions import BudgetActions
+from resilience.slo.budget_policy import BudgetPolicy
 
 if TYPE_CHECKING:
     from resilience.config import Config
@@ -27,6 +34,9 @@ BUDGET_INTERVAL = 15.0
 """Seconds between writes of budgets and burn rates as signals, where nobody says."""
 
 _TAKEN_UP = (
+    "pipelines",
+    "guards",
+    "health",
     "rules",
     "packs",
     "global",
@@ -65,6 +75,9 @@ class Reconfiguration:
         slos: judge by its objectives.
         actions: do what its error budget policy says.
         alerts: tell its channels.
+        pipelines: the pipelines of its file.
+        doors: the middlewares that its guards are in.
+        checks: the health checks of its file.
         evaluate: takes over rules.
         watch: seconds between looks at the files; 0 for never.
         sighup: whether SIGHUP has them read.
@@ -83,6 +96,9 @@ class Reconfiguration:
         slos: SLOManager,
         actions: BudgetActions,
         alerts: AlertManager,
+        pipelines: ConfiguredPipelines,
+        doors: Doors,
+        checks: ConfiguredChecks,
         evaluate: Evaluate,
         watch: float,
         sighup: bool,
@@ -93,6 +109,9 @@ class Reconfiguration:
         self._slos = slos
         self._actions = actions
         self._alerts = alerts
+        self._pipelines = pipelines
+        self._doors = doors
+        self._checks = checks
         self._evaluate = evaluate
         self._config: Config | None = None
         self._in_force: Config | None = None
@@ -132,18 +151,39 @@ class Reconfiguration:
         if policy is not None:
             policy.check(slo.id for slo in (*slos, *later))
         tell = self._telling(config)
-        self._slos.reload(
-            (*slos, *later),
-            use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
-        )
+        undo: list[Callable[[], None]] = []
+        try:
+            waiting = self._guard(config, policy, undo)
+            self._slos.reload(
+                (*slos, *later),
+                use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
+            )
+        except ResilienceError:
+            undone(undo)
+            raise
         self._from_file = {slo.id for slo in slos}
         if "budget_interval" not in self._overridden:
             self._slos.interval = config.arguments.get("budget_interval", BUDGET_INTERVAL)
-        self._actions.policy = policy
         tell()
         self._in_force = config
         self.reloader.follow((*config.files, *files_of(groups)))
-        return self._waiting(config)
+        return [*self._waiting(config), *(f"pipelines.{name}" for name in waiting)]
+
+    def _guard(
+        self, config: Config, policy: BudgetPolicy | None, undo: list[Callable[[], None]]
+    ) -> Collection[str]:
+        """Change pipelines, checks and guards; returns the pipelines that stay as they are until the next start."""
+        waiting: Collection[str] = ()
+        if "pipelines" not in self._overridden:
+            back, waiting = self._pipelines.change(config.arguments.get("pipelines", {}))
+            undo.append(back)
+        if "checks" not in self._overridden:
+            undo.append(self._checks.change(config.arguments.get("checks", ())))
+        undo.append(functools.partial(setattr, self._actions, "policy", self._actions.policy))
+        self._actions.policy = policy  # its shedder stands before the guards
+        given = "guards" in self._overridden
+        undo.append(self._doors.change(self._doors.admission if given else config.arguments.get("guards")))
+        return waiting
 
     def _telling(self, config: Config) -> Callable[[], None]:
         """Check the channels and routes of a configuration; what is returned takes them over."""
@@ -160,10 +200,7 @@ class Reconfiguration:
     def _waiting(self, config: Config) -> list[str]:
         """Name what takes effect at the next start; compared with what it was made of, so that it goes on waiting."""
         changed: Iterable[str] = [] if self._config is None else config.changes(self._config)
-        taken = set(_TAKEN_UP)
-        if self._actions.asks_to_shed and not self._actions.sheds:
-            taken.remove("budget_policy")  # nothing stands before the requests yet that could shed
-        return [key for key in changed if key not in taken]
+        return [key for key in changed if key not in _TAKEN_UP]
 
     def _said(self, config: Config, argument: str) -> Sequence[Any]:
         """What a configuration says, unless it was given in Python instead."""

@@ -23,17 +23,21 @@ from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Stor
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
+from resilience.health.configured import ConfiguredChecks
 from resilience.health.from_config import CheckRecipe, Surroundings
+from resilience.http.doors import Doors
 from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
 from resilience.persistence import KeptState
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
+from resilience.policies.configured import ConfiguredPipelines
 from resilience.policies.retry_settings import BeforeSleep
 from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
+from resilience.runtime.reload_metrics import record_reloads
 from resilience.runtime.self_monitoring import SelfMonitoring
 from resilience.runtime.supervision import Supervisor
 from resilience.signals import Retention, Signals, SliRecorder
@@ -140,9 +144,8 @@ class Reliability:
         self.sli: SliRecorder = SliRecorder(self.signals, service)
         self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
         self.registry.subscribe(self._on_policy_event)
-        for pipeline, preset in pipelines.items():
-            self.registry.pipeline(pipeline, preset)
-        self.guards: Admission | None = guards
+        configured_pipelines = ConfiguredPipelines(self.registry, pipelines)
+        self.doors: Doors = Doors(guards)
         self.health: HealthRegistry = HealthRegistry(signals=self.signals, clock=clock)
         # Told of, but in no group and not critical: an open breaker or a spent budget keeps no request from being served.
         self.health.add_check(
@@ -193,6 +196,8 @@ class Reliability:
         if budget_policy is not None:
             budget_policy.check(self.slos.slos)
         self.budget_actions: BudgetActions = BudgetActions(budget_policy, self.registry)
+        around = Surroundings(self.registry.policies, self.slos.budgets_left, clock)
+        configured_checks = ConfiguredChecks(self.health, checks, around)
         self._reconfiguration = Reconfiguration(
             given=self._given,
             files=files_of(groups),
@@ -200,20 +205,21 @@ class Reliability:
             slos=self.slos,
             actions=self.budget_actions,
             alerts=self.alerts,
+            pipelines=configured_pipelines,
+            doors=self.doors,
+            checks=configured_checks,
             evaluate=self._evaluate,
             watch=watch,
             sighup=sighup,
             clock=clock,
         )
         self.reloader: Reloader[Read] = self._reconfiguration.reloader
+        record_reloads(self.reloader, self.signals)
         self.transitions: Listeners[AlertTransition] = Listeners()
         self._tick_failures = self.signals.counter(
             "resilience_tick_failures_total", "Ticks that failed."
         ).bind()
         self._kept = KeptState(service, self.rules, self.slos, self._store)
-        around = Surroundings(self.registry.policies, self.slos.budgets_left, clock)
-        for check in checks:
-            check.add(self.health, around)
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
 
@@ -234,6 +240,11 @@ class Reliability:
         reliability = cls(**{**config.arguments, **options})
         reliability._reconfiguration.began_with(config, options.keys())
         return reliability
+
+    @property
+    def guards(self) -> Admission | None:
+        """What requests have to pass by the configuration; None where it says nothing."""
+        return self.doors.admission
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -402,8 +413,8 @@ class Reliability:
     async def reload(self) -> None:
         """Read the rule files, and the configuration, again; alerts and budgets of what did not change live on.
 
-        Rules, objectives, the error budget policy, channels and routes change at once. What else the configuration says
-        takes effect at the next start; the events of `reloader` name it. What was registered later stays as it is.
+        Rules, objectives, the error budget policy, channels, routes, pipelines, guards and health checks change immediately.
+        Everything else takes effect at the next start; the events of `reloader` name it. What was registered later stays as it is.
 
         Raises:
             ConfigError: something in the files cannot be meant; nothing has changed then.

@@ -28,7 +28,7 @@ class Reload:
 
     Args:
         at: Unix seconds.
-        error: why nothing has changed; None where all went well.
+        error: the reason why nothing has changed, in one line; None where all went well.
         at_restart: what has changed but takes effect only at the next start.
     """
 
@@ -48,6 +48,9 @@ class Reloader(Generic[T]):
         sighup: whether SIGHUP asks for it too; not on Windows, and in the main thread alone.
         clock: where time comes from.
 
+    Attributes:
+        last: the last reload; None before the first.
+
     Raises:
         ConfigError: an option cannot be meant.
     """
@@ -63,6 +66,7 @@ class Reloader(Generic[T]):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.events: Listeners[Reload] = Listeners()
+        self.last: Reload | None = None
         self._load = load
         self._apply = apply
         self._watch = number("watch", watch, low=0)
@@ -95,10 +99,17 @@ class Reloader(Generic[T]):
                 at_restart = tuple(self._apply(await asyncio.to_thread(self._load)))
             except ResilienceError as error:
                 log(__name__).error("reload_failed", error=str(error))
-                self.events.emit(Reload(self._clock.time(), error=str(error)))
+                self._report(Reload(self._clock.time(), error=_line(error)))
+                raise
+            except Exception as error:
+                self._report(Reload(self._clock.time(), error=_line(error)))
                 raise
         log(__name__).info("reloaded", at_restart=at_restart)
-        self.events.emit(Reload(self._clock.time(), at_restart=at_restart))
+        self._report(Reload(self._clock.time(), at_restart=at_restart))
+
+    def _report(self, reload: Reload) -> None:
+        self.last = reload
+        self.events.emit(reload)
 
     async def look(self) -> None:
         """Read again if a file has changed since the last look; a failure is told, not raised."""
@@ -145,6 +156,11 @@ class Reloader(Generic[T]):
             pass  # `reload` has said so, and the next change may be better
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the watch
             log(__name__).error("reload_failed", error=repr(error), exc_info=error)
+
+
+def _line(error: Exception) -> str:
+    """Return the message of an error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _stamps(files: Iterable[Path]) -> _Stamps:

@@ -19,7 +19,7 @@ from resilience.http.rules import OTHER, code_label, known_method, verdict_of_st
 from resilience.reliability import Reliability
 from resilience.signals.sli import RequestSeries
 from resilience_middleware.admission import ROUTE, Levels, Peers, RouteGuards
-from resilience_middleware.configured import door_of
+from resilience_middleware.configured import Door, Doorway
 from resilience_middleware.deadline import cut_short
 from resilience_middleware.details import DetailedExchange, RequestDetails
 from resilience_middleware.exchange import CLIENT_CLOSED, Exchange, Overruled, QuietExchange, may_raise
@@ -94,13 +94,8 @@ class ResilienceMiddleware:
         ] = {}  # by method, id of the route (or what says it), and code
         self._monotonic = reliability.clock.monotonic
         self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
-        door = self._door = door_of(reliability, timeout, guards, routes or {}, trusted)
-        self._guards, self._routes = door.default, door.routes
-        self._peers = Peers(door.trusted)
-        self._levels = (
-            Levels(self._peers, criticality, self._routes, self._template, door.default.criticality) or None
-        )
-        self._guarded = bool(self._guards or self._routes or self._levels)
+        self._doorway = Doorway(reliability, timeout, guards, routes or {}, trusted)
+        self._criticality = criticality
         self._given = frozenset(exclude)
         self._settled = False
         self._looks_first = True
@@ -115,13 +110,11 @@ class ResilienceMiddleware:
         self._log = request_log
         self._overdue = Overdue(self._answer_late)
         self._watch = self._tell if details or request_log else None
-        self._told = bool(door.routes or self._levels or self._peers.anybody or door.default.by_route)
-        self._passage = self._way(door.default)
-        self._passages = {template: self._way(guards) for template, guards in door.routes.items()}
-        self._enter = self._choose if self._told else self._passage.enter
+        self._pass(self._doorway.door)
+        reliability.doors.follow(self._change_guards)
         self._websockets = WebsocketSessions(reliability)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901  calls in its place would cost
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any type."""
         if (scope["type"] != "http" or (self._looks_first and self._apart(scope))) and await self._served(
             scope, receive, send
@@ -133,6 +126,7 @@ class ResilienceMiddleware:
         exchange.scope = scope
         exchange.server_receives = receive
         exchange.server_sends = send
+        guarded, enter = self._guarded, self._enter
         exchange.passage = self._passage
         exchange.monotonic = monotonic
         exchange.started = monotonic()
@@ -145,10 +139,8 @@ class ResilienceMiddleware:
         except IndexError:  # dropped since it was used last
             in_flight.inc()
         try:
-            if self._guarded:
-                enter = self._enter
-                if (waiting := enter(exchange)) is not None:
-                    await waiting
+            if guarded and (waiting := enter(exchange)) is not None:
+                await waiting
             await app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             ended = await self._failed(exchange, error)
@@ -157,14 +149,14 @@ class ResilienceMiddleware:
             if ended is not None:
                 raise ended from error
         else:
-            if self._guarded and (exchange.deadline is not None or self._told):
+            if guarded and (exchange.deadline is not None or exchange.passage.told):
                 self._ended_well(exchange)
         if not exchange.complete:
             exchange.end()
 
     async def _failed(self, exchange: Exchange, error: BaseException) -> BaseException | None:
         """Answer a request that ended by an exception, or return what is to be raised."""
-        if self._told:
+        if exchange.passage.told:
             _put_back(exchange)
         ended = self._ended(exchange, error)
         problem = problem_of(ended) if exchange.answerable else None
@@ -205,7 +197,7 @@ class ResilienceMiddleware:
             self._exchange = QuietExchange
 
     def _wrong(self, scope: Scope) -> ConfigError | None:
-        return self._door.unknown(RouteTemplates(scope.get("app", self.app), self._patterns).known())
+        return self._doorway.door.unknown(RouteTemplates(scope.get("app", self.app), self._patterns).known())
 
     async def _served(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no request, or is excluded; say whether it was either."""
@@ -226,10 +218,37 @@ class ResilienceMiddleware:
     def _template(self, scope: Scope) -> str:
         return self._templates.match(scope)
 
+    def _pass(self, door: Door) -> None:
+        """Have requests from now on pass a door."""
+        self._guards, self._routes = door.default, door.routes
+        self._peers = Peers(door.trusted)
+        self._levels = (
+            Levels(self._peers, self._criticality, self._routes, self._template, door.default.criticality)
+            or None
+        )
+        self._guarded = bool(self._guards or self._routes or self._levels)
+        self._told = bool(door.routes or self._levels or self._peers.anybody or door.default.by_route)
+        self._passage = self._way(door.default)
+        self._passages = {template: self._way(guards) for template, guards in door.routes.items()}
+        self._enter = self._choose if self._told else self._passage.enter
+
+    def _change_guards(self) -> Callable[[], None]:
+        """Go by the configuration that the Reliability has now; requests in flight leave by the way they came."""
+        known = self._templates.known()
+        undo = self._doorway.change(known if known or self._settled else None)
+        self._pass(self._doorway.door)
+
+        def put_back() -> None:
+            undo()
+            self._pass(self._doorway.door)
+
+        return put_back
+
     def _way(self, guards: RouteGuards) -> Passage:
         return Passage(
             guards.guards,
             seconds=guards.timeout,
+            guarded=self._guarded,
             told=self._told,
             monotonic=self._monotonic,
             deadlines=self._deadlines,
@@ -258,12 +277,12 @@ class ResilienceMiddleware:
     def _ended(self, exchange: Exchange, error: BaseException) -> BaseException:
         """Leave a request's guards and deadline after an error, and say what the error comes to."""
         if isinstance(error, LoadShed) and error.inbound:
-            level = exchange.criticality if self._told else None
+            level = exchange.criticality if exchange.passage.told else None
             self._sli.shed(CRITICALITIES[NORMAL if level is None else level])
             if level == 0 and not exchange.left:
                 # Shed on purpose, as it was allowed to be: no failure of the service.
                 exchange.verdict = Verdict.REJECTED
-        if not self._guarded:
+        if not exchange.passage.guarded:
             return error
         exchange.passage.leave(exchange, None, error)
         deadline, exchange.deadline = exchange.deadline, None
@@ -273,7 +292,7 @@ class ResilienceMiddleware:
 
     def _ended_well(self, exchange: Exchange) -> None:
         """Leave what is left to be after an application that has ended without an error, in time or late."""
-        if self._told:
+        if exchange.passage.told:
             _put_back(exchange)
         if exchange.deadline is not None:
             cut_short(exchange.deadline, None)

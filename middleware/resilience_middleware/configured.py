@@ -6,7 +6,7 @@ import difflib
 import itertools
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from starlette.types import Scope
 
@@ -14,11 +14,15 @@ from resilience.core.ports import Clock, Guard
 from resilience.errors import ConfigError
 from resilience.http.admission import Admission, DoorGuard, RouteAdmission
 from resilience.policies.base import GuardPolicy
+from resilience.policies.settings import reconfigured, undone
 from resilience.reliability import Reliability
 from resilience_middleware.admission import Per, RouteGuards, client_address, route
 from resilience_middleware.templates import flat
 
-__all__ = ["Door", "door_of"]
+__all__ = ["Door", "Doorway"]
+
+_Made: TypeAlias = dict[tuple[str, str], tuple[DoorGuard, GuardPolicy[Any]]]
+"""Guards of a configuration, by the template of their route and their kind."""
 
 
 class Door(NamedTuple):
@@ -62,14 +66,8 @@ class Door(NamedTuple):
         )
 
 
-def door_of(
-    reliability: Reliability,
-    timeout: float | None,
-    guards: Sequence[Guard[Any]],
-    routes: Mapping[str, RouteGuards],
-    trusted: Collection[str],
-) -> Door:
-    """Put together what code and configuration say; code goes first, option by option and route by route.
+class Doorway:
+    """The door of one middleware, remade when the configuration changes. Code goes first, option by option and route by route.
 
     Args:
         reliability: whose configuration, and whose error budget policy: what that sheds is turned away before anything else
@@ -79,56 +77,146 @@ def door_of(
         routes: of single ones.
         trusted: who is believed.
 
+    Attributes:
+        door: what requests have to pass now.
+
     Raises:
         ConfigError: an option cannot be meant.
     """
-    admission = reliability.guards or Admission()
-    default, named = _made(admission, reliability.clock)
-    default = replace(
-        default,
-        timeout=default.timeout if timeout is None else timeout,
-        guards=tuple(guards) or default.guards,
-    )
-    actions = reliability.budget_actions
-    first = (actions.shedder,) if actions.sheds else ()
-    door = Door(
-        replace(default, guards=(*first, *default.guards)),
-        {
-            flat(template): replace(each, guards=(*first, *each.guards))
-            for template, each in {**named, **routes}.items()
-        },
-        trusted or admission.trusted,
-    )
-    if shown := door.by_name():
-        reliability.registry.show("requests", shown)
-    return door
+
+    def __init__(
+        self,
+        reliability: Reliability,
+        timeout: float | None,
+        guards: Sequence[Guard[Any]],
+        routes: Mapping[str, RouteGuards],
+        trusted: Collection[str],
+    ) -> None:
+        self._reliability = reliability
+        self._timeout = timeout
+        self._guards = tuple(guards)
+        self._own_routes = routes
+        self._trusted = trusted
+        self._made: _Made = {}
+        self._shown: str | None = None
+        self.door, self._made = self._new([])
+        self._show()
+
+    def change(self, templates: Sequence[str] | None) -> Callable[[], None]:
+        """Make the door anew; a guard of the same kind at the same place stays, with its permits and counts.
+
+        Args:
+            templates: the routes that the application has; None where that is not known yet.
+
+        Returns:
+            a function that puts the former door back.
+
+        Raises:
+            ConfigError: an option cannot be meant, or a route is unknown; nothing is changed then.
+        """
+        undo: list[Callable[[], None]] = []
+        door, made = self.door, self._made
+        try:
+            self.door, self._made = self._new(undo)
+            if templates is not None and (wrong := self.door.unknown(templates)) is not None:
+                raise wrong
+        except ConfigError:
+            self.door, self._made = door, made
+            undone(undo)
+            raise
+        self._show()
+
+        def put_back() -> None:
+            self.door, self._made = door, made
+            undone(undo)
+            self._show()
+
+        return put_back
+
+    def _new(self, undo: list[Callable[[], None]]) -> tuple[Door, _Made]:
+        admission = self._reliability.guards or Admission()
+        default, named, made = _guards_of(admission, self._reliability.clock, self._made, undo)
+        default = replace(
+            default,
+            timeout=default.timeout if self._timeout is None else self._timeout,
+            guards=self._guards or default.guards,
+        )
+        actions = self._reliability.budget_actions
+        first = (actions.shedder,) if actions.sheds else ()
+        door = Door(
+            replace(default, guards=(*first, *default.guards)),
+            {
+                flat(template): replace(each, guards=(*first, *each.guards))
+                for template, each in {**named, **self._own_routes}.items()
+            },
+            self._trusted or admission.trusted,
+        )
+        return door, made
+
+    def _show(self) -> None:
+        """Have the registry report on the guards."""
+        registry, shown = self._reliability.registry, self.door.by_name()
+        if self._shown is not None:
+            registry.show_instead(self._shown, shown)
+        elif shown:
+            self._shown = registry.show("requests", shown)
 
 
-def _made(admission: Admission, clock: Clock) -> tuple[RouteGuards, dict[str, RouteGuards]]:
+def _guards_of(
+    admission: Admission, clock: Clock, former: _Made, undo: list[Callable[[], None]]
+) -> tuple[RouteGuards, dict[str, RouteGuards], _Made]:
     """Make the guards of a configuration; one that a route takes over from the default is the same."""
-    made: dict[int, GuardPolicy[Any]] = {}
+    made: _Made = {}
+    by_identity: dict[int, GuardPolicy[Any]] = {}
 
     def guards(of: RouteAdmission, where: str) -> RouteGuards:
         for kind, each in of.guards.items():
-            if id(each) not in made:
-                made[id(each)] = _guard(each, f"{where} {kind}".lstrip(), clock)
-        return RouteGuards(of.timeout, [made[id(each)] for each in of.guards.values()], of.criticality)
+            if id(each) not in by_identity:
+                name = f"{where} {kind}".lstrip()
+                guard = _kept(each, former.get((where, kind)), name, clock, undo)
+                guard = guard or _guard(each, name, clock)
+                by_identity[id(each)] = guard
+                made[where, kind] = each, guard
+        return RouteGuards(of.timeout, [by_identity[id(each)] for each in of.guards.values()], of.criticality)
 
     default = guards(admission.default, "")
-    return default, {template: guards(each, template) for template, each in admission.routes.items()}
+    return default, {template: guards(each, template) for template, each in admission.routes.items()}, made
+
+
+def _kept(
+    each: DoorGuard,
+    former: tuple[DoorGuard, GuardPolicy[Any]] | None,
+    name: str,
+    clock: Clock,
+    undo: list[Callable[[], None]],
+) -> GuardPolicy[Any] | None:
+    """Return the guard that was at a place, its options changed; None where only a new one will do."""
+    if former is None or former[0].by != each.by:
+        return None
+    changes, guard = each.layer.changes(former[0].layer), former[1]
+    if changes is None:
+        return None
+    if changes and isinstance(guard, Per):
+        undo.append(guard.remade(_factory(each, name, clock), changes))
+    elif changes:
+        undo.append(reconfigured(guard, changes))
+    return guard
 
 
 def _guard(each: DoorGuard, name: str, clock: Clock) -> GuardPolicy[Any]:
     if each.by is None:
         return cast("GuardPolicy[Any]", each.layer.make(name, clock))
+    return Per(_key(each.by), _factory(each, name, clock), max_keys=10_000, name=name)
 
+
+def _factory(each: DoorGuard, name: str, clock: Clock) -> Callable[[object], GuardPolicy[Any]]:
     # Only templates are few enough to be names; who the client is stays out of events and signals.
     def make(key: object) -> GuardPolicy[Any]:
         return cast(
             "GuardPolicy[Any]", each.layer.make(f"{key} {name}" if each.by == "route" else name, clock)
         )
 
-    return Per(_key(each.by), make, max_keys=10_000, name=name)
+    return make
 
 
 def _key(by: str) -> Callable[[Scope], Hashable]:

@@ -78,6 +78,7 @@ class Passage:
     Args:
         guards: in the order in which they are entered.
         seconds: how much time requests have; None for no limit.
+        guarded: whether requests enter at all; requests that do not are only recorded.
         told: whether a request may say how much time it has and how much it matters: `seconds` and `criticality` of it are
             set then before it enters.
         monotonic: the clock of the requests.
@@ -88,13 +89,14 @@ class Passage:
         watch: called with each request once it is recorded, or None.
     """
 
-    __slots__ = ("__weakref__", "_seconds", "_told", "enter", "finish", "leave")
+    __slots__ = ("__weakref__", "_seconds", "enter", "finish", "guarded", "leave", "told")
 
     def __init__(
         self,
         guards: Sequence[Guard[Any]] = (),
         *,
         seconds: float | None = None,
+        guarded: bool = True,
         told: bool = False,
         monotonic: Callable[[], float],
         deadlines: Deadlines | None,
@@ -104,7 +106,9 @@ class Passage:
         watch: Callable[[Any], None] | None,
     ) -> None:
         self._seconds = seconds
-        self._told = told
+        # Requests in flight keep their passage, whatever the guards of later requests are.
+        self.guarded: bool = guarded
+        self.told: bool = told
         holding: list[_Passed] = [(guard.leave, _PERMIT, 0.0) for guard in guards if guard.holds]
 
         def enter_from(request: Request, first: int) -> Awaitable[None] | None:
@@ -154,7 +158,7 @@ class Passage:
 
     def limit(self, request: Request) -> float | None:
         """Return how much time a request has had."""
-        return request.seconds if self._told else self._seconds
+        return request.seconds if self.told else self._seconds
 
 
 _NUMBERS: Final = itertools.count(1)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["top"]
 
 _STYLES: Final = {"good": "green", "warning": "yellow", "critical": "bold red"}
+_FRAME: Final = 4  # columns that the panel round the first lines takes
 _MARKS: Final = {"good": "●", "warning": "▲", "critical": "■"}
 _LEVELS: Final = {
     "meeting": "good", "at_risk": "warning", "breached": "critical",
@@ -142,6 +143,11 @@ def view(state: Mapping[str, Any], *, width: int = 120, height: int | None = Non
         facts.insert(0, f"told: {_safe(', '.join(overall['paged']))}")
     mark = _MARKS.get(overall["level"], "◇")
     head = f"[{style}]{mark} {_safe(overall['headline'])}[/]\n[dim]{'   '.join(facts)}[/]\n{_traffic(state)}"
+    if (error := overall.get("reload_error")) is not None:
+        banner = f"configuration not reloaded: {_printable(error)}"
+        banner = banner if len(banner) <= width - _FRAME else f"{banner[: width - _FRAME - 1]}…"
+        head = f"[{_STYLES['warning']}]{_safe(banner)}[/]\n{head}"
+        height = None if height is None else height - 1
     tables = [table for table in _tables(state, narrow=width < _NARROW) if table.rows]
     shares = _shares([len(table.rows) for table in tables], height)
     return Group(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from resilience.core.deadline import timeout as deadline
@@ -88,6 +88,11 @@ class RegisteredCheck:
         self.hysteresis: Hysteresis = hysteresis
         self._clock = clock
         self._looked: float | None = None
+
+    def outside_with(self, checks: Mapping[str, RegisteredCheck]) -> bool:
+        """Return True if it, or one of the checks that it depends on, looks outside of the process."""
+        needed = (checks[name] for name in self.options.depends_on)
+        return getattr(self.probe, "outside", False) or any(each.outside_with(checks) for each in needed)
 
     def fresh(self, seconds: float) -> bool:
         """Whether the last look is not older than that."""

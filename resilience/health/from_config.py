@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, SupportsFloat
 
 from resilience.core.clock import SYSTEM_CLOCK
@@ -65,11 +65,13 @@ class CheckRecipe:
         name: what it is called there.
         make: makes it.
         options: those of `HealthRegistry.add_check`.
+        written: the text that `make` was read from; two recipes are equal if it is, beside the name and the options.
     """
 
     name: str
-    make: Callable[[Surroundings], Check]
+    make: Callable[[Surroundings], Check] = field(compare=False)
     options: Mapping[str, Any]
+    written: object = field(default_factory=object, repr=False)
 
     def add(self, registry: HealthRegistry, around: Surroundings) -> None:
         """Add it.
@@ -149,7 +151,7 @@ def from_config(name: str, written: object) -> CheckRecipe:
     options = {key: _option(f"{place}.{key}", key, value) for key, value in written.items() if key != word}
     kind = KINDS[word]
     given = _given(f"{place}.{word}", kind, written[word])
-    recipe = CheckRecipe(name, _maker(f"{place}.{word}", kind, given), options)
+    recipe = CheckRecipe(name, _maker(f"{place}.{word}", kind, given), options, (word, written[word]))
     recipe.make(Surroundings())  # once now, so that what is wrong is found here
     return recipe
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
@@ -154,11 +154,7 @@ class HealthRegistry:
                 f"depends_on must be checks that were added before, got {', '.join(sorted(unknown))}"
             )
         outside = getattr(check, "outside", False) or any(self._checks[each].outside for each in needed)
-        if LIVENESS in groups and outside:
-            raise ConfigError(
-                f"tags of {name!r} must not be {LIVENESS}: it looks outside of the process, and restarting every"
-                " process does not mend what is down elsewhere"
-            )
+        self._refuse_outside(name, groups, outside)
         options = CheckOptions(
             timeout=timeout,
             interval=interval,
@@ -206,6 +202,63 @@ class HealthRegistry:
         del self._checks[name]
         if self._statuses is not None:
             self._statuses.remove(name)
+
+    def exchange(self, removed: Collection[str], add: Callable[[HealthRegistry], None]) -> Callable[[], None]:
+        """Take some checks out and add others as one change; the other checks keep their state and their place.
+
+        Args:
+            removed: names of checks; one of them may be added anew.
+            add: adds checks to the registry that it is given.
+
+        Returns:
+            a function that puts everything back.
+
+        Raises:
+            ConfigError: a check is refused, or one that stays depends on one that is gone; nothing is changed then.
+        """
+        before = self._checks
+        self._checks = {name: each for name, each in before.items() if name not in removed}
+        kept = dict(self._checks)
+        try:
+            add(self)
+            for each in kept.values():
+                self._refuse_missing(each)
+                self._refuse_outside(each.name, each.options.tags, each.outside_with(self._checks))
+        except ConfigError:
+            self._checks = before
+            raise
+        after = self._checks
+        self._checks = {name: after[name] for name in (*before, *after) if name in after}
+        for each in kept.values():
+            each.outside = each.outside_with(after)
+        self._forget_statuses(removed)
+
+        def restore() -> None:
+            self._checks = before
+            for each in kept.values():
+                each.outside = each.outside_with(before)
+            self._forget_statuses(after.keys() - kept.keys())
+
+        return restore
+
+    def _forget_statuses(self, checks: Iterable[str]) -> None:
+        if self._statuses is not None:
+            for name in checks:
+                self._statuses.remove(name)
+
+    def _refuse_missing(self, check: RegisteredCheck) -> None:
+        if missing := check.options.depends_on - self._checks.keys():
+            raise ConfigError(
+                f"{check.name} depends on {', '.join(map(repr, sorted(missing)))}, which is removed"
+            )
+
+    @staticmethod
+    def _refuse_outside(name: str, groups: Collection[str], outside: bool) -> None:  # noqa: FBT001  a private check
+        if LIVENESS in groups and outside:
+            raise ConfigError(
+                f"tags of {name!r} must not be {LIVENESS}: it looks outside of the process, and restarting every"
+                " process does not mend what is down elsewhere"
+            )
 
     async def check_all(self, tags: Collection[str] | None = None) -> HealthReport:
         """Look at everything, or at some groups; what was looked at within `cache` seconds is not looked at again.

@@ -237,6 +237,29 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
             raise
         return functools.partial(undone, undo)
 
+    def remade(self, factory: Callable[[Any], G], options: Mapping[str, Any]) -> Callable[[], None]:
+        """Make guards by another function from now on, and turn the existing guards into what it makes.
+
+        Args:
+            factory: as the constructor takes it.
+            options: the options in which its guards differ from the existing ones.
+
+        Returns:
+            a function that puts everything back.
+
+        Raises:
+            ConfigError: a guard refuses an option; nothing is changed then.
+        """
+        undo: list[Callable[[], None]] = [functools.partial(setattr, self, "_factory", self._factory)]
+        try:
+            for entry in self._entries():
+                undo.append(reconfigured(entry.guard, options))  # noqa: PERF401  kept also when the next one refuses
+        except ConfigError:
+            undone(undo)
+            raise
+        self._factory = callback("factory", factory)
+        return functools.partial(undone, undo)
+
     def _resize(self, max_keys: Any) -> None:
         wanted = max_keys(self.max_keys) if inspect.isfunction(max_keys) else max_keys
         self.max_keys = integer("max_keys", wanted)

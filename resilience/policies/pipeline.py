@@ -269,6 +269,17 @@ class Pipeline(WrappingPolicy):
         Raises:
             ConfigError: a policy or an option is unknown, or a value out of its range; nothing is changed then.
         """
+        self.reconfigured(changes)
+
+    def reconfigured(self, changes: Mapping[str, Mapping[str, Any]]) -> Callable[[], None]:
+        """Do as `reload` does, and return a function that puts the old options back.
+
+        Args:
+            changes: new options by the policy's name.
+
+        Raises:
+            ConfigError: as for `reload`.
+        """
         undo: list[Callable[[], None]] = []
         try:
             for name, options in changes.items():
@@ -279,6 +290,7 @@ class Pipeline(WrappingPolicy):
             self.events.emit(ReloadFailed(self.name, error))
             raise
         self.events.emit(Reloaded(self.name, changes))
+        return functools.partial(undone, undo)
 
     def _known(self, name: str) -> Policy | Guard[Any]:
         if name not in self._by_name:

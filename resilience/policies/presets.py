@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.retry import Retry
+from resilience.policies.settings import reconfigured
 from resilience.policies.timeout import Timeout
 
 __all__ = ["API_CALLS", "DATABASE", "EXTERNAL_SERVICES", "Layer", "Preset"]
@@ -46,6 +48,47 @@ class Layer:
             for option, value in self.options.items()
         }
         return self.policy(**{"name": name, "clock": clock} | options)
+
+    def changes(self, earlier: Layer) -> Mapping[str, Any] | None:
+        """Return the options with which a policy that another layer made becomes one of this layer.
+
+        Args:
+            earlier: the layer that made the policy.
+
+        Returns:
+            what to give to its `reconfigure`; None where only a new policy will do: another class, another budget.
+
+        Example:
+            >>> dict(Layer(Bulkhead, {"limit": 20}).changes(Layer(Bulkhead, {"limit": 10, "queue": 5})))
+            {'limit': 20, 'queue': 0}
+        """
+        if self.policy is not earlier.policy:
+            return None
+        alike = {
+            option
+            for option in self.options.keys() & earlier.options.keys()
+            if _same(self.options[option], earlier.options[option])
+        }
+        if len(alike) == len(self.options) == len(earlier.options):
+            return _NOTHING
+        before, after = earlier.make("trial", SYSTEM_CLOCK), self.make("trial", SYSTEM_CLOCK)
+        old, new = getattr(before, "settings", None), getattr(after, "settings", None)
+        if not dataclasses.is_dataclass(old) or not dataclasses.is_dataclass(new):
+            return None
+        fields = [field.name for field in dataclasses.fields(new) if field.name not in alike]
+        changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(old, name)}
+        try:
+            reconfigured(before, changes)
+        except ConfigError:
+            return None
+        return changes
+
+
+def _same(one: object, other: object) -> bool:
+    """Return True if two options are equal; partials are equal if they call the same with the same."""
+    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
+        return (one.func, one.args, one.keywords) == (other.func, other.args, other.keywords)
+    return one == other
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class Registry:
         self._followers: list[Callable[[str, object], object]] = []
         self._recorder = recorder
         self._pipelines: dict[str, Pipeline] = {}
+        self._recipes: dict[str, Preset] = {}
         self._shown: dict[str, Mapping[str, Policy | Guard[Any]]] = {}
 
     @classmethod
@@ -116,7 +117,54 @@ class Registry:
             made = self.preset if preset is None else preset
             recorder = None if self._recorder is None else self._recorder(name)
             found = self.add(made.pipeline(text("name", name), clock=self.clock, recorder=recorder))
+            self._recipes[name] = made
         return found
+
+    def recipe(self, name: str) -> Preset | None:
+        """Return the preset that a pipeline was made of; None for a pipeline that was made elsewhere."""
+        return self._recipes.get(name)
+
+    def reconfigure(
+        self, name: str, preset: Preset, changes: Mapping[str, Mapping[str, Any]]
+    ) -> Callable[[], None]:
+        """Change a pipeline into one of another preset with the same policies.
+
+        Args:
+            name: its name.
+            preset: the preset that it counts as made of from now on.
+            changes: the options that differ, by the policy's name.
+
+        Returns:
+            a function that puts everything back.
+
+        Raises:
+            ConfigError: a policy refuses an option; nothing is changed then.
+        """
+        undo: list[Callable[[], None]] = [
+            functools.partial(self._recipes.__setitem__, name, self._recipes[name])
+        ]
+        if changes:
+            undo.append(self._pipelines[name].reconfigured(changes))
+        self._recipes[name] = preset
+        return functools.partial(undone, undo)
+
+    def retire(self, name: str) -> Callable[[], None]:
+        """Forget a pipeline that was made of a preset: nothing reports on it, and its name is free.
+
+        Functions that it guards stay guarded by it.
+
+        Args:
+            name: its name.
+
+        Returns:
+            a function that takes it back in.
+        """
+        pipeline, recipe = self._pipelines.pop(name), self._recipes.pop(name)
+
+        def restore() -> None:
+            self._pipelines[name], self._recipes[name] = pipeline, recipe
+
+        return restore
 
     def add(self, pipeline: Pipeline) -> Pipeline:
         """Take in a pipeline that was made elsewhere.
@@ -136,17 +184,21 @@ class Registry:
         """The names of what `show` was given."""
         return tuple(self._shown)
 
-    def show(self, name: str, policies: Mapping[str, Policy | Guard[Any]]) -> None:
+    def show(self, name: str, policies: Mapping[str, Policy | Guard[Any]]) -> str:
         """Report on policies that stand elsewhere, and steer them, as those of a pipeline: guards at the door, say.
 
         Args:
             name: stands before theirs in their paths; of a second of the same name the number follows it.
             policies: by what they are called there.
 
+        Returns:
+            the name that they are shown under.
+
         Example:
             >>> from resilience.policies.bulkhead import Bulkhead
             >>> registry = Registry()
             >>> registry.show("requests", {"bulkhead": Bulkhead(3)})
+            'requests'
             >>> registry.find("requests/bulkhead").statistics().limit
             3
         """
@@ -155,10 +207,23 @@ class Registry:
             if unique not in self._pipelines and unique not in self._shown:
                 break
             unique = f"{name} {number}"
-        self._shown[unique] = dict(policies)
+        self._shown[unique] = {}
+        self.show_instead(unique, policies)
+        return unique
+
+    def show_instead(self, name: str, policies: Mapping[str, Policy | Guard[Any]]) -> None:
+        """Report on other policies under a name of `show`; events of those that stay are not told twice.
+
+        Args:
+            name: as `show` returned it.
+            policies: all of them, by what they are called.
+        """
+        known = set(map(id, self._shown[name].values()))
+        added = {own: policy for own, policy in policies.items() if id(policy) not in known}
+        self._shown[name] = dict(policies)
         if self._forwarding:
-            self._forward(policies.values())
-        self._lead(unique, policies, self._followers)
+            self._forward(added.values())
+        self._lead(name, added, self._followers)
 
     async def call(
         self, name: str, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs

@@ -1,1 +1,1 @@
-"""Life of a running service: its background tasks."""
+"""Life of a running service: its background tasks and its reloads."""

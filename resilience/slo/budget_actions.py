@@ -73,14 +73,11 @@ class BudgetActions:
         policy: the policy; None for nothing to do. Another one that is set later is gone by from the next tick on.
         registry: the pipelines whose retries and hedges are meant, those that are made later included.
 
-    Attributes:
-        sheds: whether `shedder` belongs before the other guards of requests: the first policy may ask for it.
     """
 
     def __init__(self, policy: BudgetPolicy | None, registry: Registry) -> None:
         self.policy: BudgetPolicy | None = policy
         self.shedder: BudgetShedder = BudgetShedder()
-        self.sheds: bool = self.asks_to_shed
         self._registry = registry
         self._in_force: dict[str, InForce] = {}
         self._undo: dict[str, dict[int, Callable[[], object]]] = {}
@@ -91,8 +88,8 @@ class BudgetActions:
         return tuple(self._in_force.values())
 
     @property
-    def asks_to_shed(self) -> bool:
-        """Whether the policy may ask for sheddable calls to be refused."""
+    def sheds(self) -> bool:
+        """Whether the policy may ask for sheddable calls to be refused; `shedder` belongs before the guards of requests then."""
         return self.policy is not None and SHED in self.policy.actions
 
     @property

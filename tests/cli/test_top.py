@@ -120,6 +120,18 @@ def test_shows_a_service_that_has_nothing(service: str) -> None:
     assert len(lines_of(state, 80, 24)) == 5
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_reload_that_failed_is_one_line_above_all_and_no_markup(service: str, width: int) -> None:
+    state = asyncio.run(look(service))
+    height = len(lines_of(state, width, 60))
+    state["overall"]["reload_error"] = "reliability.yaml:3: [red]no\x1b[2J such key" + " at all" * 30
+    shown = lines_of(state, width, height)
+    assert len(shown) <= height
+    assert all(len(line) <= width for line in shown)
+    assert "configuration not reloaded: reliability.yaml:3: [red]no?[2J" in shown[1]
+    assert shown[1].rstrip(" │").endswith("…")
+
+
 async def look(service: str) -> dict[str, Any]:
     async with Service(service, TOKEN) as asked:
         return dict(await asked.state())

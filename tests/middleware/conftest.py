@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message
 from resilience.core.clock import ManualClock
 from resilience.core.verdict import Verdict
 from resilience.health import HealthRegistry
+from resilience.http.doors import Doors
 from resilience.policies import Registry
 from resilience.signals.signals import Signals
 from resilience.slo.budget_actions import BudgetActions
@@ -57,6 +58,7 @@ class NotedReliability:
         self.signals = Signals(clock)
         self.health = HealthRegistry(clock=clock)
         self.guards = None
+        self.doors = Doors(None)
         self.registry = Registry(clock=clock)
         self.budget_actions = BudgetActions(None, self.registry)
         self.running = self.ready = False

@@ -12,6 +12,7 @@ from resilience.alerting import RaisedAlert
 from resilience.policies import CircuitBreaker, Fallback, Keyed, Pipeline, Retry
 from resilience.policies.budget import RatioBudget, TokenBudget
 from resilience.reliability import Reliability
+from resilience.reload import Reload
 from resilience.rules import AlertRule, RuleGroup
 from resilience.slo import SLO
 from resilience.stores.sqlite import SQLiteStore
@@ -203,6 +204,21 @@ async def test_says_that_nothing_is_judged_when_ticks_fail_or_stand_still(
     stands = PANELS["overall"](seen)
     assert (stands["level"], stands["stands_since"]) == ("critical", clock.time() - 60)
     assert "The figures stand still since" in Renderer().panel("overall", stands, seen.view)
+
+
+async def test_says_that_a_reload_failed_until_one_succeeds(
+    watch: Watch, rel: Reliability, clock: Any
+) -> None:
+    assert "not reloaded" not in await html(watch, "overall")
+    rel.reloader.last = Reload(clock.time(), error="shop.yaml:3: unknown key '<b>x</b>'")
+    overall = PANELS["overall"](await look(watch))
+    assert (overall["level"], overall["reload_error"]) == ("warning", "shop.yaml:3: unknown key '<b>x</b>'")
+    shown = await html(watch, "overall")
+    assert "not reloaded" in shown
+    assert "&lt;b&gt;x" in shown
+    assert "<b>x" not in shown
+    await rel.reload()
+    assert "not reloaded" not in await html(watch, "overall")
 
 
 async def test_budgets_have_a_course(watch: Watch, rel: Reliability, clock: Any) -> None:

@@ -31,6 +31,7 @@ def overall(look: Look) -> Mapping[str, Any]:
     failures = rel.rules.failures()
     stands_since = _stands_since(rel)
     failed = _failed_ticks(look)
+    reload_error = None if rel.reloader.last is None else rel.reloader.last.error
     if (
         critical
         or failed
@@ -38,7 +39,7 @@ def overall(look: Look) -> Mapping[str, Any]:
         or any(statuses[slo_id] == "breached" for slo_id in missed)
     ):
         level = "critical"
-    elif firing or missed or failures or not rel.ready:
+    elif firing or missed or failures or reload_error is not None or not rel.ready:
         level = "warning"
     else:
         level = "good"
@@ -58,6 +59,7 @@ def overall(look: Look) -> Mapping[str, Any]:
             {"group": group, "rule": rule, "error": error} for group, rule, error in failures[:_FEW]
         ],
         "more_failures": max(0, len(failures) - _FEW),
+        "reload_error": reload_error,
         "missing": rel.describe()["not"],
         "stands_since": stands_since,
         "failed_ticks": failed,
