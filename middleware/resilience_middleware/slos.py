@@ -11,7 +11,7 @@ from resilience.promql import evaluate_range
 from resilience.reliability import Reliability
 from resilience.slo.latency import latency_query, plain_latency
 from resilience.slo.ledger import Ledger
-from resilience.slo.plain import plain_action, plain_history, plain_slo
+from resilience.slo.plain import plain_action, plain_history, plain_slo, plain_slos
 from resilience_middleware.endpoint import Endpoint, Query, answer, refuse
 from resilience_middleware.security import Access
 
@@ -26,7 +26,7 @@ async def list_slos(rel: Reliability, request: Request) -> Response:
     service = request.query_params.get("service")
     slos = [each for each in rel.slos.slos.values() if service in {None, each.service}]
     actions = [plain_action(each) for each in rel.budget_actions.in_force]
-    return answer({"slos": [plain_slo(rel.slos, each) for each in slos], "actions": actions})
+    return answer({"slos": plain_slos(rel.slos, slos), "actions": actions})
 
 
 async def one_slo(rel: Reliability, request: Request) -> Response:

@@ -30,7 +30,7 @@ from resilience.slo.figures import Figures as BudgetFigures
 from resilience.slo.latency import latency_query, plain_latency
 from resilience.slo.ledger import Bucket, Ledger
 from resilience.slo.measure import Weighted
-from resilience.slo.plain import plain_history, plain_slo
+from resilience.slo.plain import plain_history, plain_slos
 from resilience.stores.sqlite import SQLiteStore
 
 __all__ = ["Figures", "burn_note", "figures_options", "objectives_of", "progress", "run"]
@@ -127,7 +127,7 @@ class StateFigures:
 
         `burn_rates_at` in each budget is when burn rates were measured last (Unix seconds), None where that was never.
         """
-        found = [plain_slo(self._manager, slo) for slo in self._manager.slos.values()]
+        found = plain_slos(self._manager, self._manager.slos.values())
         for each in found:
             each["budget"]["burn_rates_at"] = self._last_seen.get(each["id"])
         return found
@@ -211,7 +211,7 @@ class PrometheusFigures:
         known = list(self._manager.slos.values())
         for slo in progress([slo for slo in known if counted_events(slo) is not None], "budgets"):
             self._manager.observe(slo.id, await self._prometheus.figures(slo))
-        return [plain_slo(self._manager, slo) for slo in known]
+        return plain_slos(self._manager, known)
 
     async def history(self, slo_id: str, start: float, end: float) -> dict[str, Any]:
         """Count step by step."""

@@ -39,7 +39,10 @@ class Account:
         self._slices = _slices(slo, signals) if slo.sliced else None
         # Burn rates are read as the rules read them.
         events = counted_events(slo)
-        self._windows = None if events is None else EventMeter(signals.source, events, since)
+        if isinstance(self._meter, EventMeter):
+            self._windows: EventMeter | None = self._meter
+        else:
+            self._windows = None if events is None else EventMeter(signals.source, events, since)
         if events is not None:
             for alert in slo.burn_rates:
                 for use in promql.parse(events.ratio_in(format_duration(alert.window))).selectors:

@@ -86,6 +86,9 @@ class SLOManager:
         self.latency: LatencyHistory = LatencyHistory(signals)
         self._now = signals.last_tick
         self._due: dict[str, float] = {}
+        # What was worked out since the last tick: a page asks for each of them several times.
+        self._budgets: dict[str, ErrorBudget] = {}
+        self._statuses: dict[str, SLOStatus] = {}
         signals.on_tick(self._mark_exclusions)
 
     @property
@@ -131,6 +134,7 @@ class SLOManager:
                 self._excluded(slo).set(0.0)  # the next tick knows better
         self._slos, self._groups = known, groups
         self._counts.use(known)
+        self._forget()
 
     # -- recording ----------------------------------------------------------------------------------------------
 
@@ -209,6 +213,7 @@ class SLOManager:
             ConfigError: there is no such objective.
         """
         self._counts.observe(self._known(slo_id).id, figures)
+        self._forget()
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -216,6 +221,7 @@ class SLOManager:
         """Take in what was counted since the last tick; write what is exported when that is due."""
         self._now = now
         self._counts.tick(now)
+        self._forget()
         self.latency.tick(now)
         for position, slo in enumerate(self._slos.values(), 1):
             due = self._due.get(slo.id)
@@ -224,6 +230,10 @@ class SLOManager:
                 share = position / len(self._slos) if due is None else 1.0
                 self._due[slo.id] = now.monotonic + share * self.interval
                 self._signals.write(f"slo/{slo.id}", now.monotonic, list(self._series(slo)))
+
+    def _forget(self) -> None:
+        self._budgets.clear()
+        self._statuses.clear()
 
     def _mark_exclusions(self, now: Instant) -> None:
         """Show, before any rule is evaluated, which objectives do not count now."""
@@ -256,7 +266,12 @@ class SLOManager:
         Raises:
             ConfigError: there is no such objective.
         """
-        slo = self._known(slo_id)
+        budget = self._budgets.get(slo_id)
+        if budget is None:
+            budget = self._budgets[slo_id] = self._budget_of(self._known(slo_id))
+        return budget
+
+    def _budget_of(self, slo: SLO) -> ErrorBudget:
         bad, total = self._counts.in_period(slo)
         windows = sorted({each for alert in slo.burn_rates for each in (alert.window, alert.short_window)})
         within = {window: self._counts.within(slo, window) for window in windows}
@@ -299,20 +314,25 @@ class SLOManager:
         Raises:
             ConfigError: there is no such objective.
         """
-        slo = self._known(slo_id)
-        budget = self.error_budget(slo_id)
+        status = self._statuses.get(slo_id)
+        if status is None:
+            status = self._statuses[slo_id] = self._status_of(self._known(slo_id))
+        return status
+
+    def _status_of(self, slo: SLO) -> SLOStatus:
+        budget = self.error_budget(slo.id)
         current, target = budget.sli, Decimal(slo.target)
         if current is None:
             word = "no_data"
         elif current < target:
             word = "breached"
         elif budget.status != BudgetStatus.HEALTHY or any(
-            state.firing for state in self.check_burn_rate_alerts(slo_id)
+            state.firing for state in self.check_burn_rate_alerts(slo.id)
         ):
             word = "at_risk"
         else:
             word = "meeting"
-        return SLOStatus(slo_id, current, target, word)
+        return SLOStatus(slo.id, current, target, word)
 
     def check_burn_rate_alerts(self, slo_id: str) -> list[BurnRateState]:
         """Return every burn-rate alert of an objective with the figures that it is judged by.
@@ -339,6 +359,13 @@ class SLOManager:
             and alert.labels.get("slo") in self._slos
             and service in {None, alert.labels.get("service")}
         ]
+
+    def alerts_by_slo(self) -> dict[str, list[Alert]]:
+        """Return the alerts of objectives that are firing by the id of their objective."""
+        found: dict[str, list[Alert]] = {}
+        for alert in self.active_alerts():
+            found.setdefault(alert.labels["slo"], []).append(alert)
+        return found
 
     def resolve_alert(self, alert_id: str) -> None:
         """Resolve an alert by hand, until its condition has been false once.
@@ -399,6 +426,7 @@ class SLOManager:
             raise ConfigError("the saved budgets cannot be read: unknown version")
         self._now = now
         self._counts.restore(slos, now)
+        self._forget()
         self.latency.restore(saved.get("latency") or {}, now)
 
 

@@ -10,6 +10,7 @@ from resilience import promql
 from resilience.core.duration import format_duration
 from resilience.core.ports import Labels, Matcher, SampleSource
 from resilience.promql import nodes
+from resilience.promql.sums import total as summed
 from resilience.slo.measure import Condition, Events
 from resilience.slo.query import WINDOW
 
@@ -42,6 +43,13 @@ class EventMeter:
 
     def within(self, window: float, at: float) -> tuple[float, float]:
         """Return bad and all events of a window of seconds."""
+        total, part = self._total.within(window, at), self._part.within(window, at)
+        if total is None or part is None:
+            return self._queried(window, at)
+        part = min(part, total)
+        return (total - part if self._events.bad is None else part), total
+
+    def _queried(self, window: float, at: float) -> tuple[float, float]:
         length = format_duration(window)
         queries = self._queries.get(length)
         if queries is None:
@@ -77,6 +85,11 @@ class _CounterGrowth:
             for index, value in self._values.items()
         )
 
+    def within(self, window: float, at: float) -> float | None:
+        """Return the growth in a window, as `sum(increase())` does for less; None where one is no counter."""
+        found = self._source.increase(self._selection, round(at - window, 6), at)
+        return None if found is None else _positive(summed(found[1]))
+
 
 class _WindowGrowth:
     """How much an expression counts between readings, where it is more than a sum of counters."""
@@ -92,6 +105,9 @@ class _WindowGrowth:
             return 0.0
         query = self._template.replace(WINDOW, f"{elapsed:.6f}")
         return _count(promql.evaluate(query, self._source, at))
+
+    def within(self, window: float, at: float) -> None:
+        """Return None: only a query can say."""
 
 
 def _growth(source: SampleSource[Any], template: str | None, since: float) -> _CounterGrowth | _WindowGrowth:
@@ -132,7 +148,11 @@ class ConditionMeter:
 def _count(value: promql.Value) -> float:
     """Return a result as a count; zero where it cannot be one."""
     found = _single(value)
-    return found if found is not None and 0 < found < math.inf else 0.0
+    return 0.0 if found is None else _positive(found)
+
+
+def _positive(count: float) -> float:
+    return count if 0 < count < math.inf else 0.0
 
 
 def _single(value: promql.Value) -> float | None:

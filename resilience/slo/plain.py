@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from resilience.core.duration import format_duration
+from resilience.rules import Alert
 from resilience.slo.budget import Forecast
 from resilience.slo.budget_actions import InForce
 from resilience.slo.figures import BurnRateState
@@ -14,16 +15,26 @@ from resilience.slo.ledger import Bucket
 from resilience.slo.manager import SLOManager
 from resilience.slo.objective import SLO
 
-__all__ = ["plain_action", "plain_history", "plain_slo"]
+__all__ = ["plain_action", "plain_history", "plain_slo", "plain_slos"]
+
+
+def plain_slos(manager: SLOManager, slos: Iterable[SLO]) -> list[dict[str, Any]]:
+    """Return objectives with their budgets and alerts; ratios are 0 to 1, durations are seconds.
+
+    Args:
+        manager: the manager that judges them.
+        slos: objectives of the manager.
+    """
+    firing = manager.alerts_by_slo()
+    return [_plain(manager, slo, firing.get(slo.id, ())) for slo in slos]
 
 
 def plain_slo(manager: SLOManager, slo: SLO) -> dict[str, Any]:
-    """One objective and what it stands at; ratios are 0 to 1, lengths of time are seconds.
+    """Return one objective; see `plain_slos`."""
+    return plain_slos(manager, (slo,))[0]
 
-    Args:
-        manager: who judges it.
-        slo: one of its objectives.
-    """
+
+def _plain(manager: SLOManager, slo: SLO, firing: Iterable[Alert]) -> dict[str, Any]:
     budget, status = manager.error_budget(slo.id), manager.status(slo.id)
     return {
         "id": slo.id,
@@ -54,8 +65,8 @@ def plain_slo(manager: SLOManager, slo: SLO) -> dict[str, Any]:
         "burn_rate_alerts": [_state(each) for each in manager.check_burn_rate_alerts(slo.id)],
         "firing": [
             {"id": alert.fingerprint, "labels": dict(alert.labels), "annotations": dict(alert.annotations)}
-            for alert in manager.active_alerts(slo.service)
-            if alert.labels.get("slo") == slo.id
+            for alert in firing
+            if alert.labels.get("service") == slo.service
         ],
     }
 
