@@ -173,6 +173,7 @@ class Reliability:
             store=self._store,
             register_rules=self.register_rules,
             leadership=None if store is None else Leadership(store, f"{service}/alerting", clock=clock),
+            signals=self.signals,
             service=service,
             clock=clock,
             **vars(settings),

@@ -11,6 +11,7 @@ from typing import Protocol
 import anyio
 import anyio.abc
 
+from resilience.alerting.delivery_metrics import DeliveryMetrics, Outcome
 from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.errors import DeliveryError, Rejected, ResilienceError
@@ -91,8 +92,11 @@ class _Delivery:
 class _Channel:
     """One notifier with its guards, and what waits for it: a lane for each group, so that order holds within one."""
 
-    def __init__(self, notifier: Notifier, outcomes: Outcomes, clock: Clock, timeout: float) -> None:
+    def __init__(
+        self, notifier: Notifier, outcomes: Outcomes, metrics: DeliveryMetrics, clock: Clock, timeout: float
+    ) -> None:
         self.name = notifier.name
+        self._metrics = metrics
         self.lanes: dict[str, deque[Notification]] = {}
         self.notifier: Notifier = notifier
         self._outcomes = outcomes
@@ -132,6 +136,8 @@ class _Channel:
             await self._timeout.call(send, self.notifier, notification)
         except Exception as error:
             self.last_error = _words(error)
+            if _may_pass(error):
+                self._metrics.count(self.name, Outcome.FAILED)
             delivery.reached = delivery.reached or not isinstance(error, DeliveryError) or error.reached
             log(__name__).warning(
                 "notification_failed", channel=self.name, key=notification.key, error=self.last_error
@@ -157,6 +163,7 @@ class Dispatcher:
         notifiers: the channels by name.
         outcomes: who is told how deliveries end.
         clock: where time comes from.
+        metrics: counter of the outcomes; none when not given.
         timeout: seconds for one attempt, above 0.
         give_up_after: seconds after its decision at which a notification is given up, above 0.
     """
@@ -167,6 +174,7 @@ class Dispatcher:
         outcomes: Outcomes,
         clock: Clock,
         *,
+        metrics: DeliveryMetrics | None = None,
         timeout: float = 30.0,
         give_up_after: float = 86_400.0,
     ) -> None:
@@ -174,6 +182,7 @@ class Dispatcher:
         self._clock = clock
         self._timeout = timeout
         self._give_up_after = give_up_after
+        self._metrics = metrics or DeliveryMetrics(None)
         self._channels: dict[str, _Channel] = {}
         self.replace(notifiers)
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -186,11 +195,12 @@ class Dispatcher:
 
     def replace(self, notifiers: Mapping[str, Notifier]) -> None:
         """Have these channels from now on; what waits for one that is gone is given up, the others go on."""
+        self._metrics.announce(notifiers)
         former, self._channels = self._channels, {}
         for name, notifier in notifiers.items():
             channel = former.pop(name, None)
             if channel is None:
-                channel = _Channel(notifier, self._outcomes, self._clock, self._timeout)
+                channel = _Channel(notifier, self._outcomes, self._metrics, self._clock, self._timeout)
             elif channel.notifier is not notifier:
                 channel.swap(notifier)
             self._channels[name] = channel
@@ -279,6 +289,8 @@ class Dispatcher:
             log(__name__).error(
                 "notification_given_up", channel=channel.name, key=notification.key, error=reason
             )
+            self._metrics.count(channel.name, Outcome.GIVEN_UP if _may_pass(error) else Outcome.REFUSED)
             self._outcomes.undelivered(notification, reason, reached=delivery.reached)
         else:
+            self._metrics.count(channel.name, Outcome.DELIVERED)
             self._outcomes.delivered(notification)

@@ -11,6 +11,7 @@ import anyio
 from resilience.alerting.acknowledgements import ACKNOWLEDGEMENT, Acknowledgements
 from resilience.alerting.active import ActiveAlert
 from resilience.alerting.delivery import Dispatcher, send
+from resilience.alerting.delivery_metrics import DeliveryMetrics
 from resilience.alerting.engine import channel_alert, channel_test
 from resilience.alerting.flapping import FlapDetector
 from resilience.alerting.heartbeat import Heart, Heartbeat
@@ -33,6 +34,7 @@ from resilience.core.rows import decode, read_rows
 from resilience.core.validate import text
 from resilience.errors import ConfigError, DeliveryError, ResilienceError
 from resilience.rules.state import Alert, fingerprint
+from resilience.signals import InstrumentRegistry
 
 __all__ = ["AlertManager"]
 
@@ -54,6 +56,7 @@ class AlertManager:
         history: how many events are remembered; the newest 5,000 by default.
         register_rules: takes the rules given to `register_rules`; the rule evaluator's.
         leadership: which of several processes on the store decides and notifies; this one alone when None.
+        signals: registry of the counter `notifications_total`; nothing is counted when None.
         service: keeps what is stored apart from that of other services in the same store.
         clock: where time comes from between ticks.
 
@@ -95,6 +98,7 @@ class AlertManager:
         history: int = 5_000,
         register_rules: Callable[[Sequence[Any]], object] | None = None,
         leadership: Leadership | None = None,
+        signals: InstrumentRegistry | None = None,
         service: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -106,7 +110,7 @@ class AlertManager:
         self._clock = clock
         self._register_rules = register_rules
         self._heart = Heart(heartbeat)
-        self._dispatcher = Dispatcher(self.notifiers, self, clock)
+        self._dispatcher = Dispatcher(self.notifiers, self, clock, metrics=DeliveryMetrics(signals))
         self._team = None if leadership is None else Team(leadership)
         self._keeper = Keeper(
             plan,

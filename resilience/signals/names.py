@@ -42,6 +42,11 @@ METRICS = frozenset(
         *("slo_error_budget_remaining_ratio", "slo_burn_rate", "slo_period_events", "slo_period_bad_events"),
         *("slo_events_total", "slo_excluded", "slo_slices_total", "slo_bad_slices_total"),
         *("resilience_label_sets_refused_total", "resilience_observations_refused_total"),
+        *(
+            "reliability_config_last_reload_successful",
+            "reliability_config_last_reload_success_timestamp_seconds",
+        ),
+        "notifications_total",
         "resilience_task_failures_total",
         "resilience_tick_failures_total",
     }

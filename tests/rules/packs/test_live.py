@@ -74,6 +74,12 @@ def probes(rel: Reliability, minute: int) -> None:
         ),
         ("event_loop", gauges(("event_loop_lag_seconds", 0.5)), 5, {"EventLoopLag"}),
         ("api_availability", probes, 8, {"ProbeDown", "AvailabilityLow"}),
+        (
+            "self_monitoring",
+            gauges(("reliability_config_last_reload_successful", 0)),
+            2,
+            {"ConfigReloadFailed"},
+        ),
         ("watchdog", gauges(), 1, {"Watchdog"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

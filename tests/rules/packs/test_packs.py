@@ -23,6 +23,7 @@ DEMANDED = {
     "memory",
     "quota",
     "retry_storm",
+    "self_monitoring",
     "session_duration",
     "tool_execution",
     "ttfa",
