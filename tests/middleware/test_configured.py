@@ -195,10 +195,10 @@ def test_the_application_does_not_start_with_guards_of_a_route_that_it_does_not_
     assert rel.calls == ["start", "stop"]
 
 
-async def test_without_a_lifespan_it_is_logged(rel: Any, client_of: Any, capsys: Any) -> None:
+async def test_without_a_lifespan_it_is_logged(rel: Any, client_of: Any, caplog: Any) -> None:
     app = ResilienceMiddleware(APP, rel, routes={"/nowhere": RouteGuards(timeout=1.0)})
     assert (await client_of(app).request("/")).status == 200
-    assert "there are: /, /hang, /fail, /t/{tid}/hang/{id}, /t/{tid}/ok" in capsys.readouterr().out
+    assert "there are: /, /hang, /fail, /t/{tid}/hang/{id}, /t/{tid}/ok" in caplog.text
 
 
 def test_patterns_are_routes_too(rel: Any) -> None:

@@ -261,7 +261,7 @@ async def test_sighup_reads_again_and_is_given_back_at_the_end(file: Path) -> No
     assert signal.getsignal(signal.SIGHUP) == before
 
 
-def test_where_there_are_no_signals_a_service_runs_without_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_there_are_no_signals_a_service_runs_without_them(caplog: pytest.LogCaptureFixture) -> None:
     async def live() -> None:
         async with Reliability("shop", watch=0, sighup=True) as rel:
             assert rel.running
