@@ -16,11 +16,12 @@ from resilience.rules import Alert, AlertState, RuleGroup
 from resilience.signals import Signals
 from resilience.signals.instruments import GaugeSeries
 from resilience.signals.recorded import recorded_timestamp
-from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus, burn
+from resilience.slo.budget import ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
 from resilience.slo.counts import Counts
 from resilience.slo.event import Event
 from resilience.slo.figures import BurnRateState, Figures
+from resilience.slo.judging import burn_rate_states, slo_status
 from resilience.slo.latency import LatencyHistory
 from resilience.slo.ledger import Bucket
 from resilience.slo.objective import SLO, by_id, exact_ratio
@@ -89,6 +90,7 @@ class SLOManager:
         # What was worked out since the last tick: a page asks for each of them several times.
         self._budgets: dict[str, ErrorBudget] = {}
         self._statuses: dict[str, SLOStatus] = {}
+        self._burning: dict[str, bool] = {}
         signals.on_tick(self._mark_exclusions)
 
     @property
@@ -129,6 +131,7 @@ class SLOManager:
         for name, slo in self._slos.items():
             if name not in known:
                 self._due.pop(name, None)
+                self._burning.pop(name, None)
                 self._signals.write(f"slo/{name}", self._now.monotonic, ())
             if slo.exclusions:
                 self._excluded(slo).set(0.0)  # the next tick knows better
@@ -268,7 +271,9 @@ class SLOManager:
         """
         budget = self._budgets.get(slo_id)
         if budget is None:
-            budget = self._budgets[slo_id] = self._budget_of(self._known(slo_id))
+            slo = self._known(slo_id)
+            budget = self._budgets[slo_id] = self._budget_of(slo)
+            self._burning[slo_id] = any(state.firing for state in burn_rate_states(slo, budget))
         return budget
 
     def _budget_of(self, slo: SLO) -> ErrorBudget:
@@ -321,18 +326,18 @@ class SLOManager:
 
     def _status_of(self, slo: SLO) -> SLOStatus:
         budget = self.error_budget(slo.id)
-        current, target = budget.sli, Decimal(slo.target)
-        if current is None:
-            word = "no_data"
-        elif current < target:
-            word = "breached"
-        elif budget.status != BudgetStatus.HEALTHY or any(
-            state.firing for state in self.check_burn_rate_alerts(slo.id)
-        ):
-            word = "at_risk"
-        else:
-            word = "meeting"
-        return SLOStatus(slo.id, current, target, word)
+        return slo_status(slo, budget, burning=self._burning[slo.id])
+
+    def standings(self) -> dict[str, str]:
+        """Return the status of every objective by its id, for less than `status`: burn rates are up to `interval` old."""
+        return {
+            name: slo_status(
+                slo,
+                ErrorBudget(slo.budget, *self._counts.in_period(slo)),
+                burning=self._burning.get(name, False),
+            ).status
+            for name, slo in self._slos.items()
+        }
 
     def check_burn_rate_alerts(self, slo_id: str) -> list[BurnRateState]:
         """Return every burn-rate alert of an objective with the figures that it is judged by.
@@ -340,11 +345,8 @@ class SLOManager:
         Raises:
             ConfigError: there is no such objective.
         """
-        rates = self.error_budget(slo_id).burn_rates
-        return [
-            BurnRateState(alert, rates[alert.window], rates[alert.short_window])
-            for alert in self._slos[slo_id].burn_rates
-        ]
+        budget = self.error_budget(slo_id)
+        return burn_rate_states(self._slos[slo_id], budget)
 
     def active_alerts(self, service: str | None = None) -> list[Alert]:
         """Return the alerts of objectives that fire.

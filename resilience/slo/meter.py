@@ -68,21 +68,22 @@ class _CounterGrowth:
         self._source = source
         self._selection = source.select(matchers)
         self._labels: Sequence[Labels] = ()
-        self._values: dict[int, float] = {}
+        self._indices: Sequence[int] = ()
+        self._values: Sequence[float] = ()
         self.read(since)
 
     def read(self, at: float) -> float:
         indices, values, _ = self._source.at(self._selection, at, _FOR_EVER)
         labels, before = self._selection.labels, self._values
-        if labels is not self._labels:
-            known = {self._labels[index]: value for index, value in before.items()}
-            before = {index: known.get(labels[index], 0.0) for index in indices}
-            self._labels = labels
-        self._values = dict(zip(indices, values, strict=True))
+        if labels is not self._labels or indices != self._indices:
+            known = {self._labels[index]: value for index, value in zip(self._indices, before, strict=True)}
+            before = [known.get(labels[index], 0.0) for index in indices]
+            self._labels, self._indices = labels, list(indices)
+        self._values = values
         # A counter that is lower than it was began anew.
         return math.fsum(
-            value - earlier if value >= (earlier := before.get(index, 0.0)) else value
-            for index, value in self._values.items()
+            value - earlier if value >= earlier else value
+            for value, earlier in zip(values, before, strict=True)
         )
 
     def within(self, window: float, at: float) -> float | None:

@@ -23,9 +23,9 @@ def overall(look: Look) -> Mapping[str, Any]:
     ]
     critical = [each for each in firing if each.alert.labels.get("severity") in {"critical", "page"}]
     statuses = {
-        slo_id: rel.slos.status(slo_id).status
-        for slo_id, slo in rel.slos.slos.items()
-        if view.covers(slo.service)
+        slo_id: status
+        for slo_id, status in rel.slos.standings().items()
+        if view.covers(rel.slos.slos[slo_id].service)
     }
     missed = [slo_id for slo_id, status in statuses.items() if status in {"breached", "at_risk"}]
     failures = rel.rules.failures()

@@ -18,9 +18,10 @@ _SHOWN: Final = 15  # beside the other panels
 def slos(look: Look) -> Mapping[str, Any]:
     """Say how each objective stands, the worst first."""
     manager, room = look.watch.rel.slos, Room(look)
+    standings = manager.standings()
     found = sorted(
         (slo for slo in manager.slos.values() if look.view.covers(slo.service)),
-        key=lambda slo: _WORST.get(manager.status(slo.id).status, len(_WORST)),
+        key=lambda slo: _WORST.get(standings[slo.id], len(_WORST)),
     )
     return {
         "slos": [_row(look, slo) for slo in room.cut("slos", found, _SHOWN)],
