@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from resilience.core.labels import label_set
 from resilience.core.ports import Notification, NotifiedAlert
 from resilience.core.rows import Maybe, Moment
 
@@ -59,8 +60,9 @@ def dump_alert(alert: NotifiedAlert) -> dict[str, Any]:
 
 
 def load_alert(found: dict[str, Any]) -> NotifiedAlert:
-    """Read back what `dump_alert` made."""
-    return NotifiedAlert(**found)
+    """Read back what `dump_alert` made, with texts that every output can hold."""
+    texts = {name: label_set(name, found[name], utf8=True) for name in ("labels", "annotations")}
+    return NotifiedAlert(**{**found, **texts})
 
 
 def dump_notification(notification: Notification) -> dict[str, Any]:

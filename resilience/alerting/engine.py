@@ -16,6 +16,7 @@ from resilience.alerting.raised import RaisedAlert
 from resilience.alerting.route import Destination
 from resilience.alerting.silence import Silences
 from resilience.alerting.view import AlertView
+from resilience.core import validate
 from resilience.core.clock import Instant
 from resilience.core.ports import Notification, NotifiedAlert, Put
 from resilience.errors import ConfigError
@@ -115,9 +116,9 @@ class Engine:
         Raises:
             ConfigError: none of that id does.
         """
-        alert = self.firing.alerts.get(alert_id)
+        alert = self.firing.alerts.get(validate.text("alert_id", alert_id))
         if alert is None:
-            message = f"alert_id must be the id of an alert that fires, got {alert_id!r}"
+            message = f"alert_id must be the id of an alert that fires, got {validate.shown(alert_id)}"
             raise ConfigError(message)
         return alert
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from resilience.core.ports import Put
 from resilience.core.rows import Moment, decode, encode
-from resilience.core.validate import integer
+from resilience.core.validate import integer, number
 
 __all__ = ["AlertEvent", "History"]
 
@@ -82,6 +82,7 @@ class History:
             since: only those at or after this Unix time.
             limit: how many at most, 100 by default.
         """
+        since = number("since", since)
         meant = (
             event
             for _, event in reversed(self._events)

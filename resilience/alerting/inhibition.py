@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience.alerting.matchers import Matchers
+from resilience.core.validate import text
+from resilience.errors import ConfigError
 
 __all__ = ["Inhibition", "Inhibitor"]
 
@@ -19,6 +21,9 @@ class Inhibition:
         target: which alerts are explained.
         equal: labels that both must have alike; one that both lack is alike too.
 
+    Raises:
+        ConfigError: an option has another type.
+
     Example:
         >>> Inhibition(Matchers(['severity="critical"']), Matchers(['severity="warning"']), equal=("service",)).equal
         ('service',)
@@ -27,6 +32,12 @@ class Inhibition:
     source: Matchers
     target: Matchers
     equal: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, Matchers) or not isinstance(self.target, Matchers):
+            raise ConfigError("source and target of an inhibition must be Matchers")
+        for name in self.equal:
+            text("equal", name)
 
 
 class Inhibitor:

@@ -27,11 +27,13 @@ from resilience.alerting.silence import MaintenanceWindow, Silence, Silences
 from resilience.alerting.state import AlertingState
 from resilience.alerting.storage import Storage
 from resilience.alerting.team import Team
+from resilience.alerting.vetting import Intake
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
+from resilience.core.labels import clean
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.rows import decode, read_rows
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError, DeliveryError, ResilienceError
 from resilience.rules.state import Alert, fingerprint
 from resilience.signals import InstrumentRegistry
@@ -122,6 +124,7 @@ class AlertManager:
             clock=clock,
         )
         self._replaced: list[Closeable] = []
+        self._intake = Intake()
 
     @property
     def leads(self) -> bool:
@@ -148,15 +151,16 @@ class AlertManager:
             alerts: the alerts of the rules, firing and just resolved ones; others are passed over.
         """
         state = self._state
+        own = self._intake.take(alerts)
+        peers: list[Alert] = []
         if self._team is not None:
             if not self._team.leads:
-                state.puts += self._team.peers.offer(alerts, now)
+                state.puts += self._team.peers.offer(own, now)
                 return
-            # What fires here comes last, and counts where both know an alert.
-            own = list(alerts)
-            alerts = [*self._team.peers.firing(own), *own]
+            peers = self._team.peers.firing(own)
         self._heart.tick()
-        changes = state.engine.update(now, alerts, state.raised.firing)
+        # What fires here comes last, and counts where both know an alert.
+        changes = state.engine.update(now, [*peers, *own], state.raised.firing)
         state.puts += changes.puts
         for kind, which in (("fired", changes.fired), ("resolved", changes.ended)):
             for alert in which:
@@ -273,7 +277,13 @@ class AlertManager:
 
         Returns:
             its id, for `resolve` and `acknowledge`.
+
+        Raises:
+            ConfigError: not a `RaisedAlert`.
         """
+        if not isinstance(alert, RaisedAlert):
+            message = f"alert must be a RaisedAlert, got a {type(alert).__name__}"
+            raise ConfigError(message)
         state = self._state
         raised, put = state.raised.add(alert, alert.identity, self._keeper.now)
         state.puts += [put, *state.engine.firing.reopen(raised.fingerprint)]
@@ -286,7 +296,7 @@ class AlertManager:
             ConfigError: no alert of that id fires.
         """
         state = self._state
-        put = state.raised.remove(alert_id)
+        put = state.raised.remove(text("alert_id", alert_id))
         if put is None:
             state.engine.known(alert_id)
         else:
@@ -300,8 +310,9 @@ class AlertManager:
         Raises:
             ConfigError: no alert of that id fires.
         """
+        by = clean(text("by", by))
         alert, put, told = self._state.engine.acknowledge(
-            alert_id, text("by", by), self._keeper.now, self._keeper.offset
+            alert_id, by, self._keeper.now, self._keeper.offset
         )
         self._state.puts.append(put)
         self._note("acknowledged", alert.labels["alertname"], alert_id, alert.labels, detail=by)
@@ -368,9 +379,9 @@ class AlertManager:
             ConfigError: there is no such channel.
             DeliveryError: it did not arrive.
         """
-        notifier = self.notifiers.get(name)
+        notifier = self.notifiers.get(text("channel", name))
         if notifier is None:
-            message = f"channel must be one of {', '.join(self.notifiers)}, got {name!r}"
+            message = f"channel must be one of {', '.join(self.notifiers)}, got {shown(name)}"
             raise ConfigError(message)
         try:
             await send(notifier, channel_test(name, self._clock.time()))
@@ -453,6 +464,6 @@ class AlertManager:
         if not self.leads:
             return  # whoever leads notes it, once, when it learns of it
         moment = self._clock.time() if at is None else at
-        event = AlertEvent(moment, kind, subject, fingerprint, dict(labels or {}), detail)
+        event = AlertEvent(moment, kind, clean(subject), fingerprint, dict(labels or {}), clean(detail))
         self._state.puts += self._state.history.add(event)
         self.events.emit(event)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from resilience.core.labels import clean, plain_text
 from resilience.core.matchers import predicate
 from resilience.core.ports import Matcher
+from resilience.core.validate import shown
 from resilience.errors import ConfigError, QueryError
 
 __all__ = ["Matchers"]
@@ -34,7 +36,7 @@ def _quote(text: str) -> str:
 
 def _test(matcher: Matcher) -> Callable[[str], bool]:
     if matcher.op not in _OPERATORS:
-        message = f"matcher operator must be one of {', '.join(_OPERATORS)}, got {matcher.op!r}"
+        message = f"matcher operator must be one of {', '.join(_OPERATORS)}, got {shown(matcher.op)}"
         raise ConfigError(message)
     try:
         return predicate(matcher)
@@ -66,9 +68,12 @@ class Matchers:
     def __init__(self, matchers: Iterable[Matcher | str] = ()) -> None:
         if isinstance(matchers, str):
             matchers = [matchers]
+        if not isinstance(matchers, Iterable):
+            message = f"matchers must be a list of matchers, got a {type(matchers).__name__}"
+            raise ConfigError(message)
         found: list[Matcher] = []
         for one in matchers:
-            found.extend([one] if isinstance(one, Matcher) else _parse(one))
+            found.extend([_checked(one)] if isinstance(one, Matcher) else _parse(one))
         self.matchers: tuple[Matcher, ...] = tuple(found)
         self._tests = tuple((matcher.label, _test(matcher)) for matcher in found)
 
@@ -101,10 +106,18 @@ class Matchers:
         return f"Matchers({str(self)!r})"
 
 
+def _checked(matcher: Matcher) -> Matcher:
+    if not isinstance(matcher.label, str):
+        message = f"matcher label must be a string, got a {type(matcher.label).__name__}"
+        raise ConfigError(message)
+    label, value = clean(matcher.label), plain_text(f"matcher of {clean(matcher.label)!r}", matcher.value)
+    return matcher if (label, value) == (matcher.label, matcher.value) else Matcher(label, matcher.op, value)
+
+
 def _parse(text: object) -> list[Matcher]:
     found: list[Matcher] = []
     if isinstance(text, str):
-        rest = text.strip()
+        rest = clean(text).strip()
         if rest.startswith("{") and rest.endswith("}"):
             rest = rest[1:-1].strip()
         if not rest:
@@ -117,5 +130,5 @@ def _parse(text: object) -> list[Matcher]:
             if not rest.startswith(","):
                 break
             rest = rest[1:]
-    message = f'a matcher must read like severity="critical" or team=~"a|b", got {text!r}'
+    message = f'a matcher must read like severity="critical" or team=~"a|b", got {shown(text)}'
     raise ConfigError(message)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilience.alerting.codec import LABELS
+from resilience.alerting.vetting import vetted
 from resilience.core.clock import Instant
+from resilience.core.labels import clean, label_set, real
 from resilience.core.ports import Put
 from resilience.core.rows import Maybe, Moment, decode, encode
 from resilience.core.validate import text
@@ -34,12 +36,13 @@ class RaisedAlert:
     Args:
         name: the label `alertname`.
         severity: the label `severity`; `warning` by default.
-        labels: further labels; alerts with the same labels are the same alert.
-        annotations: texts for people: `summary`, `description`, `runbook_url`.
-        value: a figure to show, if there is one.
+        labels: further labels; alerts with the same labels are the same alert. Names match `[a-zA-Z_][a-zA-Z0-9_]*`;
+            values are texts, numbers and booleans become texts.
+        annotations: texts for people: `summary`, `description`, `runbook_url`; as `labels`.
+        value: a number of any type to show; None where there is none.
 
     Raises:
-        ConfigError: the name or the severity is empty.
+        ConfigError: the name or the severity is empty, or something has another type.
 
     Example:
         >>> RaisedAlert("DiskFull", severity="critical", labels={"host": "a"}).identity
@@ -53,8 +56,15 @@ class RaisedAlert:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        text("name", self.name)
-        text("severity", self.severity)
+        checked = {
+            "name": clean(text("name", self.name)),
+            "severity": clean(text("severity", self.severity)),
+            "labels": label_set("labels", self.labels),
+            "annotations": label_set("annotations", self.annotations),
+            "value": None if self.value is None else real("value", self.value),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -85,8 +95,9 @@ class RaisedAlerts:
             fingerprint=key,
             fired_at=now if before is None else before.fired_at,
         )
+        put = Put(_TABLE, key, encode(_dump(alert)))
         self.firing[key] = alert
-        return alert, Put(_TABLE, key, encode(_dump(alert)))
+        return alert, put
 
     def remove(self, key: str) -> Put | None:
         """Resolve one; None where none of that fingerprint was raised."""
@@ -107,7 +118,7 @@ class RaisedAlerts:
                 active_at=at,
                 fired_at=at,
             )
-            self.firing[alert.fingerprint] = alert
+            self.firing[alert.fingerprint] = vetted(alert)
 
 
 def _dump(alert: Alert) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def _dump(alert: Alert) -> dict[str, Any]:
         "rule": alert.rule,
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
-        "value": None if math.isnan(alert.value) else alert.value,
+        "value": alert.value if math.isfinite(alert.value) else None,
         "fingerprint": alert.fingerprint,
         "at": alert.active_at.wall,
     }

@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from resilience.alerting.intervals import TimeIntervals
 from resilience.alerting.matchers import Matchers
+from resilience.core.labels import clean, plain_text
+from resilience.core.moments import LATEST, unix_seconds
 from resilience.core.ports import Matcher, Put
 from resilience.core.rows import Moment, decode, encode
-from resilience.core.validate import number, text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 
 __all__ = ["MaintenanceWindow", "Silence", "Silences"]
@@ -20,7 +22,7 @@ _SILENCE = {
     "id": str,
     "matchers": [(str, str, str)],
     "start": Moment,
-    "end": Moment,
+    "end": float,
     "author": str,
     "comment": str,
 }
@@ -34,13 +36,13 @@ class Silence:
     Args:
         id: names it.
         matchers: which alerts; at least one matcher.
-        start: Unix seconds from which it holds.
-        end: Unix seconds at which it no longer holds.
+        start: Unix seconds from which it holds, up to the year 9999.
+        end: Unix seconds at which it no longer holds, likewise.
         author: who made it.
         comment: why.
 
     Raises:
-        ConfigError: it matches everything, or ends before it starts.
+        ConfigError: it matches everything, ends before it starts, or an option is invalid.
     """
 
     id: str
@@ -51,10 +53,15 @@ class Silence:
     comment: str
 
     def __post_init__(self) -> None:
-        text("author", self.author)
-        number("start", self.start)
-        number("end", self.end)
-        if not self.matchers:
+        checked = {
+            "start": unix_seconds("start", self.start),
+            "end": unix_seconds("end", self.end),
+            "author": clean(text("author", self.author)),
+            "comment": plain_text("comment", self.comment),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not isinstance(self.matchers, Matchers) or not self.matchers:
             message = "matchers of a silence must name at least one label, got none: it would mute everything"
             raise ConfigError(message)
         if self.end <= self.start:
@@ -79,6 +86,12 @@ class MaintenanceWindow:
     name: str
     matchers: Matchers
     intervals: TimeIntervals
+
+    def __post_init__(self) -> None:
+        text("name", self.name)
+        if not isinstance(self.matchers, Matchers) or not isinstance(self.intervals, TimeIntervals):
+            message = f"maintenance window {shown(self.name)} needs Matchers and TimeIntervals"
+            raise ConfigError(message)
 
     def mutes(self, labels: Mapping[str, str], wall: float) -> bool:
         """Say whether an alert with these labels is muted at a moment of Unix time."""
@@ -126,9 +139,9 @@ class Silences:
         Raises:
             ConfigError: there is none of that id.
         """
-        silence = self._silences.get(silence_id)
+        silence = self._silences.get(text("silence", silence_id))
         if silence is None:
-            message = f"silence must be the id of a silence, got {silence_id!r}"
+            message = f"silence must be the id of a silence, got {shown(silence_id)}"
             raise ConfigError(message)
         if wall <= silence.start:
             del self._silences[silence_id]
@@ -174,6 +187,8 @@ class Silences:
         for row in rows:
             found = decode(row, _SILENCE)
             found["matchers"] = Matchers([Matcher(*each) for each in found["matchers"]])
+            # One from before such times were refused goes on muting.
+            found["end"] = min(found["end"], LATEST)
             silence = Silence(**found)
             self._silences[silence.id] = silence
 

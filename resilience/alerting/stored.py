@@ -16,7 +16,7 @@ from resilience.alerting.silence import Silence, Silences
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Put, Store
 from resilience.core.rows import decode, read_rows
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 
 __all__ = ["StoredAlerts"]
@@ -105,7 +105,7 @@ class StoredAlerts:
 
     async def _known(self, alert_id: str) -> None:
         if alert_id not in await self._load(Firing.table):
-            message = f"alert_id must be the id of an alert that fires, got {alert_id!r}"
+            message = f"alert_id must be the id of an alert that fires, got {shown(alert_id)}"
             raise ConfigError(message)
 
     async def _silences(self) -> Silences:

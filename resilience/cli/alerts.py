@@ -16,6 +16,7 @@ from resilience.alerting import AlertManager
 from resilience.cli.desk import Desk, Service, desk_options
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.core.duration import parse_duration
+from resilience.core.moments import utc
 from resilience.stores.memory import MemoryStore
 
 __all__ = ["alerts"]
@@ -198,4 +199,5 @@ def _care(alert: dict[str, Any]) -> str:
 
 
 def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    when = utc(unix)
+    return "unknown time" if when is None else when.strftime("%Y-%m-%d %H:%M:%SZ")

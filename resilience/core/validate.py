@@ -10,11 +10,29 @@ from typing import Any, TypeVar
 
 from resilience.errors import ConfigError
 
-__all__ = ["callback", "choice", "flag", "hostname", "integer", "number", "text"]
+__all__ = ["callback", "choice", "flag", "hostname", "integer", "number", "shown", "text"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NO_HOST = re.compile(r"[\x00-\x20\x7f/?#@\\]|^\.")
+
+
+_LONGEST = 200  # characters of a value in an error message
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: its `repr`, shortened; its type where that fails.
+
+    Example:
+        >>> shown("abc"), shown(10**5000), len(shown("x" * 1000))
+        ("'abc'", 'an int', 201)
+    """
+    try:
+        written = repr(value)
+    except Exception:  # noqa: BLE001  an integer of thousands of digits, a user's type
+        name = type(value).__name__
+        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return written if len(written) <= _LONGEST else f"{written[:_LONGEST]}…"
 
 
 def _range(kind: str, low: float | None, above: float | None, high: float | None) -> str:
@@ -71,7 +89,7 @@ def number(
         )
         if fits:
             return given
-    message = f"{option} must be {_range('a number', low, above, high)}, got {value!r}"
+    message = f"{option} must be {_range('a number', low, above, high)}, got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -84,7 +102,7 @@ def integer(option: str, value: object, *, low: int = 1, high: int | None = None
     # What no machine can count is none: arithmetic with floats would overflow.
     fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= sys.maxsize
     if not fits or (high is not None and value > high):  # type: ignore[operator]  # fits says it is an int
-        message = f"{option} must be {_range('a whole number', low, None, high)}, got {value!r}"
+        message = f"{option} must be {_range('a whole number', low, None, high)}, got {shown(value)}"
         raise ConfigError(message)
     return value  # type: ignore[return-value]  # same
 
@@ -98,7 +116,7 @@ def choice(option: str, value: object, allowed: Iterable[str]) -> str:
     names = tuple(allowed)
     if isinstance(value, str) and value in names:
         return value
-    message = f"{option} must be one of {', '.join(names)}, got {value!r}"
+    message = f"{option} must be one of {', '.join(names)}, got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -110,7 +128,7 @@ def flag(option: str, value: object) -> bool:
     """
     if isinstance(value, bool):
         return value
-    message = f"{option} must be true or false, got {value!r}"
+    message = f"{option} must be true or false, got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -122,7 +140,7 @@ def text(option: str, value: object) -> str:
     """
     if isinstance(value, str) and value.strip():
         return value
-    message = f"{option} must be a non-empty string, got {value!r}"
+    message = f"{option} must be a non-empty string, got {shown(value)}"
     raise ConfigError(message)
 
 
@@ -157,5 +175,5 @@ def callback(option: str, value: F) -> F:
     """
     if callable(value):
         return value
-    message = f"{option} must be a function, got {value!r}"
+    message = f"{option} must be a function, got {shown(value)}"
     raise ConfigError(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from resilience.core.moments import LATEST
 from resilience.core.ports import Notification, NotifiedAlert
 
 __all__ = ["cut", "describe", "moment", "subject", "title", "units"]
@@ -38,8 +39,9 @@ def units(text: str) -> int:
 
 
 def moment(wall: float) -> str:
-    """Unix time as RFC 3339 with milliseconds, as Prometheus writes it."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Unix time as RFC 3339 with milliseconds, as Prometheus writes it; the nearest that a date can show."""
+    when = datetime.fromtimestamp(min(max(0.0, wall), LATEST), UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def subject(notification: Notification) -> str:

@@ -10,9 +10,11 @@ from typing import Any, TypeAlias
 from resilience import promql
 from resilience.core import validate
 from resilience.core.clock import Instant
+from resilience.core.labels import clean
 from resilience.core.log import log
 from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
 from resilience.core.slices import Slicer, breathe, on_loop
+from resilience.core.validate import shown
 from resilience.errors import ConfigError, QueryError
 from resilience.promql import nodes
 from resilience.promql.show import show
@@ -30,6 +32,7 @@ Retain: TypeAlias = Callable[[Sequence[Matcher], float], object]
 """Asked to keep so many seconds of the series that some matchers mean."""
 
 _SLICE = 0.001  # seconds after which work gives the loop away: at its next breath, which may be 4 ms later
+_LONGEST_REASON = 1000  # characters
 _FAILED = AlertRule(
     "RuleEvaluationFailed",
     condition=bool,
@@ -236,7 +239,7 @@ class Evaluator:
 
     @staticmethod
     def _fail(running: Running, unit: Unit, error: Exception) -> None:
-        text = " ".join(str(error).split()) or repr(error)
+        text = _reason(error)
         labels = (("error", text), ("group", running.group.name), ("rule", unit.rule.name))
         if running.failing.get(unit.owner) != labels:
             trace = None if isinstance(error, QueryError) else error
@@ -390,6 +393,15 @@ def _recordings(groups: Iterable[Running]) -> Iterator[Recording]:
         for unit in running.units:
             if isinstance(unit.rule, RecordingRule):
                 yield unit.rule, running.interval + running.group.query_offset
+
+
+def _reason(error: Exception) -> str:
+    """Return why a rule failed, in one line; a user's exception may have a text of any length, or none."""
+    try:
+        text = clean(" ".join(str(error).split()))
+    except Exception:  # noqa: BLE001  its __str__
+        text = ""
+    return text[:_LONGEST_REASON] or shown(error)
 
 
 def _read(running: Iterable[Running]) -> frozenset[str | None]:

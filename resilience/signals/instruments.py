@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from resilience.core.labels import clean_labels
 from resilience.core.ports import Labels
 from resilience.signals.series import Series
 
@@ -299,9 +300,10 @@ class Info(Gauge):
         Args:
             values: one for each label.
         """
-        for other in [key for key in self if key != values]:
+        facts = clean_labels(values)
+        for other in [key for key in self if key != facts]:
             self.remove(*other)
-        self[values].set(1.0)
+        self[facts].set(1.0)
 
 
 class Histogram(Instrument[HistogramSeries]):

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
 from resilience.core.clock import SYSTEM_CLOCK, Instant
+from resilience.core.labels import clean_labels
 from resilience.core.log import log
 from resilience.core.ports import Clock, Labels, Matcher
 from resilience.core.validate import callback as checked_callback
@@ -41,7 +42,6 @@ C = TypeVar("C", bound=Cell)
 N = TypeVar("N", bound=Instrument[Any])
 T = TypeVar("T")
 
-_HALVES = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -247,10 +247,9 @@ class InstrumentRegistry:
             if len(values) != len(instrument.labels) or not all(isinstance(value, str) for value in values):
                 message = f"{instrument.name} needs a string for each of {instrument.labels}, got {values!r}"
                 raise ConfigError(message)
-            # Half a surrogate pair is no character: no encoding of an exposition can write it.
-            whole = tuple(_HALVES.sub("\ufffd", value) for value in values)
-            if whole != values:
-                return instrument[whole]
+            usable = clean_labels(values)
+            if usable is not values:
+                return self.enter(instrument, usable, cell)
             overflow = (OVERFLOW,) * len(values)
             if values != overflow and len(instrument) - (overflow in instrument) >= self.max_label_sets:
                 self._refuse_set(instrument)
@@ -269,6 +268,7 @@ class InstrumentRegistry:
     ) -> None:
         """Drop a label set; see `Instrument.remove`."""
         with self._index.lock:
+            values = clean_labels(values)
             cell = instrument.get(values)
             if cell is None:
                 return

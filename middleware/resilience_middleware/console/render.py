@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from resilience.core.moments import utc
 from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg, top_of
 from resilience_middleware.console.view import View
 
@@ -19,6 +19,7 @@ _NOTHING: Final = "\N{EN DASH}"
 _MINUS: Final = "\N{MINUS SIGN}"
 _THOUSAND_PERCENT: Final = 10.0
 _SHORT, _LONG = 400, 4000  # characters of a text, beside all panels and where one has the page
+_UNKNOWN_TIME: Final = "unknown time"  # stored by something else, or before such times were refused
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _WORDS: Final = {
     "good": "●", "warning": "▲", "critical": "■", "unknown": "◇",
@@ -100,8 +101,8 @@ def duration(seconds: float | None) -> str:
         >>> duration(180_000), duration(59), duration(0.012), duration(None)
         ('2 d 2 h', '59 s', '12 ms', 'never')
     """
-    if seconds is None:
-        return "never"
+    if seconds is None or not math.isfinite(seconds):
+        return "never" if seconds is None else _UNKNOWN_TIME
     if 0 < seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     left, parts = int(seconds), []
@@ -116,20 +117,22 @@ def moment(unix: float) -> str:
     """Return the time of day in UTC, with the date; the page's script shows the reader's own.
 
     Example:
-        >>> moment(0)
-        '1970-01-01 00:00:00'
+        >>> moment(0), moment(1e300)
+        ('1970-01-01 00:00:00', 'unknown time')
     """
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    when = utc(unix)
+    return _UNKNOWN_TIME if when is None else when.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def iso(unix: float) -> str:
-    """Return a time as ISO 8601 has it.
+    """Return a time as ISO 8601 has it, empty if no date can show it.
 
     Example:
-        >>> iso(0)
-        '1970-01-01T00:00:00+00:00'
+        >>> iso(0), iso(1e300)
+        ('1970-01-01T00:00:00+00:00', '')
     """
-    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")
+    when = utc(unix)
+    return "" if when is None else when.isoformat(timespec="seconds")
 
 
 def figure(value: object) -> str:

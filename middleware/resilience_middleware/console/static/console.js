@@ -14,6 +14,7 @@
   function localise(root) {
     for (const time of root.querySelectorAll("time")) {
       const moment = new Date(time.dateTime);
+      if (Number.isNaN(moment.getTime())) continue;
       const text = (moment.toDateString() === new Date().toDateString() ? hour : day).format(moment);
       time.title = time.dateTime;
       if (time.textContent !== text) time.textContent = text;
