@@ -8,12 +8,15 @@ from resilience.alerting.group import GROUP, Decision, Group, View
 from resilience.alerting.matchers import Matchers
 from resilience.alerting.route import Destination
 from resilience.core.clock import Instant
+from resilience.core.log import log
 from resilience.core.ports import Notification, NotifiedAlert, Put
 from resilience.core.rows import decode, encode
+from resilience.core.validate import shown
 
 __all__ = ["Groups"]
 
 _TABLE = "alerting.groups"
+_RETRY = 60.0  # seconds after which a group that could not decide tries again
 
 
 class Groups:
@@ -141,7 +144,12 @@ class Groups:
         moment = now.monotonic
         found: list[tuple[Group, Decision]] = []
         for group in [each for each in self._groups.values() if moment >= each.wake]:
-            decisions = group.decide(now, view, self._elsewhere(group, avoid) if self._holding else avoid)
+            try:
+                decisions = group.decide(now, view, self._elsewhere(group, avoid) if self._holding else avoid)
+            except Exception as error:  # noqa: BLE001  one group's failure must not keep the others from deciding
+                log(__name__).error("alert_group_failed", group=group.key, error=shown(error))
+                group.wake = moment + _RETRY
+                continue
             found.extend((group, decision) for decision in decisions)
             if group.done:
                 del self._groups[group.key]

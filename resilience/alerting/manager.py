@@ -311,9 +311,7 @@ class AlertManager:
             ConfigError: no alert of that id fires.
         """
         by = clean(text("by", by))
-        alert, put, told = self._state.engine.acknowledge(
-            alert_id, by, self._keeper.now, self._keeper.offset
-        )
+        alert, put, told = self._state.engine.acknowledge(alert_id, by, self._keeper.now, self._keeper.offset)
         self._state.puts.append(put)
         self._note("acknowledged", alert.labels["alertname"], alert_id, alert.labels, detail=by)
         for notification in told if self.leads else ():

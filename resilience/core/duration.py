@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
 __all__ = ["format_duration", "parse_duration"]
@@ -47,9 +48,9 @@ def parse_duration(text: object, *, option: str = "duration") -> float:
         milliseconds = sum(int(value) * _UNITS[unit] for unit, value in match.groupdict().items() if value)
         if milliseconds <= _LONGEST:
             return milliseconds / 1000
-        message = f"{option} must be at most 292y, as in Prometheus, got {text!r}"
+        message = f"{option} must be at most 292y, as in Prometheus, got {shown(text)}"
         raise ConfigError(message)
-    message = f"{option} must be a duration such as 30s, 5m, 1h30m or 30d, got {text!r}"
+    message = f"{option} must be a duration such as 30s, 5m, 1h30m or 30d, got {shown(text)}"
     raise ConfigError(message)
 
 

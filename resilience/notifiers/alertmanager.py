@@ -96,7 +96,29 @@ class AlertmanagerNotifier(HttpChannel):
         url = f"{self._url.reveal().rstrip('/')}/api/v2/alerts"
         for start in range(0, len(alerts), _BATCH):
             batch = [_alert(alert, ends) for alert in alerts[start : start + _BATCH]]
-            await self._post(batch, key=key, url=url)
+            try:
+                await self._post(batch, key=key, url=url)
+            except DeliveryError as error:
+                if error.retryable or len(batch) == 1:
+                    raise
+                await self._post_each(batch, error, key=key, url=url)
+
+    async def _post_each(
+        self, batch: list[dict[str, Any]], error: DeliveryError, *, key: str, url: str
+    ) -> None:
+        """Post one by one the alerts of a batch that was refused: a request is refused for one of them."""
+        refused = []
+        for alert in batch:
+            try:
+                await self._post([alert], key=key, url=url)
+            except DeliveryError as reason:
+                if reason.retryable:
+                    raise
+                refused.append((alert["labels"], reason))
+        if len(refused) == len(batch):
+            raise error
+        for labels, reason in refused:
+            log(__name__).error("alert_refused", channel=self.name, alert=labels, error=str(reason))
 
 
 def _alert(alert: NotifiedAlert, ends: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 
 from resilience import AlertRule, Reliability
 from resilience.alerting import Inhibition, MaintenanceWindow, Matchers, RaisedAlert, Route
+from resilience.alerting.group import Group
 from resilience.alerting.leadership import Leadership
 from resilience.alerting.plain import plain_alert, plain_event, plain_silence
 from resilience.alerting.vetting import vetted
@@ -322,3 +323,22 @@ def test_an_alert_needs_its_moment_on_both_clocks() -> None:
     assert vetted(good) is good
     with pytest.raises(ConfigError, match="fired_at"):
         vetted(replace(good, fired_at=Instant(1.0, math.nan)))
+
+
+async def test_a_group_that_cannot_decide_does_not_hold_up_the_others(
+    make: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make(QUICK)
+    decide = Group.decide
+
+    def broken(group: Group, *given: Any) -> Any:
+        if group.labels == {"alertname": "Bad"} and desk.clock.monotonic() < 1030:
+            raise ValueError("broken")
+        return decide(group, *given)
+
+    monkeypatch.setattr(Group, "decide", broken)
+    async with desk.running():
+        desk.fire("Bad")
+        await works(desk)
+        await desk.pass_(70)
+        assert {names for _, _, names in desk.phones["ops"].told} == {("Bad",), ("Critical",)}

@@ -6,19 +6,23 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
 from resilience import Reliability
 from resilience.alerting import RaisedAlert
 from resilience.core.clock import ManualClock
+from resilience.core.ports import Put
 from resilience.errors import DeliveryError
+from resilience.stores.memory import MemoryStore
 from resilience.testing import RecordingNotifier
 from resilience_middleware import install
 from resilience_middleware.routes import endpoints, reliability_app
 from resilience_middleware.security import Access
 
 TOKEN = {"Authorization": "Bearer s3cret"}
+MUTE = {"matchers": ["a=b"], "author": "ann", "comment": "known"}
 Ask = Callable[..., Awaitable[Any]]
 
 
@@ -112,6 +116,12 @@ async def test_a_channel_is_tested(ask: Ask, shop: Reliability) -> None:
         ("/alerts/silences", "POST", {"matchers": ["a=b"]}, "duration"),
         ("/alerts/silences", "POST", {"matchers": ["a=b"], "duration": "1", "author": "a"}, "must be a duration"),
         ("/alerts/silences", "POST", {"matchers": ["?"], "end": 9e9, "author": "a", "comment": "c"}, "a matcher"),
+        ("/alerts/silences", "POST", {**MUTE, "end": 1_700_000_000_000}, "end must be Unix seconds up to the year 9999"),
+        ("/alerts/silences", "POST", {**MUTE, "end": 1e300}, "end must be Unix seconds"),
+        ("/alerts/silences", "POST", {**MUTE, "duration": "9999y"}, "at most 292y"),
+        ("/alerts/silences", "POST", {**MUTE, "end": 9e9, "start": -1}, "start must be Unix seconds"),
+        ("/alerts/silences", "POST", {**MUTE, "end": 9e9, "start": 1e12}, "start must be Unix seconds"),
+        ("/alerts/silences", "POST", {**MUTE, "end": 5e9, "start": 6e9}, "must be after its start"),
         ("/alerts/history?limit=0", "GET", None, "limit must be a whole number from 1 to 1000"),
         ("/alerts/history?limit=1.5", "GET", None, "limit must be a whole number from 1 to 1000"),
         ("/alerts/history?limit=5000", "GET", None, "at most 1000"),
@@ -159,3 +169,34 @@ async def test_looking_after_alerts_is_no_traffic_of_the_service(shop: Reliabili
     recorded = shop.signals.find("http_requests_total")
     assert recorded is not None
     assert [series.current for series in recorded.values() if series.current] == [1.0]
+
+
+PAGES = (
+    "/alerts",
+    "/alerts/silences",
+    "/alerts/history",
+    "/metrics",
+    "/reliability/",
+    "/reliability/state.json",
+)
+
+
+async def test_no_text_and_no_time_takes_a_page(clock: ManualClock) -> None:
+    silence = {"id": "s", "start": 0, "end": 1e300, "author": "ann", "comment": "\ud800"}
+    silence["matchers"] = [["severity", "=", "warning"]]
+    store = MemoryStore(clock=clock)
+    await store.write([Put("shop/alerting.silences", "s", json.dumps(silence).encode())])
+    shop = Reliability("shop", store=store, watch=0, clock=clock)
+    shop.signals.counter("work_total", "Work.", labels=("kind",)).bind("\ud800\0").inc()
+    app = FastAPI()
+    install(app, shop, console=True)
+    async with shop:
+        shop.alerts.send_alert(
+            RaisedAlert("Odd\ud800", labels={"a": "b\0"}, annotations={"summary": "\udfff"})
+        )
+        await clock.advance(3)
+        assert shop.alerts.active_alerts()[0].silenced_by == "s", "the stored silence goes on muting"
+        transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            for path in PAGES:
+                assert (await client.get(path)).status_code == 200, path

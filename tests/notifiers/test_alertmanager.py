@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from resilience.core.clock import ManualClock
@@ -90,4 +91,27 @@ async def test_sending_again_outlives_a_failure(say: Any, clock: ManualClock, mo
     monkeypatch.setattr(notifier, "_post", works)
     await clock.advance(60)
     assert len(posted) == 2
+    await notifier.close()
+
+
+async def test_one_alert_that_is_refused_does_not_lose_the_others_of_its_request(
+    say: Any, clock: ManualClock, monkeypatch: Any
+) -> None:
+    notifier, _ = make("http://am:9093/prefix", clock, monkeypatch)
+    taken: list[str] = []
+
+    async def post(payload: Any, *, key: str, url: str) -> None:
+        names = [alert["labels"]["alertname"] for alert in payload]
+        if "Bad" in names:
+            raise DeliveryError("am: answered 400", retryable=False)
+        taken.extend(names)
+
+    monkeypatch.setattr(notifier, "_post", post)
+    alerts = [say.alert(labels={"alertname": name}) for name in ("Good", "Bad", "Better")]
+    with capture_logs() as logs:
+        await notifier.send(say.notification(*alerts))
+    assert taken == ["Good", "Better"]
+    assert [each["alert"] for each in logs if each["event"] == "alert_refused"] == [{"alertname": "Bad"}]
+    with pytest.raises(DeliveryError):
+        await notifier.send(say.notification(alerts[1], alerts[1]))
     await notifier.close()
