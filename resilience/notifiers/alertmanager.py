@@ -117,8 +117,8 @@ class AlertmanagerNotifier(HttpChannel):
                 refused.append((alert["labels"], reason))
         if len(refused) == len(batch):
             raise error
-        for labels, reason in refused:
-            log(__name__).error("alert_refused", channel=self.name, alert=labels, error=str(reason))
+        for labels, answer in refused:
+            log(__name__).error("alert_refused", channel=self.name, alert=labels, error=str(answer))
 
 
 def _alert(alert: NotifiedAlert, ends: float) -> dict[str, Any]:
