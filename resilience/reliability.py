@@ -223,6 +223,9 @@ class Reliability:
         self._kept = KeptState(service, self.rules, self.slos, self._store)
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
+        self._ticker = Ticker(
+            self.tick, interval=self.interval, late=self._late, failed=self._tick_failed, clock=clock
+        )
 
     @classmethod
     def from_file(cls, file: str | Path, **options: object) -> Reliability:
@@ -284,7 +287,7 @@ class Reliability:
         await self._drain()
         self._kept.renew()  # what counted since they were stored last must not be lost
         try:
-            await self.tick()
+            await self._ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
             if not await self.alerts.flush(self._shutdown_timeout):
                 log(__name__).warning("notifications_left", service=self.service)
         finally:
@@ -318,14 +321,7 @@ class Reliability:
             await self._kept.restore(Instant(self.clock.monotonic(), self.clock.time()))
             await self.alerts.restore()
             self._process = self._process or ProcessFigures(self.signals, memory_limit=self._memory_limit)
-            ticker = Ticker(
-                self.tick,
-                interval=self.interval,
-                late=self._process.lag,
-                failed=self._tick_failed,
-                clock=self.clock,
-            )
-            await ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
+            await self._ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
             self._self_monitoring.resolve_restored()
         except BaseException as error:
             if not started.done():
@@ -335,7 +331,7 @@ class Reliability:
         tasks = {
             **self.alerts.tasks,
             "health": self.health.run,
-            "ticker": ticker.run,
+            "ticker": self._ticker.run,
             "reloader": self.reloader.run,
         }
         if self._backend is not None:
@@ -464,6 +460,10 @@ class Reliability:
             "channels": sorted(self.alerts.notifiers),
             "not": missing,
         }
+
+    def _late(self, seconds: float) -> None:
+        if self._process is not None:
+            self._process.lag(seconds)
 
     def _tick_failed(self, error: BaseException) -> None:
         self._tick_failures.inc()

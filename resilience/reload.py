@@ -155,7 +155,7 @@ class Reloader(Generic[T]):
         except ResilienceError:
             pass  # `reload` has said so, and the next change may be better
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the watch
-            log(__name__).error("reload_failed", error=repr(error), exc_info=error)
+            log(__name__).error("reload_failed", error=error, exc_info=error)
 
 
 def _line(error: Exception) -> str:

@@ -65,4 +65,4 @@ class Ticker:
             raise
         except BaseException as error:  # noqa: BLE001  the next tick may do better, and somebody must go on looking
             self._failed(error)
-            log(__name__).error("tick_failed", error=repr(error), exc_info=error)
+            log(__name__).error("tick_failed", error=error, exc_info=error)

@@ -356,7 +356,7 @@ def _over(error: BaseException | None) -> bool:
     while error is not None and seen < _DEEPEST:
         if isinstance(error, Overruled):
             if isinstance(failure := error.__context__, Exception):
-                log(__name__).warning("overdue_request_failed", error=repr(failure), exc_info=failure)
+                log(__name__).warning("overdue_request_failed", error=failure, exc_info=failure)
             return True
         if isinstance(error, TimeoutExceeded) and error.policy == "request":
             return True

@@ -107,4 +107,4 @@ def _in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 
 def _abandoned(task: asyncio.Future[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log(__name__).warning("abandoned_endpoint_failed", error=repr(error), exc_info=error)
+        log(__name__).warning("abandoned_endpoint_failed", error=error, exc_info=error)

@@ -51,7 +51,7 @@ class Lifespan:
         except INTERRUPTS:
             raise
         except BaseException as error:  # noqa: BLE001  a service without its indicators beats no service
-            log(__name__).error("start_failed", error=repr(error), exc_info=error)
+            log(__name__).error("start_failed", error=error, exc_info=error)
         finally:
             self.pending = False
             self._starting = None

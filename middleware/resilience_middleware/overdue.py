@@ -43,7 +43,7 @@ class Overdue:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log(__name__).error("overdue_request_failed", error=repr(error), exc_info=error)
+            log(__name__).error("overdue_answer_failed", error=error, exc_info=error)
 
     async def _see_to(self, entry: Entry) -> None:
         exchange, task = entry[OF], entry[TASK]

@@ -255,9 +255,7 @@ class Dispatcher:
             try:
                 await self._deliver(channel, lane[0])
             except Exception as error:  # noqa: BLE001  a fault of ours must not end the other deliveries
-                log(__name__).error(
-                    "delivery_failed", channel=channel.name, error=repr(error), exc_info=error
-                )
+                log(__name__).error("delivery_failed", channel=channel.name, error=error, exc_info=error)
             lane.popleft()
         if channel.lanes.get(group_key) is lane:
             del channel.lanes[group_key]

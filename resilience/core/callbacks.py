@@ -30,11 +30,7 @@ def callback_failed(owner: str, option: str, error: BaseException) -> None:
         option: the option that the function was given as.
         error: what the function raised.
     """
-    try:
-        shown = repr(error)
-    except Exception:  # noqa: BLE001  the user's class, too
-        shown = type(error).__name__
-    log(__name__).error("callback_failed", policy=owner, option=option, error=shown, exc_info=error)
+    log(__name__).error("callback_failed", policy=owner, option=option, error=error, exc_info=error)
 
 
 def answer_of(

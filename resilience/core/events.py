@@ -83,4 +83,4 @@ class Listeners(Generic[E]):
 
     @staticmethod
     def _complain(listener: object, error: BaseException) -> None:
-        log(__name__).error("listener_failed", listener=repr(listener), error=repr(error), exc_info=error)
+        log(__name__).error("listener_failed", listener=listener, error=error, exc_info=error)

@@ -349,6 +349,7 @@ class HealthRegistry:
             check.name, previous.status, report.status, self._clock.time(), report.detail
         )
         if (previous.status, report.status) != (Status.UNKNOWN, Status.HEALTHY):
-            tell = log(__name__).info if report.status is Status.HEALTHY else log(__name__).warning
-            tell("health_changed", check=check.name, status=report.status.value, detail=report.detail)
+            log(__name__).warning(
+                "health_changed", check=check.name, status=report.status.value, detail=report.detail
+            )
         self.events.emit(change)

@@ -11,7 +11,9 @@ __all__ = ["LogNotifier", "from_config"]
 
 
 class LogNotifier:
-    """Writes one line for each alert to the log: a warning or, with severity `critical`, an error while it fires.
+    """Log lines for alerts, one for each: an error while a `critical` alert is firing, else a warning.
+
+    No line is below WARNING, because Python writes nothing below to stderr unless logging is configured.
 
     Args:
         name: the channel's name, `log` by default.
@@ -22,7 +24,6 @@ class LogNotifier:
 
     async def send(self, notification: Notification) -> None:
         """Write the lines."""
-        logger = log(__name__)
         for alert in notification.alerts:
             details = {
                 "channel": self.name,
@@ -32,13 +33,13 @@ class LogNotifier:
                 "value": alert.value,
             }
             if notification.status == "acknowledged":
-                logger.info("alert_acknowledged", by=alert.acknowledged_by, **details)
+                log(__name__).warning("alert_acknowledged", by=alert.acknowledged_by, **details)
             elif alert.status == "resolved":
-                logger.info("alert_resolved", **details)
+                log(__name__).warning("alert_resolved", **details)
             elif alert.labels.get("severity") == "critical":
-                logger.error("alert_firing", **details)
+                log(__name__).error("alert_firing", **details)
             else:
-                logger.warning("alert_firing", **details)
+                log(__name__).warning("alert_firing", **details)
 
 
 def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:

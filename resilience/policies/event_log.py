@@ -17,7 +17,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class EventLog:
-    """Writes typed events to structlog: the event's class as its name (`breaker_transition`), its fields as keys.
+    """Writer of typed events to the log: the event's class as its name (`breaker_transition`), its fields as keys.
 
     Args:
         level: of events that `levels` does not name: `debug`, `info`, `warning` or `error`; None, the default, passes

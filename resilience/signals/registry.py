@@ -288,17 +288,19 @@ class InstrumentRegistry:
     def refuse(self, instrument: Instrument[C]) -> None:
         """Count a figure that cannot be recorded."""
         self._refused_figures[(instrument.name,)].inc()
-        self._warn_once("observation_refused", instrument)
+        if self._is_first("observation_refused", instrument):
+            log(__name__).warning("observation_refused", instrument=instrument.name)
 
     def _refuse_set(self, instrument: Instrument[Any]) -> None:
         if instrument is not self._refused_sets:  # its own cap must not refuse the refusal
             self._refused_sets[(instrument.name,)].inc()
-        self._warn_once("label_sets_over_cap", instrument)
+        if self._is_first("label_sets_over_cap", instrument):
+            log(__name__).warning("label_sets_over_cap", instrument=instrument.name)
 
-    def _warn_once(self, event: str, instrument: Instrument[Any]) -> None:
-        if (event, instrument.name) not in self._warned:
-            self._warned.add((event, instrument.name))
-            log(__name__).warning(event, instrument=instrument.name)
+    def _is_first(self, event: str, instrument: Instrument[Any]) -> bool:
+        first = (event, instrument.name) not in self._warned
+        self._warned.add((event, instrument.name))
+        return first
 
     def _attach(self, instrument: Instrument[Any], cell: Cell) -> None:
         table = self._table
@@ -374,9 +376,7 @@ class InstrumentRegistry:
         except Exception as error:  # noqa: BLE001  a user's callback never breaks a tick
             if function not in self._failing:
                 self._failing.add(function)
-                log(__name__).error(
-                    "sampler_failed", sampler=repr(function), error=repr(error), exc_info=error
-                )
+                log(__name__).error("sampler_failed", sampler=function, error=error, exc_info=error)
         else:
             self._failing.discard(function)
 

@@ -152,7 +152,7 @@ class BudgetActions:
             self.shedder.shedding = False
         for undo in self._undo.pop(action, {}).values():
             undo()
-        log(__name__).info("budget_action_lifted", action=action, seconds=round(now.wall - since, 3))
+        log(__name__).warning("budget_action_lifted", action=action, seconds=round(now.wall - since, 3))
 
 
 def _halved(budget: object) -> Callable[[], object] | None:

@@ -27,8 +27,8 @@ async def test_each_alert_is_one_line_as_loud_as_it_is_severe(say: Any) -> None:
     assert [(each["event"], each["log_level"]) for each in lines] == [
         ("alert_firing", "error"),
         ("alert_firing", "warning"),
-        ("alert_resolved", "info"),
-        ("alert_acknowledged", "info"),
+        ("alert_resolved", "warning"),
+        ("alert_acknowledged", "warning"),
     ]
 
 

@@ -187,7 +187,7 @@ class Hub:
             try:
                 frames = await self._news(shown)
             except Exception as error:  # noqa: BLE001  a page that is late is better than one that stands still
-                log(__name__).error("console_failed", error=repr(error), exc_info=error)
+                log(__name__).error("console_failed", error=error, exc_info=error)
                 continue
             for stream in shown.streams:
                 for frame in frames:

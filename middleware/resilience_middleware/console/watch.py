@@ -99,7 +99,7 @@ class Watch:
         except INTERRUPTS:
             raise
         except BaseException as error:  # noqa: BLE001  what is not known is shown as that
-            log(__name__).error("console_health_failed", error=repr(error), exc_info=error)
+            log(__name__).error("console_health_failed", error=error, exc_info=error)
         finally:
             self._looking = None
 
