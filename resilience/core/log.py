@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from resilience.core.interrupts import INTERRUPTS
 
-__all__ = ["Log", "log"]
+__all__ = ["Log", "log", "shown"]
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -79,12 +80,24 @@ class Log:
 
 def _shown(value: object) -> object:
     """Return exceptions and functions as text: they may not be printable, and processors may not know them."""
-    if isinstance(value, BaseException) or callable(value):
-        try:
-            return repr(value)
-        except Exception:  # noqa: BLE001  the user's class
-            return type(value).__name__
-    return value
+    return shown(value) if isinstance(value, BaseException) or callable(value) else value
+
+
+def shown(value: object, show: Callable[[object], str] = repr) -> str:
+    """Return the text of a user's object; the name of its class where the text cannot be made.
+
+    Args:
+        value: the object.
+        show: makes the text: `repr`, or `str`.
+
+    Example:
+        >>> shown(ValueError("no"))
+        "ValueError('no')"
+    """
+    try:
+        return show(value)
+    except Exception:  # noqa: BLE001  the user's class
+        return type(value).__name__
 
 
 @functools.cache

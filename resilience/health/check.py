@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 from resilience.core.deadline import timeout as deadline
 from resilience.core.interrupts import INTERRUPTS, is_cancelled
+from resilience.core.log import shown
 from resilience.core.ports import Check, CheckResult, Clock, Status
 from resilience.core.validate import flag, integer, number, text
 from resilience.errors import ConfigError
 from resilience.health.hysteresis import Hysteresis
 from resilience.health.report import CheckReport
-from resilience.probes.function import finding
+from resilience.probes.function import LONGEST_DETAIL, finding
 
 __all__ = ["CheckOptions", "RegisteredCheck", "names"]
 
@@ -157,4 +158,5 @@ class RegisteredCheck:
         except BaseException as error:  # noqa: BLE001  whatever is wrong with a check, it is not well
             if isinstance(error, TimeoutError) and limit.expired():
                 return CheckResult(Status.UNHEALTHY, f"no answer within {self.options.timeout:g} s")
-            return CheckResult(Status.UNHEALTHY, f"{type(error).__name__}: {error}".rstrip(": "))
+            detail = f"{type(error).__name__}: {shown(error, str)}".rstrip(": ")
+            return CheckResult(Status.UNHEALTHY, detail[:LONGEST_DETAIL])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
@@ -37,6 +38,10 @@ GROUPS: Final = (STARTUP, LIVENESS, READINESS)
 F = TypeVar("F", bound=Callable[[], Finding | Awaitable[Finding]])
 
 _FIGURES: Final = {Status.HEALTHY: 1.0, Status.DEGRADED: 0.5, Status.UNHEALTHY: 0.0}
+
+
+_around: ContextVar[tuple[RegisteredCheck, ...]] = ContextVar("health_looks", default=())
+"""The checks that the current code looks for: one that asks for the health of all gets its own last report."""
 
 
 class HealthRegistry:
@@ -309,7 +314,9 @@ class HealthRegistry:
     async def _report(self, check: RegisteredCheck) -> CheckReport:
         if check.options.interval is not None:
             return check.known()
-        return check.report if check.fresh(self._cache) else await self._shared(check)
+        if check.fresh(self._cache) or check in _around.get():
+            return check.report
+        return await self._shared(check)
 
     async def _shared(self, check: RegisteredCheck) -> CheckReport:
         # One task for all who ask: a probe that hangs up does not end the look that others wait for.
@@ -319,7 +326,11 @@ class HealthRegistry:
     async def _look(self, check: RegisteredCheck) -> CheckReport:
         previous = check.report
         missing = await self._missing(check)
-        report = await check.look() if missing is None else check.skip(missing)
+        token = _around.set((*_around.get(), check))
+        try:
+            report = await check.look() if missing is None else check.skip(missing)
+        finally:
+            _around.reset(token)
         if self._checks.get(check.name) is not check:
             return report  # removed meanwhile
         self._tell(check, previous, report)

@@ -11,7 +11,10 @@ from resilience.core.validate import callback
 from resilience.policies.base import is_async
 from resilience.probes._thread import InThread
 
-__all__ = ["Finding", "FunctionProbe", "finding"]
+__all__ = ["LONGEST_DETAIL", "Finding", "FunctionProbe", "finding"]
+
+LONGEST_DETAIL: Final = 1000
+"""Characters of a line for people; the rest is cut off."""
 
 Finding: TypeAlias = CheckResult | Status | bool | None
 """What a look may return: a whole result, a status, whether all is well, or nothing where all is well."""
@@ -27,8 +30,15 @@ def finding(found: object) -> CheckResult:
         >>> finding(False).status, finding(None).status
         (<Status.UNHEALTHY: 'unhealthy'>, <Status.HEALTHY: 'healthy'>)
     """
-    if isinstance(found, CheckResult) and isinstance(found.observed, Mapping):
-        return found
+    if (
+        isinstance(found, CheckResult)
+        and isinstance(found.status, Status)
+        and isinstance(found.observed, Mapping)
+    ):
+        detail = (
+            "" if found.detail is None else str(found.detail)[:LONGEST_DETAIL]
+        )  # users' own may be anything
+        return CheckResult(found.status, detail, {str(name): each for name, each in found.observed.items()})
     if isinstance(found, Status):
         return CheckResult(found)
     if found is None or isinstance(found, bool):

@@ -274,3 +274,63 @@ async def test_a_function_becomes_a_check_by_decorating_it(health: HealthRegistr
 
     assert await queue_is_short() is False
     assert (await health.check_all(tags="batch")).overall is Status.UNHEALTHY
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+class Mute(Exception):
+    __str__ = __repr__ = Unspeakable.__str__
+
+
+ODD: list[Any] = [
+    CheckResult("healthy"),  # type: ignore[arg-type]  # on purpose, here and below
+    CheckResult(Status.HEALTHY, None),  # type: ignore[arg-type]
+    CheckResult(Status.HEALTHY, b"late"),  # type: ignore[arg-type]
+    CheckResult(Status.HEALTHY, Unspeakable()),  # type: ignore[arg-type]
+    CheckResult(Status.HEALTHY, "x" * 100_000),
+    CheckResult(Status.HEALTHY, "\ud800\x00"),
+    CheckResult(Status.HEALTHY, "", {1: 1.0, "\ud800": 2.0, "text": "x"}),  # type: ignore[dict-item]
+    CheckResult(Status.HEALTHY, "", {Unspeakable(): 1.0}),  # type: ignore[dict-item]
+    CheckResult(Status.HEALTHY, "", {"huge": 10**5000, "figure": Unspeakable()}),  # type: ignore[dict-item]
+    Mute(),
+    RuntimeError("x" * 100_000),
+    {"status": "healthy"},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+async def test_an_odd_finding_of_one_check_leaves_the_others_alone(odd: Any, health: HealthRegistry) -> None:
+    health.add_check("odd", Look(odd))
+    health.add_check("well", Look(True))
+    report = await health.check_all()
+    assert report.checks["well"].status is Status.HEALTHY
+    found = report.checks["odd"]
+    assert isinstance(found.status, Status)
+    assert isinstance(found.detail, str)
+    assert len(found.detail) <= 1000
+    assert all(isinstance(name, str) for name in found.observed)
+
+
+async def test_a_check_that_asks_for_the_health_of_all_gets_its_own_last_report(
+    health: HealthRegistry, clock: ManualClock
+) -> None:
+    looks = 0
+
+    async def whole() -> bool:
+        nonlocal looks
+        looks += 1
+        report = await health.check_all()
+        return report.checks["database"].status is Status.HEALTHY
+
+    health.add_check("database", Look(True))
+    health.add_check("whole", whole)
+    report = await health.check_all()
+    assert (looks, report.checks["whole"].status) == (1, Status.HEALTHY)
+    clock.shift(10)
+    await health.check_all()
+    assert looks == 2

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -389,3 +390,30 @@ def test_an_option_that_cannot_be_meant_is_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             endpoints(**options)  # type: ignore[arg-type]  # on purpose
+
+
+def _nested(depth: int) -> Any:
+    found: Any = {}
+    for _ in range(depth):
+        found = {"inner": [found]}
+    return found
+
+
+class _Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("form", ["plain", "health"])
+@pytest.mark.parametrize(
+    "figure",
+    [10**5000, Decimal("sNaN"), _nested(2000), _Unspeakable(), "\ud800", {_Unspeakable(): 1}, b"\xff", 1j],
+    ids=["huge", "signalling", "deep", "unspeakable", "surrogate", "odd key", "bytes", "complex"],
+)
+async def test_any_figure_of_a_check_is_answered(figure: Any, form: str, ask: Ask, shop: Reliability) -> None:
+    shop.health.add_check("queue", lambda: CheckResult(Status.HEALTHY, "", {"jobs": figure}))
+    answer = await ask(f"/health?details&format={form}")
+    assert answer.status == 200
+    json.loads(answer.body)

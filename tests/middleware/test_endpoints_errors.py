@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from resilience import Reliability
 from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
+from resilience.exporters.prometheus import SignalsCollector, render
 from resilience_middleware import errors
 from resilience_middleware.errors import Beacon
 from resilience_middleware.routes import _guard
@@ -149,3 +152,36 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> No
 
 def test_anywhere_may_be_allowed() -> None:
     assert Beacon("*").endpoints[0].path == "/errors"
+
+
+TEXTS = st.text(st.characters() | st.sampled_from("\ud800\udfff\x00"), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+BODIES = st.one_of(
+    st.binary(max_size=64),
+    VALUES.map(lambda value: json.dumps(value).encode()),
+    st.fixed_dictionaries(
+        {"message": TEXTS},
+        optional=dict.fromkeys(("type", "source", "page", "stack", "line", "column", "more"), VALUES),
+    ).map(lambda report: json.dumps(report).encode()),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(BODIES)
+async def test_any_body_is_taken_or_refused_and_the_exposition_stays_readable(
+    client_of: Any, body: bytes
+) -> None:
+    from starlette.routing import Route, Router  # noqa: PLC0415  as above
+
+    rel = Reliability("shop", clock=ManualClock())
+    beacon = Beacon(clock=rel.clock)
+    routes = [Route(each.path, _guard(rel, each), methods=each.methods) for each in beacon.endpoints]
+    client = client_of(Router(routes))
+    client.incoming = [{"type": "http.request", "body": body, "more_body": False}]
+    assert (await client.request("/errors", "POST")).status in {204, 400}
+    render([SignalsCollector(rel.signals)])
+    await rel.tick()
