@@ -28,7 +28,6 @@ from resilience.health.from_config import CheckRecipe, Surroundings
 from resilience.http.doors import Doors
 from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
-from resilience.persistence import KeptState
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.configured import ConfiguredPipelines
@@ -37,10 +36,12 @@ from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
+from resilience.runtime.persistence import PersistedState
 from resilience.runtime.reload_metrics import record_reloads
 from resilience.runtime.self_monitoring import SelfMonitoring
 from resilience.runtime.supervision import Supervisor
 from resilience.signals import Retention, Signals, SliRecorder
+from resilience.signals.persisted import PersistedWindows
 from resilience.signals.process import ProcessFigures
 from resilience.slo import SLO, SLOManager
 from resilience.slo.budget_actions import BudgetActions
@@ -168,11 +169,12 @@ class Reliability:
         self._store = store or MemoryStore()
         settings = alerting or AlertingConfig()
         settings = settings if route is None else replace(settings, route=route)
+        leadership = None if store is None else Leadership(store, f"{service}/alerting", clock=clock)
         self.alerts: AlertManager = AlertManager(
             channels,
             store=self._store,
             register_rules=self.register_rules,
-            leadership=None if store is None else Leadership(store, f"{service}/alerting", clock=clock),
+            leadership=leadership,
             signals=self.signals,
             service=service,
             clock=clock,
@@ -220,7 +222,10 @@ class Reliability:
         self._tick_failures = self.signals.counter(
             "resilience_tick_failures_total", "Ticks that failed."
         ).bind()
-        self._kept = KeptState(service, self.rules, self.slos, self._store)
+        self._windows = PersistedWindows(self.signals)
+        self._persisted = PersistedState(
+            service, (self._windows, self.slos, self.rules), self._store, leadership
+        )
         self._running: asyncio.Task[None] | None = None
         self._process: ProcessFigures | None = None  # a simulation has none
         self._ticker = Ticker(
@@ -285,7 +290,8 @@ class Reliability:
         if running is None:
             return
         await self._drain()
-        self._kept.renew()  # what counted since they were stored last must not be lost
+        self._persisted.closing = True
+        self._windows.flush()
         try:
             await self._ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
             if not await self.alerts.flush(self._shutdown_timeout):
@@ -318,8 +324,7 @@ class Reliability:
     async def _run(self, started: asyncio.Future[None]) -> None:
         """Tick and deliver until cancelled."""
         try:
-            await self._kept.restore(Instant(self.clock.monotonic(), self.clock.time()))
-            await self.alerts.restore()
+            await self._restore()
             self._process = self._process or ProcessFigures(self.signals, memory_limit=self._memory_limit)
             await self._ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
             self._self_monitoring.resolve_restored()
@@ -340,6 +345,15 @@ class Reliability:
             started.set_result(None)
         await self.supervisor.run(tasks)
 
+    async def _restore(self) -> None:
+        """Take back what was stored."""
+        now = Instant(self.clock.monotonic(), self.clock.time())
+        seen = await self._persisted.last_seen()
+        await self.alerts.restore()
+        await self._persisted.restore(now, seen=seen, term=self.alerts.term)
+        if "rules" in self._persisted.unread:
+            self.alerts.hold()
+
     # -- the tick -----------------------------------------------------------------------------------------------
 
     async def tick(self, now: Instant | None = None) -> None:
@@ -357,7 +371,7 @@ class Reliability:
         self.slos.tick(at)
         self.budget_actions.tick(self.slos.budgets_left, at)
         self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
-        await self.alerts.commit(list(self._kept.puts(at)) if self.alerts.leads else ())
+        await self.alerts.commit(await self._persisted.collect(at, term=self.alerts.term))
         for transition in transitions:
             self.transitions.emit(transition)
 

@@ -47,7 +47,7 @@ async def latency(rel: Reliability, request: Request) -> Response:
         reach = float(request.query_params.get("days", 0)) * _DAY
     except ValueError:
         return refuse(400, "`days` must be a number.")
-    since = rel.slos.latency.since(service, now)
+    since = rel.slos.latency.since(service)
     if reach > _REACH and since is not None and since < now.wall - _REACH:
         return answer(rel.slos.latency.plain(service, now.wall - reach, now))
     query = latency_query(service, _STEP)

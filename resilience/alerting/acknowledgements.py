@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resilience.core.ports import Put
@@ -39,7 +39,7 @@ class Acknowledgements:
     def add(self, fingerprint: str, by: str, at: float, offset: float) -> Put:
         """Note one; `offset` leads from monotonic to Unix time."""
         self._found[fingerprint] = Acknowledgement(by, at)
-        return Put(_TABLE, fingerprint, encode({"by": by, "at": at + offset}))
+        return _put(fingerprint, self._found[fingerprint], offset)
 
     def all(self) -> list[tuple[str, Acknowledgement]]:
         """Return the acknowledgements with the fingerprints of their alerts."""
@@ -50,8 +50,16 @@ class Acknowledgements:
         over = [each for each in fingerprints if self._found.pop(each, None) is not None]
         return [Put(_TABLE, each, None) for each in over]
 
+    def rows(self, offset: float) -> Iterator[Put]:
+        """Yield everything that is to be stored; `offset` leads from monotonic to Unix time."""
+        return (_put(fingerprint, each, offset) for fingerprint, each in self._found.items())
+
     def restore(self, rows: Mapping[str, bytes], offset: float) -> None:
         """Take back what was stored."""
         for fingerprint, row in rows.items():
             found = decode(row, ACKNOWLEDGEMENT)
             self._found[fingerprint] = Acknowledgement(found["by"], found["at"] - offset)
+
+
+def _put(fingerprint: str, each: Acknowledgement, offset: float) -> Put:
+    return Put(_TABLE, fingerprint, encode({"by": each.by, "at": each.at + offset}))

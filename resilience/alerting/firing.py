@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from resilience.alerting.codec import ALERT, dump_alert, load_alert
@@ -116,6 +116,13 @@ class Firing:
             return []
         self._closed.discard(fingerprint)
         return [Put(_CLOSED, fingerprint, None)]
+
+    def rows(self) -> Iterator[Put]:
+        """Yield everything that is to be stored."""
+        for fingerprint, alert in self._known.items():
+            yield Put(_TABLE, fingerprint, encode(dump_alert(alert)))
+        for fingerprint in self._closed:
+            yield Put(_CLOSED, fingerprint, b"1")
 
     def restore(self, known: Iterable[bytes], closed: Iterable[str]) -> None:
         """Take back what was stored: what fires on is then no news."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from resilience.alerting.group import GROUP, Decision, Group, View
 from resilience.alerting.matchers import Matchers
@@ -179,6 +179,12 @@ class Groups:
             found = group.dump(offset) if self._groups.get(key) is group else None
             puts.append(Put(_TABLE, key, None if found is None else encode(found)))
         return puts
+
+    def rows(self, offset: float) -> Iterator[Put]:
+        """Yield everything that is to be stored; `offset` leads from monotonic to Unix time."""
+        for key, group in self._groups.items():
+            if (found := group.dump(offset)) is not None:
+                yield Put(_TABLE, key, encode(found))
 
     def restore(self, rows: Iterable[bytes], destinations: Mapping[str, Destination], offset: float) -> None:
         """Take back what was stored."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from resilience.core.ports import Put
@@ -91,6 +91,10 @@ class History:
             and (service is None or event.labels.get("service") == service)
         )
         return list(itertools.islice(meant, integer("limit", limit)))
+
+    def rows(self) -> Iterator[Put]:
+        """Yield everything that is to be stored."""
+        return (Put(_TABLE, key, encode(asdict(event))) for key, event in self._events)
 
     def restore(self, rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> None:
         """Take back what was stored, before anything new is added."""

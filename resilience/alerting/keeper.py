@@ -52,12 +52,29 @@ class Keeper:
         self._history = history
         self._begun = begun
         self._adopted = adopted
+        self._terms = 0
+        self._generation = storage.generation
+        self._lost: list[Put] = []
         self._clock = clock
 
     @property
     def leads(self) -> bool:
         """Whether this process decides and notifies."""
         return self._team is None or self._team.leads
+
+    @property
+    def _elected(self) -> bool:
+        return self._team is None or self._team.elected
+
+    @property
+    def term(self) -> int | None:
+        """Number of the term in which this process leads, None if it does not."""
+        return self._terms if self.leads else None
+
+    def hold(self) -> None:
+        """Keep firing what was stored, for as long as a process that is gone is waited for."""
+        if self._team is not None:
+            self._team.peers.inherit(self.state.held(), self._clock.time())
 
     @property
     def offset(self) -> float:
@@ -84,7 +101,13 @@ class Keeper:
     async def commit(self, others: Sequence[Put]) -> None:
         """Store what the state has to say, and learn what other processes have said."""
         team = self._team
-        if team is not None and await team.renew():
+        stale = team is not None and await team.renew()
+        if self._storage.generation != self._generation:
+            self._generation = self._storage.generation
+            self._lost = self.state.all_puts(self.offset)
+        if self._lost and self._elected:
+            await self._write_anew()
+        if team is not None and stale:
             try:
                 await self._begin(team)
             except StoreError as error:
@@ -104,6 +127,16 @@ class Keeper:
         """Return whether this process still decides and notifies, by a lease that has not expired."""
         return self._team is None or await self._team.confirm()
 
+    async def _write_anew(self) -> None:
+        """Write everything that the store has lost, unless another process has done so."""
+        lost, self._lost = self._lost, []
+        try:
+            if await self._storage.is_empty({put.table for put in lost}):
+                await self._storage.write(lost)
+        except StoreError as error:
+            self._lost = lost
+            log(__name__).error("alert_state_not_read", error=str(error))
+
     async def leave(self) -> None:
         """Let another process lead at once."""
         if self._team is not None:
@@ -112,6 +145,7 @@ class Keeper:
     async def _begin(self, team: Team) -> None:
         """Take everything from the store: this process has begun or ceased to lead."""
         news = team.news
+        self._terms += 1
         self._begun()
         self._storage.forget()
         # What people did meanwhile goes before.
@@ -126,12 +160,7 @@ class Keeper:
             fresh.puts += team.peers.withdraw()
             fresh.puts += team.peers.take(reports, self.now)
             if team.began:
-                held = [
-                    each
-                    for each in fresh.engine.firing.stored()
-                    if each.fingerprint not in fresh.raised.firing
-                ]
-                team.peers.inherit(held, self._clock.time())
+                team.peers.inherit(fresh.held(), self._clock.time())
         else:
             await fresh.look(self._storage, self.offset)
         self._follow(fresh)

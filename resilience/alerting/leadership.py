@@ -92,6 +92,15 @@ class Leadership:
             log(__name__).info("alerting_leads" if self.leads else "alerting_stands_by", lease=self._name)
         return first or led != self.leads or missed
 
+    async def last_renewal(self) -> float | None:
+        """Return the Unix time at which a process took or renewed the lease last, None if none ever did.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        until = await self._store.leased_until(self._name)
+        return None if until is None else until - self._ttl
+
     async def give_up(self) -> None:
         """Let another process lead at once."""
         if self.leads:

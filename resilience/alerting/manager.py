@@ -132,6 +132,11 @@ class AlertManager:
         return self._keeper.leads
 
     @property
+    def term(self) -> int | None:
+        """Number of the term in which this process leads, None if it does not; it grows when another one led in between."""
+        return self._keeper.term
+
+    @property
     def shared(self) -> bool:
         """Whether its alerts and silences are those of all processes on its store, and not of this one alone."""
         return self._team is not None
@@ -221,6 +226,10 @@ class AlertManager:
             StoreError: the store cannot be read.
         """
         await self._keeper.restore()
+
+    def hold(self) -> None:
+        """Keep the alerts firing that were restored, for a while: the state of their rules is not known."""
+        self._keeper.hold()
 
     async def close(self) -> None:
         """Let another process lead, and close the channels' connections."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from resilience.alerting.codec import dump_notification
 from resilience.core.ports import Notification, Put
@@ -31,7 +31,7 @@ class Outbox:
     def add(self, notification: Notification) -> None:
         """Take in a decision."""
         self._note(notification)
-        self._puts.append(Put(_TABLE, notification.key, encode(dump_notification(notification))))
+        self._puts.append(_put(notification))
 
     def resumed(self, notification: Notification) -> bool:
         """Return True if a notification is from before a restart: it may have been sent then."""
@@ -53,6 +53,10 @@ class Outbox:
         puts, self._puts = self._puts, []
         return puts
 
+    def rows(self) -> Iterator[Put]:
+        """Yield everything that is to be stored."""
+        return map(_put, self._unsettled.values())
+
     def restore(self, found: Iterable[Notification]) -> None:
         """Take back what was stored; it is to be sent again."""
         for notification in sorted(found, key=lambda each: each.at):
@@ -62,3 +66,7 @@ class Outbox:
     def _note(self, notification: Notification) -> None:
         self._staged.append(notification)
         self._unsettled[notification.key] = notification
+
+
+def _put(notification: Notification) -> Put:
+    return Put(_TABLE, notification.key, encode(dump_notification(notification)))

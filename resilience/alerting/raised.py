@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,10 @@ class RaisedAlerts:
     def remove(self, key: str) -> Put | None:
         """Resolve one; None where none of that fingerprint was raised."""
         return None if self.firing.pop(key, None) is None else Put(_TABLE, key, None)
+
+    def rows(self) -> Iterator[Put]:
+        """Yield everything that is to be stored."""
+        return (Put(_TABLE, key, encode(_dump(alert))) for key, alert in self.firing.items())
 
     def restore(self, rows: Iterable[bytes], offset: float) -> None:
         """Take back what was stored; `offset` leads from monotonic to Unix time."""

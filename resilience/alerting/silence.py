@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -181,6 +181,10 @@ class Silences:
     def all(self) -> list[Silence]:
         """Every silence that is remembered, the newest start first."""
         return sorted(self._silences.values(), key=lambda silence: -silence.start)
+
+    def rows(self) -> Iterator[Put]:
+        """Yield everything that is to be stored."""
+        return map(_put, self._silences.values())
 
     def restore(self, rows: Iterable[bytes]) -> None:
         """Take back what was stored."""

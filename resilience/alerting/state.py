@@ -18,6 +18,7 @@ from resilience.alerting.silence import Silences
 from resilience.alerting.storage import Storage
 from resilience.core.ports import Notification, Put
 from resilience.core.rows import Unread, decode, read_rows
+from resilience.rules.state import Alert
 
 __all__ = ["AlertingState"]
 
@@ -51,6 +52,23 @@ class AlertingState:
         """Return what is to be stored since the last call; `offset` leads from monotonic to Unix time."""
         puts, self.puts = self.puts, []
         return [*puts, *self.outbox.puts(), *self.engine.groups.puts(offset)]
+
+    def all_puts(self, offset: float) -> list[Put]:
+        """Return everything that is to be in the store; `offset` leads from monotonic to Unix time."""
+        engine = self.engine
+        return [
+            *engine.firing.rows(),
+            *engine.groups.rows(offset),
+            *engine.acknowledgements.rows(offset),
+            *engine.silences.rows(),
+            *self.raised.rows(),
+            *self.history.rows(),
+            *self.outbox.rows(),
+        ]
+
+    def held(self) -> list[Alert]:
+        """Return the alerts of rules that were firing when they were stored."""
+        return [each for each in self.engine.firing.stored() if each.fingerprint not in self.raised.firing]
 
     async def restore(self, storage: Storage, offset: float) -> None:
         """Take back what was stored, what waits to be sent included.

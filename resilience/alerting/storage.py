@@ -34,6 +34,22 @@ class Storage:
         self._others: _Rows = {}
         self._newer: set[tuple[str, str]] = set()
 
+    @property
+    def generation(self) -> int:
+        """Number that grows when the store has lost everything."""
+        return self._store.generation
+
+    async def is_empty(self, tables: Iterable[str]) -> bool:
+        """Return True if there is no row in any of these tables.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        for table in tables:
+            if await self._store.load(self._namespace + table):
+                return False
+        return True
+
     async def load(self, table: str) -> dict[str, bytes]:
         """Return everything in a table.
 

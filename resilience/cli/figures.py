@@ -14,17 +14,20 @@ from typing import Any, Protocol, Self, TypeVar
 import click
 
 from resilience import config
+from resilience.alerting.leadership import Leadership
 from resilience.cli.desk import Service, StateFile
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.errors import ConfigError
 from resilience.integrations.prometheus import PrometheusIntegration
-from resilience.persistence import BUDGET_TABLE
 from resilience.promql import Series
 from resilience.reports.words import moment
+from resilience.runtime.legacy import LegacyState
+from resilience.runtime.persistence import SEEN_TABLE, PersistedState
 from resilience.signals import Signals
+from resilience.signals.persisted import PersistedWindows
 from resilience.slo import SLO, SLOManager
-from resilience.slo.account import windows_left
 from resilience.slo.compile import counted_events
+from resilience.slo.counts import TABLE as BUDGETS_TABLE
 from resilience.slo.counts import weigh_history
 from resilience.slo.figures import Figures as BudgetFigures
 from resilience.slo.latency import latency_query, plain_latency
@@ -119,7 +122,8 @@ class StateFigures:
         self._file = file
         self._store = SQLiteStore(file)
         self._name = service
-        self._manager = _manager(slos)
+        self._signals = Signals()
+        self._manager = _manager(slos, self._signals)
         self._last_seen: dict[str, float] = {}
 
     async def slos(self) -> list[dict[str, Any]]:
@@ -154,27 +158,39 @@ class StateFigures:
         return self
 
     async def _restore(self) -> None:
-        saved = await self._store.load(BUDGET_TABLE)
+        saved = {*await self._store.load(SEEN_TABLE), *await self._store.load(LegacyState.TABLE)}
         if self._name not in saved:
             known = ", ".join(sorted(saved)) or "of none"
             raise ConfigError(
                 f"there are no budgets of service {self._name!r} in it, but {known}", file=str(self._file)
             )
-        try:
-            left = json.loads(saved[self._name])
-            self._manager.restore(left, _now())
-            self._recall(left["slos"])
-        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
-            message = f"the budgets of service {self._name!r} in it are damaged: {error}"
-            raise ConfigError(message, file=str(self._file)) from error
+        now = _now()
+        leadership = Leadership(self._store, f"{self._name}/alerting")
+        windows = PersistedWindows(self._signals)
+        state = PersistedState(self._name, [windows, self._manager], self._store, leadership)
+        seen = await state.last_seen()
+        await state.restore(now, seen=seen, term=None)
+        if lost := state.unread.get(BUDGETS_TABLE):
+            reason = "damaged" if lost.damaged else "of a newer release"
+            raise ConfigError(
+                f"the budgets of service {self._name!r} in it are {reason}: rows {', '.join(lost.damaged or lost.newer)}",
+                file=str(self._file),
+            )
+        if seen is not None:
+            await self._recall(Instant(now.monotonic - max(0.0, now.wall - seen), min(seen, now.wall)))
 
-    def _recall(self, left: Mapping[str, Any]) -> None:
+    async def _recall(self, seen: Instant) -> None:
         """Take burn rates as they were when the service was last seen: since then their windows are empty."""
+        legacy = LegacyState(self._store, self._name)
         for name, slo in self._manager.slos.items():
-            if isinstance(slo.measure, Weighted) or (seen := windows_left(slo, left.get(name, {}))) is None:
+            if isinstance(slo.measure, Weighted):
+                continue
+            windows = self._manager.windows_at(name, seen)
+            measured = (seen.wall, windows) if windows else await legacy.windows(name)
+            if measured is None:
                 continue
             budget = self._manager.error_budget(name)
-            self._last_seen[name], windows = seen
+            self._last_seen[name], windows = measured
             if budget.recent is not None:
                 window, bad, total = budget.recent
                 windows.setdefault(window, (bad, total))
@@ -204,7 +220,7 @@ class PrometheusFigures:
 
     def __init__(self, url: str, slos: Iterable[SLO], token: str | None = None) -> None:
         self._prometheus = PrometheusIntegration(url, token=token, timeout=60)
-        self._manager = _manager(slos)
+        self._manager = _manager(slos, Signals())
 
     async def slos(self) -> list[dict[str, Any]]:
         """Count the events of each objective there, and judge them here."""
@@ -341,8 +357,7 @@ def run(figures: Figures, question: Callable[[Figures], Any]) -> Any:
     return asyncio.run(ask())
 
 
-def _manager(slos: Iterable[SLO]) -> SLOManager:
-    signals = Signals()
+def _manager(slos: Iterable[SLO], signals: Signals) -> SLOManager:
     signals.tick(_now())
     manager = SLOManager(signals)
     manager.register(*slos)

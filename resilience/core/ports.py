@@ -376,6 +376,13 @@ class Store(Protocol):
     async def lease(self, name: str, holder: str, ttl: float) -> int | None:
         """Take or renew a lease of `ttl` seconds, 0 to give it up; returns a fencing token that only grows, or None if another has it."""
 
+    async def leased_until(self, name: str) -> float | None:
+        """Return the Unix time at which a lease ends or ended; None if nobody ever took it."""
+
+    @property
+    def generation(self) -> int:
+        """Number that grows when the store has lost everything that was written, for example because its file was deleted."""
+
     async def close(self) -> None:
         """Let go of files and connections."""
 

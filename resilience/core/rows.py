@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilience.core.log import log
+from resilience.core.slices import breathing
 from resilience.errors import ConfigError
 
 __all__ = ["DAMAGED", "Maybe", "Moment", "NewerRow", "Unread", "decode", "encode", "read_rows"]
@@ -105,7 +106,7 @@ def read_rows(table: str, rows: Mapping[str, bytes], take: Callable[[str, bytes]
         take: function of key and row.
     """
     unread = Unread()
-    for key in sorted(rows):
+    for key in breathing(sorted(rows)):
         try:
             take(key, rows[key])
         except NewerRow as error:

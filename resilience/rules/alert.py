@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from resilience.core.clock import Instant
+from resilience.core.rows import Maybe, Moment
 from resilience.errors import ConfigError
 
-__all__ = ["Alert", "AlertState", "AlertTransition", "fingerprint", "load_alert", "save_alert"]
+__all__ = [
+    "ALERT_ROW",
+    "Alert",
+    "AlertState",
+    "AlertTransition",
+    "fingerprint",
+    "lasts_like",
+    "load_alert",
+    "save_alert",
+]
 
 
 class AlertState(Enum):
@@ -87,62 +98,79 @@ class AlertTransition:
 
 
 _TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since", "no_data_since")
+_PAUSED = (
+    "keep_firing_since",
+    "no_data_since",
+)  # durations that the time a process is down does not count towards
+
+ALERT_ROW = {
+    "labels": {"alertname": str, str: str},
+    "annotations": {str: str},
+    "state": str,
+    "value": Maybe(float),
+    **dict.fromkeys(_TIMES, Maybe(Moment)),
+}
+"""Shape of a stored alert."""
 
 
-def save_alert(alert: Alert, now: Instant) -> dict[str, Any]:
-    """Put an alert into plain data: wall times, and ages for what durations count."""
+def save_alert(alert: Alert) -> dict[str, Any]:
+    """Return an alert as plain data, its times as Unix time."""
     times = {name: getattr(alert, name) for name in _TIMES}
     return {
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
         "state": alert.state.value,
-        "value": alert.value,
-        "saved_at": now.wall,
-        **{
-            name: None if at is None else {"wall": at.wall, "age": now.monotonic - at.monotonic}
-            for name, at in times.items()
-        },
+        "value": alert.value if math.isfinite(alert.value) else None,
+        **{name: at.wall for name, at in times.items() if at is not None},
     }
 
 
-def load_alert(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
-    """Make an alert of what `save_alert` returned, as it continues now.
+def lasts_like(alert: Alert, other: Alert) -> bool:
+    """Return True if two moments of an alert are in the same state since the same times."""
+    return alert.state is other.state and all(getattr(alert, name) == getattr(other, name) for name in _TIMES)
+
+
+def load_alert(item: Mapping[str, Any], rule: str, group: str, now: Instant, *, down_at: float) -> Alert:
+    """Return an alert as it continues now.
+
+    Args:
+        item: what `save_alert` returned.
+        rule: name of its rule.
+        group: name of its rule's group.
+        now: when this process begins.
+        down_at: Unix time at which the process that saved it was last seen.
 
     Raises:
         ConfigError: it is not such data.
     """
     try:
-        return _read(item, rule, group, now)
+        return _read(item, rule, group, now, down_at)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"saved state of alert rule {rule!r} cannot be read: {error!r}"
         raise ConfigError(message) from error
 
 
-def _read(item: Mapping[str, Any], rule: str, group: str, now: Instant) -> Alert:
+def _read(item: Mapping[str, Any], rule: str, group: str, now: Instant, down_at: float) -> Alert:
     labels = {str(name): str(text) for name, text in item["labels"].items()}
     state = AlertState(item["state"])
-    downtime = max(0.0, now.wall - float(item["saved_at"]))
-    times: dict[str, Instant | None] = {}
+    # What is over grows old while the process is down; what lasts does not.
+    seen = now.wall if state is AlertState.RESOLVED else min(down_at, now.wall)
+    times: dict[str, Instant] = {}
     for name in _TIMES:
-        saved = item.get(name)  # rows of older versions have fewer of them
-        age, wall = (saved["age"], saved["wall"]) if saved else (None, 0.0)
-        # What is over grows old while the process is down; what lasts does not.
-        passed = downtime if state is AlertState.RESOLVED else 0.0
-        times[name] = None if age is None else Instant(now.monotonic - float(age) - passed, float(wall))
-    active_at = times.pop("active_at")
-    if active_at is None:
-        raise KeyError("active_at")
-    if state is AlertState.PENDING:
-        # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
-        active_at = Instant(active_at.monotonic, now.wall - (now.monotonic - active_at.monotonic))
+        if (wall := item.get(name)) is not None:
+            age = max(0.0, seen - float(wall))
+            paused = name in _PAUSED or (name == "active_at" and state is AlertState.PENDING)
+            # As Prometheus: the time pending so far stands, so its beginning moves by the downtime.
+            times[name] = Instant(now.monotonic - age, now.wall - age if paused else float(wall))
+    value = item["value"]
     return Alert(
         rule=rule,
         group=group,
         labels=labels,
         annotations={str(name): str(text) for name, text in item["annotations"].items()},
         state=state,
-        value=float(item["value"]),
-        active_at=active_at,
+        value=math.nan if value is None else float(value),
+        active_at=times.pop("active_at"),
         fingerprint=fingerprint(labels),
         **times,
     )

@@ -12,7 +12,8 @@ from resilience.core import validate
 from resilience.core.clock import Instant
 from resilience.core.labels import clean
 from resilience.core.log import log
-from resilience.core.ports import Labels, Matcher, SampleSink, SampleSource
+from resilience.core.ports import Labels, Matcher, Put, SampleSink, SampleSource
+from resilience.core.rows import Unread
 from resilience.core.slices import Slicer, breathe, on_loop
 from resilience.core.validate import shown
 from resilience.errors import ConfigError, QueryError
@@ -24,6 +25,7 @@ from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
 from resilience.rules.result import Recorder, pairs
 from resilience.rules.running import Running, Unit, owner_of, selectors_of
 from resilience.rules.state import Alert, AlertTransition, HasData, HasEnded, RuleState
+from resilience.rules.stored import FAILED, TABLE, StoredRules
 from resilience.rules.warm_up import EndProof, Recording, WarmUp
 
 __all__ = ["Evaluator", "Retain"]
@@ -97,6 +99,7 @@ class Evaluator:
         self._slicer = Slicer(_SLICE)
         self._untold: list[AlertTransition] = []
         self._warm_up: WarmUp | None = None
+        self._stored = StoredRules()
 
     # -- what there is
 
@@ -119,11 +122,7 @@ class Evaluator:
         return [(labels["group"], labels["rule"], labels["error"]) for labels in failing]
 
     def _states(self) -> Iterator[RuleState]:
-        for running in self._running:
-            for unit in running.units:
-                if unit.state is not None:
-                    yield unit.state
-        yield self._failed
+        return (state for _, state in self._owned())
 
     # -- evaluation
 
@@ -190,6 +189,7 @@ class Evaluator:
                     query=lambda text: self._answer(text, at),
                 )
                 self._untold += transitions
+                self._stored.touch(unit.owner, unit.state)
                 self._write(unit.owner, at, unit.state.series())
             running.failing.pop(unit.owner, None)
         except Exception as error:  # noqa: BLE001  one rule's fault is an alert, and no other rule's
@@ -251,6 +251,7 @@ class Evaluator:
         if failing or self._failed.alerts or self._failed.resolved:
             transitions = self._failed.evaluate([(labels, 1.0) for labels in failing.values()], now)
             self._untold += transitions
+            self._stored.touch(FAILED, self._failed)
             self._write("rules/failed", now.monotonic, self._failed.series())
 
     # -- changing the rules
@@ -278,6 +279,7 @@ class Evaluator:
                 continue
             if unit.state is not None:
                 self._untold += unit.state.withdraw(now)
+                self._stored.touch(owner, unit.state)
             self._write(owner, now.monotonic, ())
         self._engine, self._running = engine, running
         self._read = _read(running)
@@ -325,7 +327,8 @@ class Evaluator:
             query = engine.compile(rule.expression)
             if self._retain is not None:
                 for use in rule.expression.selectors:
-                    self._retain(use.matchers, use.window or self._lookback)
+                    if use.window:
+                        self._retain(use.matchers, use.window)
         except (QueryError, ConfigError) as error:
             if group.file is None and isinstance(error, QueryError):
                 raise
@@ -347,44 +350,61 @@ class Evaluator:
 
     # -- what outlives the process
 
-    def snapshot(self, now: Instant) -> dict[str, Any]:
-        """Put the alerts into plain data (JSON can hold it) that another process can `restore`."""
-        rules = {
-            unit.owner: saved
-            for running in self._running
-            for unit in running.units
-            if unit.state is not None and (saved := unit.state.snapshot(now))
-        }
-        return {"version": 1, "rules": rules, "failed": self._failed.snapshot(now)}
+    def puts(self, *, everything: bool = False) -> Iterator[Put]:
+        """Yield the rows of alerts that have changed since the last call; see `RuleState.changes`.
 
-    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
+        Args:
+            everything: whether the rows of all alerts are wanted.
+        """
+        if everything:
+            for owner, state in self._owned():
+                self._stored.touch(owner, state)
+        return self._stored.puts(everything=everything)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables of the rows."""
+        return (TABLE,)
+
+    def restore(
+        self, rows: Mapping[str, Mapping[str, bytes]], now: Instant, *, down_at: float
+    ) -> dict[str, Unread]:
         """Take up the alerts that another process left; those of rules that are gone are forgotten.
 
         An empty result resolves nothing until the windows that the rule stands on have filled up again, those behind
         recorded series included.
 
         Args:
-            saved: what `snapshot` returned.
+            rows: what `puts` yielded, by table and key.
             now: when this process begins.
+            down_at: Unix time at which the other process was last seen.
 
-        Raises:
-            ConfigError: it is not such data.
+        Returns:
+            the rows that cannot be used, by table.
         """
-        rules = saved.get("rules")
-        if saved.get("version") != 1 or not isinstance(rules, Mapping):
-            raise ConfigError("the saved state of the rules cannot be read: unknown version")
         self._slicer.abandon()
+        saved, unread = self._stored.read(rows.get(TABLE, {}))
         self._warm_up = warm_up = WarmUp(_recordings(self._running), self._lookback)
         for running in self._running:
             for unit in running.units:
                 if unit.state is not None:
                     unit.state.restore(
-                        rules.get(unit.owner, ()),
+                        saved.get(unit.owner, ()),
                         now,
+                        down_at=down_at,
                         settle=running.group.query_offset + warm_up.of(unit.rule),
                         silence=self._lookback,
                     )
-        self._failed.restore(saved.get("failed", ()), now, settle=self._lookback)
+        self._failed.restore(saved.get(FAILED, ()), now, down_at=down_at, settle=self._lookback)
+        self._stored.know(dict(self._owned()))
+        return {TABLE: unread}
+
+    def _owned(self) -> Iterator[tuple[str, RuleState]]:
+        for running in self._running:
+            for unit in running.units:
+                if unit.state is not None:
+                    yield unit.owner, unit.state
+        yield FAILED, self._failed
 
 
 def _recordings(groups: Iterable[Running]) -> Iterator[Recording]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -12,7 +12,15 @@ from resilience.core.log import log
 from resilience.core.ports import Labels
 from resilience.core.slices import breathing
 from resilience.errors import QueryError
-from resilience.rules.alert import Alert, AlertState, AlertTransition, fingerprint, load_alert, save_alert
+from resilience.rules.alert import (
+    Alert,
+    AlertState,
+    AlertTransition,
+    fingerprint,
+    lasts_like,
+    load_alert,
+    save_alert,
+)
 from resilience.rules.model import AlertRule, NoData
 from resilience.rules.template import Query, Template, TemplateData
 
@@ -54,6 +62,7 @@ class RuleState:
         "_annotations",
         "_asks",
         "_began",
+        "_changed",
         "_external",
         "_faulty",
         "_found",
@@ -86,6 +95,7 @@ class RuleState:
         if all(template.is_constant for _, template in self._labels):
             self._keys = {}
         self._alerts: dict[Labels, Alert] = {}
+        self._changed: set[Labels] = set()
         self._shown: dict[Labels, _Shown] = {}
         self._began = -math.inf
         self._settle = self._silence = 0.0
@@ -152,6 +162,7 @@ class RuleState:
         if limit and active > limit:
             message = f"exceeded limit of {limit} with {active} alerts"
             raise QueryError(message)
+        self._note_changes(updated)
         self._alerts, self._found = updated, elements
         return transitions
 
@@ -172,13 +183,24 @@ class RuleState:
         self._shown = shown
         return series
 
-    def snapshot(self, now: Instant) -> list[dict[str, Any]]:
-        """Put the alerts into plain data that outlives the process: wall times, and ages for what durations count."""
-        return [save_alert(alert, now) for alert in self._alerts.values()]
+    def changes(self, *, everything: bool = False) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Yield what is to be stored since the last call, by fingerprint; None for an alert that is gone.
+
+        An alert is stored when it changes its state, not when its value does.
+
+        Args:
+            everything: whether all alerts are to be stored.
+        """
+        changed, self._changed = self._changed, set()
+        for key in changed.union(self._alerts) if everything else changed:
+            alert = self._alerts.get(key)
+            name = fingerprint(dict(key)) if alert is None else alert.fingerprint
+            yield name, None if alert is None else save_alert(alert)
 
     def take_over(self, other: RuleState) -> None:
         """Continue the alerts of this rule's earlier form."""
         self._alerts = dict(other._alerts)
+        self._changed = set(other._changed)
         self._began, self._settle, self._silence = other._began, other._settle, other._silence
 
     def withdraw(self, now: Instant) -> list[AlertTransition]:
@@ -190,19 +212,27 @@ class RuleState:
             else:
                 ended = replace(alert, state=AlertState.INACTIVE)
             transitions.append(AlertTransition(ended, alert.state, ended.state, now))
+        self._note_changes({})
         self._alerts = {}
         return transitions
 
     def restore(
-        self, saved: Sequence[Mapping[str, Any]], now: Instant, *, settle: float = 0.0, silence: float = 0.0
+        self,
+        saved: Iterable[Mapping[str, Any]],
+        now: Instant,
+        *,
+        down_at: float,
+        settle: float = 0.0,
+        silence: float = 0.0,
     ) -> None:
         """Take up what another process left.
 
         Downtime counts neither towards `for` nor towards `keep_firing_for`, as in Prometheus.
 
         Args:
-            saved: what `snapshot` returned.
+            saved: what `changes` yielded for each alert.
             now: when this process begins.
+            down_at: Unix time at which the other process was last seen.
             settle: seconds for which an empty result proves nothing, as windows are only filling up again; less where
                 `evaluate` is given a proof.
             silence: seconds for which missing data proves nothing. They count over restarts, so that an alert ends in
@@ -213,10 +243,19 @@ class RuleState:
         """
         restored: dict[Labels, Alert] = {}
         for item in saved:
-            alert = load_alert(item, self.rule.name, self.group, now)
+            alert = load_alert(item, self.rule.name, self.group, now, down_at=down_at)
             restored[tuple(sorted(alert.labels.items()))] = alert
+        self._note_changes(restored)
         self._alerts = restored
         self._began, self._settle, self._silence = now.monotonic, settle, silence
+
+    def _note_changes(self, updated: Mapping[Labels, Alert]) -> None:
+        """Mark the alerts whose rows are not those of `updated`."""
+        for key, alert in breathing(updated.items()):
+            known = self._alerts.get(key)
+            if known is not alert and (known is None or not lasts_like(known, alert)):
+                self._changed.add(key)
+        self._changed.update(self._alerts.keys() - updated.keys())
 
     def _identify(
         self, vector: Collection[tuple[Labels, float]], query: Query | None

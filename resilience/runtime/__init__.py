@@ -1,1 +1,1 @@
-"""Life of a running service: its background tasks and its reloads."""
+"""Life of a running service: its background tasks, its reloads, and its state over restarts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import pairwise
@@ -30,6 +30,7 @@ from resilience.signals.instruments import (
     Instrument,
 )
 from resilience.signals.retention import Retention
+from resilience.signals.revived import RevivedCells
 from resilience.signals.selection import LiveSelection, SelectionIndex
 from resilience.signals.series import STALE, Series
 from resilience.signals.source import LiveSource
@@ -109,10 +110,13 @@ class InstrumentRegistry:
         )
         self.source: LiveSource = LiveSource(self._index, lambda: self._epoch)
         self._instruments: dict[str, Instrument[Any]] = {}
+        self.revived: RevivedCells = RevivedCells(self._index, self._table, self._instruments)
         self._callbacks: dict[Gauge, Callable[[], float]] = {}
         self._samplers: list[Callable[[Instant], object]] = []
         self._failing: set[object] = set()
         self._kept: list[LiveSelection] = []
+        self.windowed: dict[LiveSelection, None] = {}
+        self.known_since: float = -math.inf
         self._warned: set[tuple[str, str]] = set()
         self._made: dict[str, Any] = {}
         self._on_drop: list[Callable[[], object]] = []
@@ -304,6 +308,8 @@ class InstrumentRegistry:
 
     def _attach(self, instrument: Instrument[Any], cell: Cell) -> None:
         table = self._table
+        if self.revived.attach(instrument, cell):
+            return
         column = table.allocate(instrument.width)
         base = tuple(zip(instrument.labels, cell.key, strict=True))
         made = []
@@ -316,6 +322,15 @@ class InstrumentRegistry:
             made.append(series)
         cell.series = tuple(made)
         cell.column = column
+
+    @property
+    def tables(self) -> Mapping[str, tuple[Table, WrittenSeries | None]]:
+        """The tables by name, with who writes them; None for the instruments."""
+        return {
+            "instruments": (self._table, None),
+            "written": (self._written.table, self._written),
+            "elsewhere": (self.counted_elsewhere.table, self.counted_elsewhere),
+        }
 
     @property
     def lock(self) -> AbstractContextManager[object]:
@@ -399,10 +414,11 @@ class InstrumentRegistry:
             ConfigError: longer than the cap.
         """
         rows = self.retention.long_rows(seconds)
-        if seconds <= self.retention.reach:
-            return
         matchers = [Matcher("__name__", "=", wanted)] if isinstance(wanted, str) else wanted
         selection = self._index.select(matchers)
+        self.windowed[selection] = None
+        if seconds <= self.retention.reach:
+            return
         if selection not in self._kept:
             self._kept.append(selection)
         self._index.keep(selection, rows)

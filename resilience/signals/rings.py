@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from resilience.signals.retention import Retention
@@ -44,6 +44,13 @@ class Ring:
         if excess > 0:
             del self.times[:excess]
             del self.rows[:excess]
+
+    def prepend(self, rows: Sequence[tuple[float, Row]]) -> None:
+        """Take rows that are older than all it has, oldest first."""
+        room = self.size - len(self.times)
+        older = rows[-room:] if room > 0 else ()
+        self.times[:0] = [at for at, _ in older]
+        self.rows[:0] = [row for _, row in older]
 
 
 class Edge(NamedTuple):
@@ -87,6 +94,33 @@ class Rings:
         for ring in self._rings:
             if ring.wants(at):
                 ring.put(at, row)
+
+    @property
+    def coarse(self) -> Sequence[Ring]:
+        """The rings from the second one on: those whose rows are worth keeping over a restart."""
+        return self._rings[1:] or self._rings
+
+    def widen(self, row: Row) -> None:
+        """Give rows that are narrower than a row the rest of its figures: columns that are new in all of them."""
+        for ring in self._rings:
+            ring.rows[:] = [_widened(each, row) for each in ring.rows]
+        if self.newest is not None:
+            self.newest = _widened(self.newest, row)
+
+    def prepend(self, find: Callable[[float, float], Sequence[tuple[float, Row]]]) -> None:
+        """Take rows that are older than all there are.
+
+        Args:
+            find: returns times and rows, oldest first, for the step of a ring and the seconds that it reaches back.
+        """
+        self._edges.clear()
+        for ring in self._rings:
+            rows = find(ring.step, ring.step * ring.size)
+            ring.prepend(rows)
+            if rows and rows[0][0] < self.first_at:
+                self.first_at = rows[0][0]
+            if rows and rows[-1][0] > self.newest_at:
+                self.newest_at, self.newest = rows[-1]
 
     def covering(self, when: float, *, long: bool) -> Ring:
         """The finest ring whose oldest row is not after `when`, else the one that goes back furthest."""
@@ -165,6 +199,12 @@ class Rings:
             times.append(self.newest_at)
             rows.append(self.newest)
         return times, rows, is_long
+
+
+def _widened(row: Row, by: Row) -> Row:
+    if len(row) >= len(by):
+        return row
+    return memoryview(row.tobytes() + by[len(row) :].tobytes()).cast("d")
 
 
 def _exact(row: Row, at: float, *, long: bool = False) -> Edge:

@@ -170,6 +170,13 @@ class LiveSelection:
         with self._lock:  # series are born in other threads too, also while somebody looks
             self._new.append((table, series))
 
+    def sort(self) -> None:
+        """Put the series into the order of their births again: some are older than was known."""
+        with self._lock:
+            every = [*self._members, *self._new]
+            self._members, self._labels, self._parts = [], [], ()
+            self._new = sorted(every, key=lambda member: member[1].birth)
+
     def shrink(self) -> None:
         """Look for dropped series at the next look."""
         self._shrunk = True
@@ -258,6 +265,12 @@ class SelectionIndex:
             self._series[labels["__name__"]].pop(series, None)
             for selection in self._watchers(labels):
                 selection.shrink()
+
+    def sort(self) -> None:
+        """Put the series of every selection into the order of their births again."""
+        with self.lock:
+            for selection in list(self._interned.values()):
+                selection.sort()
 
     def keep(self, selection: LiveSelection, rows: int) -> None:
         """Keep the series of a selection, and those to come, in the long rows."""

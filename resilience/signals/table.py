@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from resilience.core.slices import breathing
 from resilience.signals.retention import Retention
-from resilience.signals.rings import Edge, Rings
+from resilience.signals.rings import Edge, Ring, Rings
 from resilience.signals.series import STALE, Row, Series
 
 __all__ = ["Table"]
@@ -139,6 +140,21 @@ class Table:
     def _long_row(self, row: Row) -> Row:
         figures = [STALE if one is None else one.value(row) for one in self._long]
         return memoryview(struct.pack(f"{len(figures)}d", *figures)).cast("d")
+
+    def prepend(self, find: Callable[[float, float], Sequence[tuple[float, Row]]]) -> None:
+        """Take rows that are older than all there are; see `Rings.prepend`."""
+        self.seal()
+        self.rings.widen(memoryview(struct.pack(f"{len(self.values)}d", *self.values)).cast("d"))
+        self.rings.prepend(find)
+        long = self.rings.long
+        if self._long:
+            rows = find(long.step, long.step * long.size)
+            long.prepend([(at, self._long_row(row)) for at, row in breathing(rows)])
+
+    @property
+    def persisted(self) -> Sequence[Ring]:
+        """The rings whose rows are worth keeping over a restart."""
+        return (*self.rings.coarse, self.rings.long) if self._long else self.rings.coarse
 
     def edge(self, when: float, *, left: bool, long: bool) -> Edge | None:
         """The rows around a moment; see `Rings.edge`."""

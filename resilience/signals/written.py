@@ -58,6 +58,22 @@ class WrittenSeries:
         if self._stale and self.table.time >= self._sweep_at:
             self._sweep(self.table.time)
 
+    def known(self, labels: Labels) -> Series | None:
+        """Return the series of a label set, None where there is none."""
+        return self._series.get(labels)
+
+    def revive(self, labels: Labels, birth: float) -> Series:
+        """Begin a series that an earlier process had; stale until it is written, and dropped if it never is."""
+        table = self.table
+        first = table.allocate(1)
+        table.values[first] = 0.0 if self._cumulative else STALE
+        series = Series(labels, first, first + 1, table.time, cumulative=self._cumulative)
+        self._series[labels] = series
+        self._stale[series] = table.time
+        self._index.add(table, series)
+        series.birth = series.since = birth
+        return series
+
     def _prepared(
         self, owner: str, at: float, series: Sequence[tuple[Labels, float]]
     ) -> Sequence[tuple[Series, float]]:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resilience import promql
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
 from resilience.core.log import log
+from resilience.core.rows import Maybe, Moment
 from resilience.errors import ConfigError
 from resilience.signals import Signals
 from resilience.signals.instruments import CounterSeries
 from resilience.slo.compile import counted_events
-from resilience.slo.ledger import Ledger
+from resilience.slo.ledger import Bucket, Ledger
 from resilience.slo.measure import Condition, Events
 from resilience.slo.meter import ConditionMeter, EventMeter
 from resilience.slo.objective import SLO
 from resilience.slo.slices import SliceMeter
 
-__all__ = ["Account", "windows_left"]
+__all__ = ["BUCKET_ROW", "HEAD_ROW", "Account"]
+
+HEAD_ROW = {"counts": int, "renewed": Maybe(Moment)}
+"""Shape of the row of an objective: what it counts, and the beginning of its calendar period."""
+
+BUCKET_ROW = {"start": Moment, "bad": float, "total": float}
+"""Shape of the row of a bucket."""
 
 
 class Account:
@@ -32,7 +39,7 @@ class Account:
     """
 
     def __init__(self, slo: SLO, signals: Signals) -> None:
-        self.ledger: Ledger = Ledger(slo.reach)
+        self.ledger: Ledger = Ledger(slo.reach, signals.last_tick.wall - signals.last_tick.monotonic)
         self._slo = slo
         since = signals.last_tick.monotonic
         self._meter = _meter(slo, signals, since)
@@ -48,8 +55,7 @@ class Account:
                 for use in promql.parse(events.ratio_in(format_duration(alert.window))).selectors:
                     signals.retain(use.matchers, use.window)
         self._renewed: float | None = None
-        self._seen: dict[float, tuple[float, float]] = {}
-        self._seen_at = since
+        self._head: Mapping[str, Any] | None = None
 
     def tick(self, now: Instant) -> None:
         """Take in what was counted since the last tick."""
@@ -72,62 +78,49 @@ class Account:
         """Return bad and all events of a window of seconds."""
         if self._windows is None:
             return 0.0, 0.0
-        self._seen[window] = found = self._windows.within(window, at)
-        self._seen_at = at
-        return found
+        return self._windows.within(window, at)
 
-    def snapshot(self, now: Instant) -> dict[str, Any]:
-        """Put it into plain data."""
-        return {
-            "counts": _fingerprint(self._slo),
-            "buckets": self.ledger.snapshot(now),
-            "renewed": self._renewed,
-            # As they were last asked for: to count every window anew for each write would cost a tick too much.
-            "windows": [[window, *found] for window, found in self._seen.items()],
-            "windows_at": self._seen_at + now.wall - now.monotonic,
-        }
+    def changes(self, *, everything: bool = False) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Yield the rows that have changed since the last call, by key; None for one that is to be removed.
 
-    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
+        Args:
+            everything: whether all rows are wanted.
+        """
+        head = {"counts": _fingerprint(self._slo), "renewed": self._renewed}
+        if everything or head != self._head:
+            self._head = head
+            yield "", head
+        for number, bucket in self.ledger.changes(everything=everything):
+            yield (
+                str(number),
+                None if bucket is None else {"start": bucket.start, "bad": bucket.bad, "total": bucket.total},
+            )
+
+    def restore(
+        self, head: Mapping[str, Any] | None, buckets: Mapping[int, Bucket | None], now: Instant
+    ) -> None:
         """Take up what another process left, or another version of the objective, if it counted the same thing.
 
-        Raises:
-            ConfigError: it is not such data.
+        Args:
+            head: what `changes` yielded for the objective itself; None where that is lost.
+            buckets: what it yielded for buckets, by their numbers.
+            now: this moment.
         """
-        try:
-            counts, buckets, renewed = saved.get("counts"), saved["buckets"], saved["renewed"]
-        except (AttributeError, KeyError, TypeError) as error:
-            message = f"the saved budget of {self._slo.id!r} cannot be read: {error!r}"
-            raise ConfigError(message) from error
-        if counts not in {None, _fingerprint(self._slo)}:
+        known = head or {"counts": _fingerprint(self._slo), "renewed": None}
+        self._head = head
+        if known["counts"] != _fingerprint(self._slo):
             log(__name__).warning(
                 "budget_begins_anew", slo=self._slo.id, reason="it counts something else than before"
             )
+        elif self._slo.calendar is None or known["renewed"] == self._slo.calendar.around(now.wall)[0]:
+            self.ledger.restore(buckets, now.monotonic)
             return
-        if self._slo.calendar is None or renewed == self._slo.calendar.around(now.wall)[0]:
-            self.ledger.restore(buckets, now)
+        self.ledger.remove(buckets)
 
-
-def windows_left(slo: SLO, saved: Mapping[str, Any]) -> tuple[float, dict[float, tuple[float, float]]] | None:
-    """Return what an earlier process last counted in the windows of burn rates, for who asks when it is gone.
-
-    Args:
-        slo: the objective.
-        saved: what its account's `snapshot` returned.
-
-    Returns:
-        when that was (Unix seconds), and bad and all events by window in seconds; None where it left none.
-
-    Raises:
-        ConfigError: it is no such data.
-    """
-    if not saved.get("windows") or saved.get("counts") != _fingerprint(slo):
-        return None
-    try:
-        windows = {float(window): (float(bad), float(total)) for window, bad, total in saved["windows"]}
-        return float(saved["windows_at"]), windows
-    except (KeyError, TypeError, ValueError) as error:
-        message = f"the saved windows of {slo.id!r} cannot be read: {error!r}"
-        raise ConfigError(message) from error
+    def take_over(self, other: Account, now: Instant) -> None:
+        """Continue the count of another version of the objective, if it counted the same thing."""
+        head = {"counts": _fingerprint(other._slo), "renewed": other._renewed}
+        self.restore(head, dict(other.ledger.changes(everything=True)), now)
 
 
 def _fingerprint(slo: SLO) -> int:

@@ -69,7 +69,8 @@ class ErrorBudget:
         bad: bad events in the period.
         total: judged events in the period; zero means that there is nothing to say.
         period: seconds that the budget is for.
-        burn_rates: by window in seconds; None without events in it.
+        burn_rates: by window in seconds; None without events in it, or if it is not known.
+        unknown: why a burn rate is not known, by window in seconds.
         recent: (window, bad events, all events) that the forecast is drawn from, None without one.
 
     Example:
@@ -83,6 +84,7 @@ class ErrorBudget:
     total: float | Decimal
     period: float = 2_592_000.0
     burn_rates: Mapping[float, Decimal | None] = field(default_factory=dict)
+    unknown: Mapping[float, str] = field(default_factory=dict, kw_only=True)
     recent: tuple[float, float, float] | None = None
 
     @property

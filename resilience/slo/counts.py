@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from resilience.core.clock import Instant
+from resilience.core.ports import Put
+from resilience.core.rows import Unread, decode, encode, read_rows
+from resilience.errors import ConfigError
 from resilience.signals import Signals
-from resilience.slo.account import Account
+from resilience.slo.account import BUCKET_ROW, HEAD_ROW, Account
 from resilience.slo.budget import ErrorBudget, exact
 from resilience.slo.figures import Figures
 from resilience.slo.ledger import Bucket, Ledger
 from resilience.slo.measure import Weighted
 from resilience.slo.objective import SLO
 
-__all__ = ["Counts", "weigh_history"]
+__all__ = ["TABLE", "Counts", "weigh_history"]
+
+TABLE: Final = "budgets"
+"""Table of the rows; a key is an objective's id and the number of a bucket, or nothing for the objective itself."""
 
 Count: TypeAlias = tuple[float | Decimal, float | Decimal]
 """Bad and all events."""
@@ -35,6 +41,7 @@ class Counts:
         self._slos: Mapping[str, SLO] = {}
         self._accounts: dict[str, Account] = {}
         self._elsewhere: dict[str, Figures] = {}
+        self._gone: list[str] = []
 
     def use(self, slos: Mapping[str, SLO]) -> None:
         """Count for these from now on; those that are there already keep what they counted, if it is still the same thing."""
@@ -52,7 +59,9 @@ class Counts:
                 continue
             self._accounts[name] = account = Account(slo, self._signals)
             if kept is not None:
-                account.restore(kept.snapshot(self._now), self._now)
+                account.take_over(kept, self._now)
+        for name in accounts.keys() - self._accounts.keys():
+            self._gone += [f"{name}/{key}" for key, _ in accounts[name].changes(everything=True)]
 
     def observe(self, slo_id: str, figures: Figures) -> None:
         """Take what another server says."""
@@ -82,19 +91,29 @@ class Counts:
         bad, total = self.in_period(slo)
         return ErrorBudget(slo.budget, bad, total).remaining if slo.conclusive(bad, total) else None
 
-    def within(self, slo: SLO, window: float) -> Count:
-        """What was counted in a window of seconds, as rules see it."""
+    def within(self, slo: SLO, window: float, at: float | None = None) -> Count | None:
+        """What was counted in a window of seconds, as rules see it; None where a part of it is not known.
+
+        Args:
+            slo: the objective.
+            window: seconds.
+            at: monotonic seconds at which it ends; the last tick if not given.
+        """
         if (figures := self._elsewhere.get(slo.id)) is not None:
             return figures.windows.get(window, (0.0, 0.0))
         if isinstance(slo.measure, Weighted):
-            parts = {name: self.within(self._slos[name], window) for name in slo.measure.weights}
-            return _weigh(slo.measure, parts)
-        return self._accounts[slo.id].within(window, self._now.monotonic)
+            parts = {name: self.within(self._slos[name], window, at) for name in slo.measure.weights}
+            known = {name: count for name, count in parts.items() if count is not None}
+            return _weigh(slo.measure, known) if len(known) == len(parts) else None
+        end = self._now.monotonic if at is None else at
+        if end - window < self._signals.known_since:
+            return None
+        return self._accounts[slo.id].within(window, end)
 
     def since(self, slo: SLO, window: float) -> Count:
         """What was counted in the whole buckets of a window of seconds."""
         if slo.id in self._elsewhere:
-            return self.within(slo, window)
+            return self.within(slo, window) or (0.0, 0.0)
         if isinstance(slo.measure, Weighted):
             parts = {name: self.since(self._slos[name], window) for name in slo.measure.weights}
             return _weigh(slo.measure, parts)
@@ -107,24 +126,54 @@ class Counts:
             return weigh_history(slo.measure, parts, Ledger(slo.reach).step)
         if (figures := self._elsewhere.get(slo.id)) is not None:
             return list(figures.history)
-        return [Bucket(*each) for each in self._accounts[slo.id].ledger.snapshot(self._now)]
+        return self._accounts[slo.id].ledger.history()
 
     # -- what outlives the process ------------------------------------------------------------------------------
 
-    def snapshot(self) -> dict[str, Any]:
-        """Put it into plain data, by the objectives' ids."""
-        return {name: each.snapshot(self._now) for name, each in self._accounts.items()}
+    def puts(self, *, everything: bool = False) -> Iterator[Put]:
+        """Yield the rows that have changed since the last call: of each objective, and of each of its buckets.
 
-    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
-        """Take up what another process left.
+        Args:
+            everything: whether all rows are wanted.
+        """
+        gone, self._gone = self._gone, []
+        for key in gone:
+            yield Put(TABLE, key, None)
+        for name, account in list(self._accounts.items()):
+            for key, row in account.changes(everything=everything):
+                yield Put(TABLE, f"{name}/{key}", None if row is None else encode(row))
 
-        Raises:
-            ConfigError: it is not such data.
+    def restore(self, rows: Mapping[str, bytes], now: Instant) -> Unread:
+        """Take up what another process left; objectives that are gone are forgotten.
+
+        Args:
+            rows: what `puts` yielded, by key.
+            now: this moment.
+
+        Returns:
+            the rows that cannot be used.
         """
         self._now = now
-        for name, each in self._accounts.items():
-            if name in saved:
-                each.restore(saved[name], now)
+        heads: dict[str, Mapping[str, Any]] = {}
+        buckets: dict[str, dict[int, Bucket | None]] = {}
+
+        def take(key: str, row: bytes) -> None:
+            name, _, number = key.rpartition("/")
+            if not number:
+                heads[name] = decode(row, HEAD_ROW)
+                return
+            bucket = Bucket(**decode(row, BUCKET_ROW))
+            if not 0 <= bucket.bad <= bucket.total:
+                raise ConfigError(f"bad must be from 0 to {bucket.total}, got {bucket.bad}")
+            buckets.setdefault(name, {})[int(number)] = bucket
+
+        unread = read_rows(TABLE, rows, take)
+        for name in heads.keys() | buckets.keys():
+            if (account := self._accounts.get(name)) is not None:
+                account.restore(heads.get(name), buckets.get(name, {}), now)
+            else:
+                self._gone += [f"{name}/{number}" for number in ("", *buckets.get(name, ()))]
+        return unread
 
 
 def weigh_history(measure: Weighted, parts: Mapping[str, Sequence[Bucket]], step: float) -> list[Bucket]:

@@ -16,22 +16,26 @@ __all__ = ["BurnRateState", "Figures"]
 
 @dataclass(frozen=True, slots=True)
 class BurnRateState:
-    """One burn-rate alert as it stands: it fires while both windows burn faster than its factor.
+    """Snapshot of one burn-rate alert.
 
     Args:
         alert: the alert.
         long: burn rate in its long window, None without events.
         short: burn rate in its short window, None without events.
+        alerting: True if its rule is firing, which it may do while the burn rates are not known.
     """
 
     alert: BurnRateAlert
     long: Decimal | None
     short: Decimal | None
+    alerting: bool = False
 
     @property
     def firing(self) -> bool:
-        """Whether both windows are over its factor."""
-        return all(rate is not None and rate > self.alert.factor for rate in (self.long, self.short))
+        """True if its rule is firing, or both windows burn faster than its factor."""
+        return self.alerting or all(
+            rate is not None and rate > self.alert.factor for rate in (self.long, self.short)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from decimal import Decimal
 
 from resilience.slo.budget import BudgetStatus, ErrorBudget, SLOStatus
@@ -11,15 +12,21 @@ from resilience.slo.objective import SLO
 __all__ = ["burn_rate_states", "slo_status"]
 
 
-def burn_rate_states(slo: SLO, budget: ErrorBudget) -> list[BurnRateState]:
+def burn_rate_states(
+    slo: SLO, budget: ErrorBudget, alerting: Container[str | None] = ()
+) -> list[BurnRateState]:
     """Return the state of every burn-rate alert of an objective.
 
     Args:
         slo: the objective.
         budget: its error budget, with the burn rates of all windows of its alerts.
+        alerting: names of the alerts that are firing by their rules.
     """
     rates = budget.burn_rates
-    return [BurnRateState(alert, rates[alert.window], rates[alert.short_window]) for alert in slo.burn_rates]
+    return [
+        BurnRateState(alert, rates[alert.window], rates[alert.short_window], alert.name in alerting)
+        for alert in slo.burn_rates
+    ]
 
 
 def slo_status(slo: SLO, budget: ErrorBudget, *, burning: bool) -> SLOStatus:

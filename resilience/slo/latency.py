@@ -5,26 +5,34 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
 from resilience import promql
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
-from resilience.errors import ConfigError
+from resilience.core.ports import Put
+from resilience.core.rows import Unread, decode, encode, read_rows
 from resilience.promql import Series
 from resilience.promql.show import quote
 from resilience.signals import Signals
 
-__all__ = ["LatencyHistory", "latency_query", "plain_latency"]
+__all__ = ["CELL", "LATENCY_TABLE", "LatencyHistory", "latency_query", "plain_latency"]
+
+LATENCY_TABLE: Final = "latency"
+"""Table of the rows; a key is a service and the number of a cell."""
+
+_ROW = {"counts": {str: float}}
 
 _EVERY = 60.0
-_CELL = 3 * 3600.0
+CELL = 3 * 3600.0
+"""Seconds of a cell."""
+
 _PERIOD = 30 * 86_400.0
 _COLUMNS = 60  # more than a chart of a page's width can show
 
-_Cell: TypeAlias = tuple[float, dict[str, float]]
-"""Its beginning in monotonic seconds, and the requests at most so long, by the label `le`."""
+_Cell: TypeAlias = tuple[int, dict[str, float]]
+"""Its number, in lengths since 1970, and the requests at most so long, by the label `le`."""
 
 
 class LatencyHistory:
@@ -41,6 +49,7 @@ class LatencyHistory:
         self._before: dict[tuple[str, str], float] = {}
         self._cells: dict[str, deque[_Cell]] = {}
         self._due = -math.inf
+        self._changed: set[tuple[str, int]] = set()
 
     def tick(self, now: Instant) -> None:
         """Take in what was counted, once a minute."""
@@ -50,7 +59,7 @@ class LatencyHistory:
         found = self._query(now.monotonic)
         if not isinstance(found, promql.Vector):
             return
-        start = now.monotonic // _CELL * _CELL
+        number = math.floor(now.wall / CELL)
         for labels, value in zip(found.labels, found.values, strict=True):
             said = dict(labels)
             key = said.get("service", ""), said.get("le", "")
@@ -58,13 +67,13 @@ class LatencyHistory:
             self._before[key] = value
             # A counter that is lower than it was began anew.
             if grown := value - before if value >= before else value:
-                cell = self._cell(key[0], start)
+                cell = self._cell(key[0], number)
                 cell[key[1]] = cell.get(key[1], 0.0) + grown
 
-    def since(self, service: str, now: Instant) -> float | None:
+    def since(self, service: str) -> float | None:
         """Return the Unix time from which on there is anything of a service, None for nothing."""
         cells = self._cells.get(service)
-        return cells[0][0] + now.wall - now.monotonic if cells else None
+        return cells[0][0] * CELL if cells else None
 
     def plain(self, service: str, start: float, now: Instant) -> dict[str, Any]:
         """Return what is known of a service as `plain_latency` does.
@@ -74,14 +83,14 @@ class LatencyHistory:
             start: Unix seconds from which on; cells are whole.
             now: this moment.
         """
-        shift = now.wall - now.monotonic
-        cells = [each for each in self._cells.get(service, ()) if each[0] + _CELL + shift > start]
+        cells = [each for each in self._cells.get(service, ()) if (each[0] + 1) * CELL > start]
         if not cells:
             return plain_latency([])
-        width = _CELL * math.ceil((cells[-1][0] - cells[0][0] + _CELL) / _CELL / _COLUMNS)
+        first, last = cells[0][0], cells[-1][0]
+        width = math.ceil((last - first + 1) / _COLUMNS)
         columns: dict[float, dict[str, float]] = {}
-        for begin, counts in cells:
-            end = min(cells[0][0] + ((begin - cells[0][0]) // width + 1) * width, now.monotonic)
+        for number, counts in cells:
+            end = min((first + ((number - first) // width + 1) * width) * CELL, now.wall)
             column = columns.setdefault(end, {})
             for bound, count in counts.items():
                 column[bound] = column.get(bound, 0.0) + count
@@ -90,40 +99,63 @@ class LatencyHistory:
         found = (
             Series((("le", bound),), times, [columns[at].get(bound, 0.0) for at in times]) for bound in bounds
         )
-        return plain_latency(found, shift)
+        return plain_latency(found)
 
-    def snapshot(self, now: Instant) -> dict[str, Any]:
-        """Put it into plain data, by wall time."""
-        shift = now.wall - now.monotonic
-        return {
-            service: [[round(start + shift, 3), counts] for start, counts in cells]
-            for service, cells in self._cells.items()
-        }
+    def puts(self, *, everything: bool = False) -> Iterator[Put]:
+        """Yield the rows of cells that have changed since the last call.
 
-    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
-        """Take up what another process left.
-
-        Raises:
-            ConfigError: it is not such data.
+        Args:
+            everything: whether all rows are wanted.
         """
-        shift = now.wall - now.monotonic
-        try:
-            for service, cells in saved.items():
-                older = [
-                    (float(wall) - shift, {str(bound): float(count) for bound, count in counts.items()})
-                    for wall, counts in cells
-                ]
-                kept = [each for each in older if each[0] > now.monotonic - _PERIOD]
-                self._cells[str(service)] = deque([*kept, *self._cells.get(service, ())])
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ConfigError(f"the saved latency cannot be read: {error!r}") from error
+        changed, self._changed = self._changed, set()
+        known = {
+            (service, number): counts for service, cells in self._cells.items() for number, counts in cells
+        }
+        for service, number in changed.union(known) if everything else changed:
+            counts = known.get((service, number))
+            row = None if counts is None else encode({"counts": counts})
+            yield Put(LATENCY_TABLE, f"{service}/{number}", row)
 
-    def _cell(self, service: str, start: float) -> dict[str, float]:
+    def restore(self, rows: Mapping[str, bytes], now: Instant) -> Unread:
+        """Take up what another process left; what was counted here since stays.
+
+        Args:
+            rows: what `puts` yielded, by key.
+            now: this moment.
+
+        Returns:
+            the rows that cannot be used.
+        """
+        older: dict[str, dict[int, dict[str, float]]] = {}
+        oldest = math.floor((now.wall - _PERIOD) / CELL)
+
+        def take(key: str, row: bytes) -> None:
+            service, _, number = key.rpartition("/")
+            counts = decode(row, _ROW)["counts"]
+            for bound in counts:
+                float(bound)
+            if int(number) >= oldest:
+                older.setdefault(service, {})[int(number)] = counts
+            else:
+                self._changed.add((service, int(number)))
+
+        unread = read_rows(LATENCY_TABLE, rows, take)
+        for service, cells in older.items():
+            for number, counts in self._cells.get(service, ()):
+                known = cells.setdefault(number, {})
+                for bound, count in counts.items():
+                    known[bound] = known.get(bound, 0.0) + count
+                self._changed.add((service, number))
+            self._cells[service] = deque(sorted(cells.items()))
+        return unread
+
+    def _cell(self, service: str, number: int) -> dict[str, float]:
         cells = self._cells.setdefault(service, deque())
-        if not cells or cells[-1][0] + _CELL <= start:
-            cells.append((start, {}))
-            while cells[0][0] < start - _PERIOD:
-                cells.popleft()
+        if not cells or cells[-1][0] < number:
+            cells.append((number, {}))
+            while (cells[0][0] + 1) * CELL < number * CELL - _PERIOD:
+                self._changed.add((service, cells.popleft()[0]))
+        self._changed.add((service, cells[-1][0]))
         return cells[-1][1]
 
 

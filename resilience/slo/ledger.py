@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from resilience.core.clock import Instant
-from resilience.errors import ConfigError
 
 __all__ = ["BUCKETS", "Bucket", "Ledger"]
 
@@ -34,8 +31,12 @@ class Bucket:
 class Ledger:
     """Counts of a rolling period; whole buckets fall out of it, so that whole events stay whole.
 
+    Buckets begin at whole multiples of their length in Unix time, so that a process that restarts goes on with the bucket
+    that another one began.
+
     Args:
         window: seconds of the period; it reaches back up to 1/720 further.
+        epoch: seconds from monotonic to Unix time, as of now; it stays as it is when the wall clock is set.
 
     Example:
         >>> ledger = Ledger(7200)
@@ -48,12 +49,14 @@ class Ledger:
         (0.0, 20.0)
     """
 
-    def __init__(self, window: float) -> None:
+    def __init__(self, window: float, epoch: float = 0.0) -> None:
         self.window: float = window
         self.step: float = window / BUCKETS
         self.bad: float = 0.0
         self.total: float = 0.0
+        self._epoch = epoch
         self._buckets: deque[Bucket] = deque()
+        self._changed: set[int] = set()
 
     @property
     def buckets(self) -> Sequence[Bucket]:
@@ -70,16 +73,18 @@ class Ledger:
         """
         expired = False
         while self._buckets and self._buckets[0].start + self.step <= at - self.window:
-            self._buckets.popleft()
+            self._changed.add(self._number(self._buckets.popleft()))
             expired = True
         if total:
-            start = math.floor(at / self.step) * self.step
-            if not self._buckets or self._buckets[-1].start < start:
-                self._buckets.append(Bucket(start))
-            self._buckets[-1].bad += bad
-            self._buckets[-1].total += total
+            number = math.floor((at + self._epoch) / self.step)
+            if not self._buckets or self._number(self._buckets[-1]) < number:
+                self._buckets.append(Bucket(number * self.step - self._epoch))
+            newest = self._buckets[-1]
+            newest.bad += bad
+            newest.total += total
             self.bad += bad
             self.total += total
+            self._changed.add(self._number(newest))
         if expired:
             # Summed anew: taking away what was added leaves float dust.
             self.bad, self.total = self.since(-math.inf)
@@ -91,31 +96,64 @@ class Ledger:
 
     def clear(self) -> None:
         """Forget everything: a new period begins."""
+        self._changed.update(map(self._number, self._buckets))
         self._buckets.clear()
         self.bad = self.total = 0.0
 
-    def snapshot(self, now: Instant) -> list[list[float]]:
-        """Put it into plain data, by wall time."""
-        shift = now.wall - now.monotonic
-        return [[round(bucket.start + shift, 3), bucket.bad, bucket.total] for bucket in self._buckets]
+    def history(self) -> list[Bucket]:
+        """Return the buckets by Unix time, oldest first."""
+        return [self._dated(bucket) for bucket in self._buckets]
 
-    def restore(self, saved: Sequence[Sequence[float]], now: Instant) -> None:
-        """Take up what another process left; what was counted here since stays.
+    def changes(self, *, everything: bool = False) -> Iterator[tuple[int, Bucket | None]]:
+        """Yield the buckets that have changed since the last call, by number and Unix time; None for one that is gone.
 
-        Raises:
-            ConfigError: it is no such data.
+        Args:
+            everything: whether all buckets are wanted.
         """
-        shift = now.wall - now.monotonic
-        try:
-            older = [Bucket(float(wall) - shift, float(bad), float(total)) for wall, bad, total in saved]
-        except (TypeError, ValueError) as error:
-            message = f"saved budget cannot be read: {error!r}"
-            raise ConfigError(message) from error
-        merged: dict[float, Bucket] = {}
+        changed, self._changed = self._changed, set()
+        if not everything and len(changed) == 1 and self._buckets:
+            # Nearly always it is the newest.
+            newest = self._buckets[-1]
+            if changed == {self._number(newest)}:
+                yield self._number(newest), self._dated(newest)
+                return
+        known = {self._number(bucket): bucket for bucket in list(self._buckets)}
+        for number in sorted(changed.union(known) if everything else changed):
+            bucket = known.get(number)
+            yield number, None if bucket is None else self._dated(bucket)
+
+    def restore(self, saved: Mapping[int, Bucket | None], at: float) -> None:
+        """Take up buckets that another process left; what was counted here since stays.
+
+        Args:
+            saved: buckets by Unix time, by the number that they are stored under; None for one that is to be removed.
+            at: monotonic seconds, now.
+        """
+        merged: dict[int, Bucket] = {}
+        self._changed.update(saved)
+        older = [Bucket(each.start - self._epoch, each.bad, each.total) for each in saved.values() if each]
         for bucket in (*older, *self._buckets):
-            known = merged.setdefault(bucket.start, Bucket(bucket.start))
+            number = self._number(bucket)
+            known = merged.setdefault(number, Bucket(number * self.step - self._epoch))
             known.bad += bucket.bad
             known.total += bucket.total
-        self._buckets = deque(merged[start] for start in sorted(merged))
+        self._buckets = deque(merged[number] for number in sorted(merged))
+        for bucket in self._buckets:
+            number = self._number(bucket)
+            if self._dated(bucket) == saved.get(number):
+                self._changed.discard(number)
+            else:
+                self._changed.add(number)
         self.bad, self.total = self.since(-math.inf)
-        self.add(now.monotonic, 0.0, 0.0)
+        self.add(at, 0.0, 0.0)
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Have the rows of these buckets removed, unless they are used again."""
+        self._changed.update(numbers)
+
+    def _number(self, bucket: Bucket) -> int:
+        """Which bucket since 1970 it is; one of another length counts as the nearest."""
+        return round((bucket.start + self._epoch) / self.step)
+
+    def _dated(self, bucket: Bucket) -> Bucket:
+        return Bucket(round(bucket.start + self._epoch, 3), bucket.bad, bucket.total)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
-from resilience.core.ports import Labels
+from resilience.core.ports import Labels, Put
+from resilience.core.rows import Unread
 from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.rules import Alert, AlertState, RuleGroup
@@ -18,11 +19,11 @@ from resilience.signals.instruments import GaugeSeries
 from resilience.signals.recorded import recorded_timestamp
 from resilience.slo.budget import ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
-from resilience.slo.counts import Counts
+from resilience.slo.counts import TABLE, Counts
 from resilience.slo.event import Event
 from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.judging import burn_rate_states, slo_status
-from resilience.slo.latency import LatencyHistory
+from resilience.slo.latency import LATENCY_TABLE, LatencyHistory
 from resilience.slo.ledger import Bucket
 from resilience.slo.objective import SLO, by_id, exact_ratio
 from resilience.slo.sli import Availability, Latency, Throughput
@@ -273,13 +274,15 @@ class SLOManager:
         if budget is None:
             slo = self._known(slo_id)
             budget = self._budgets[slo_id] = self._budget_of(slo)
-            self._burning[slo_id] = any(state.firing for state in burn_rate_states(slo, budget))
+            alerting = self._alerting(slo_id) if budget.unknown else ()
+            self._burning[slo_id] = any(state.firing for state in burn_rate_states(slo, budget, alerting))
         return budget
 
     def _budget_of(self, slo: SLO) -> ErrorBudget:
         bad, total = self._counts.in_period(slo)
         windows = sorted({each for alert in slo.burn_rates for each in (alert.window, alert.short_window)})
         within = {window: self._counts.within(slo, window) for window in windows}
+        unknown = [window for window, count in within.items() if count is None]
         recent = min(_DAY, slo.window)
         bad_lately, lately = self._counts.since(slo, recent)
         return ErrorBudget(
@@ -287,7 +290,11 @@ class SLOManager:
             bad=bad,
             total=total,
             period=self._period(slo),
-            burn_rates={window: burn(*figures, slo.budget) for window, figures in within.items()},
+            burn_rates={
+                window: None if count is None else burn(*count, slo.budget)
+                for window, count in within.items()
+            },
+            unknown=dict.fromkeys(unknown, self._not_known() if unknown else ""),
             recent=(recent, float(bad_lately), float(lately)),
         )
 
@@ -346,7 +353,30 @@ class SLOManager:
             ConfigError: there is no such objective.
         """
         budget = self.error_budget(slo_id)
-        return burn_rate_states(self._slos[slo_id], budget)
+        return burn_rate_states(self._slos[slo_id], budget, self._alerting(slo_id))
+
+    def windows_at(self, slo_id: str, at: Instant) -> dict[float, tuple[float, float]]:
+        """Return bad and all events by window, as of an earlier time; without windows of which a part is not known.
+
+        Raises:
+            ConfigError: there is no such objective.
+        """
+        slo = self._known(slo_id)
+        windows = {each for alert in slo.burn_rates for each in (alert.window, alert.short_window)}
+        counts = {window: self._counts.within(slo, window, at.monotonic) for window in windows}
+        return {
+            window: (float(each[0]), float(each[1])) for window, each in counts.items() if each is not None
+        }
+
+    def _alerting(self, slo_id: str) -> frozenset[str | None]:
+        """Return the names of the burn-rate alerts of an objective that are firing by their rules."""
+        firing = (alert.labels for alert in self.active_alerts())
+        return frozenset(labels.get("burn_rate") for labels in firing if labels["slo"] == slo_id)
+
+    def _not_known(self) -> str:
+        since = self._signals.known_since + self._now.wall - self._now.monotonic
+        moment = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+        return f"the counts before {moment} could not be restored"
 
     def active_alerts(self, service: str | None = None) -> list[Alert]:
         """Return the alerts of objectives that fire.
@@ -405,31 +435,44 @@ class SLOManager:
 
     # -- what outlives the process ------------------------------------------------------------------------------
 
-    def snapshot(self) -> dict[str, Any]:
-        """Put what was counted into plain data (JSON can hold it) that another process can `restore`."""
-        return {
-            "version": 1,
-            "slos": self._counts.snapshot(),
-            "latency": self.latency.snapshot(self._now),
-        }
+    def puts(self, *, everything: bool = False) -> Iterator[Put]:
+        """Yield the rows that have changed since the last call; an open bucket has one row, a closed one is not written again.
 
-    def restore(self, saved: Mapping[str, Any], now: Instant) -> None:
+        Args:
+            everything: whether all rows are wanted.
+        """
+        yield from self._counts.puts(everything=everything)
+        yield from self.latency.puts(everything=everything)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables of the rows."""
+        return (TABLE, LATENCY_TABLE)
+
+    def restore(
+        self,
+        rows: Mapping[str, Mapping[str, bytes]],
+        now: Instant,
+        *,
+        down_at: float,  # noqa: ARG002  for counts it makes no difference
+    ) -> dict[str, Unread]:
         """Take up what another process counted; objectives that are gone are forgotten.
 
         Args:
-            saved: what `snapshot` returned.
+            rows: what `puts` yielded, by table and key.
             now: when this process begins.
+            down_at: Unix time at which the other process was last seen.
 
-        Raises:
-            ConfigError: it is not such data.
+        Returns:
+            the rows that cannot be used, by table.
         """
-        slos = saved.get("slos")
-        if saved.get("version") != 1 or not isinstance(slos, Mapping):
-            raise ConfigError("the saved budgets cannot be read: unknown version")
         self._now = now
-        self._counts.restore(slos, now)
+        unread = {
+            TABLE: self._counts.restore(rows.get(TABLE, {}), now),
+            LATENCY_TABLE: self.latency.restore(rows.get(LATENCY_TABLE, {}), now),
+        }
         self._forget()
-        self.latency.restore(saved.get("latency") or {}, now)
+        return unread
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:

@@ -59,6 +59,9 @@ def _plain(manager: SLOManager, slo: SLO, firing: Iterable[Alert]) -> dict[str, 
             "burn_rates": {
                 format_duration(window): _figure(rate) for window, rate in budget.burn_rates.items()
             },
+            "burn_rates_unknown": {
+                format_duration(window): reason for window, reason in budget.unknown.items()
+            },
             "time_to_exhaustion": _figure(budget.time_to_exhaustion()),
             "forecast": None if budget.forecast is None else _forecast(budget.forecast),
         },

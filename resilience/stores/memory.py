@@ -58,5 +58,15 @@ class MemoryStore:
         self._leases[name] = (holder, now + ttl, token)
         return token
 
+    async def leased_until(self, name: str) -> float | None:
+        """Return the Unix time at which a lease ends or ended; None if nobody ever took it."""
+        lease = self._leases.get(name)
+        return None if lease is None else self._clock.time() + lease[1] - self._clock.monotonic()
+
+    @property
+    def generation(self) -> int:
+        """Zero, because memory loses nothing."""
+        return 0
+
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.log import log
 from resilience.core.ports import Clock, Put
 from resilience.core.validate import number, text
 from resilience.errors import MissingExtra, StoreError
@@ -20,11 +21,15 @@ __all__ = ["SQLiteStore"]
 
 T = TypeVar("T")
 
-_SCHEMA = """
+_VERSION = 1
+"""`PRAGMA user_version` of the files that this release writes; earlier ones left it at zero."""
+
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS state (
     "table" TEXT NOT NULL, "key" TEXT NOT NULL, "value" BLOB NOT NULL, PRIMARY KEY ("table", "key")
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until REAL NOT NULL, token INTEGER NOT NULL);
+PRAGMA user_version = {_VERSION};
 """
 _UPSERT = (
     'INSERT INTO state VALUES (?, ?, ?) ON CONFLICT ("table", "key") DO UPDATE SET "value" = excluded."value"'
@@ -34,7 +39,7 @@ _DAMAGED = ("malformed", "not a database")
 # The old token lives on, so that a late writer of an earlier lease is told apart for ever.
 # An end that is further away than any holder sets it was written before the clock was set back.
 _LEASE = """
-INSERT INTO leases VALUES (:name, :holder, :now + :ttl, 1)
+INSERT INTO leases VALUES (:name, :holder, :now + :ttl, :token)
 ON CONFLICT (name) DO UPDATE SET
     token = token + (holder <> excluded.holder OR until <= :now), holder = excluded.holder, until = excluded.until
 WHERE holder = excluded.holder OR until <= :now OR until > :now + 2 * :ttl
@@ -48,6 +53,9 @@ class SQLiteStore:
     `synchronous=FULL`: what a `write` returned for is on the disk (the SQLite manual on WAL: NORMAL may lose the
     last transactions in a power cut). Every statement runs in aiosqlite's own thread, never on the loop. The file
     is opened at the first use and is readable by its owner alone, since alerts may say more than everybody should know.
+
+    A file that is deleted or replaced is noticed when a lease is taken or renewed: it is opened anew, and `generation`
+    grows, so that its writers write everything again. A file of a newer release is left alone.
 
     Args:
         path: the file; its folder has to exist.
@@ -73,6 +81,10 @@ class SQLiteStore:
         self.path: Path = Path(text("path", str(path)))
         self._clock = clock
         self._connection: aiosqlite.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._generation = 0
+        self._tokens: dict[str, int] = {}
+        self._yields_until = 0.0
         # Statements of two callers must not meet in one transaction; made with the first use's loop.
         self._turn = asyncio.Lock()
 
@@ -115,26 +127,70 @@ class SQLiteStore:
         Raises:
             StoreError: the file cannot be written.
         """
+        now = self._clock.time()
         values = {
             "name": text("name", name),
             "holder": text("holder", holder),
-            "now": self._clock.time(),
+            "now": now,
             "ttl": number("ttl", ttl, low=0),
+            "token": self._tokens.get(name, 0)
+            + 1,  # where the file is a new one, the token grows all the same
         }
+        if await self._reopen_if_replaced() and name not in self._tokens:
+            # Whoever held the lease knows most, and writes first.
+            self._yields_until = now + ttl
+        if now < self._yields_until:
+            return None
 
         async def take(connection: aiosqlite.Connection) -> int | None:
             rows = list(await connection.execute_fetchall(_LEASE, values))
             await connection.commit()
             return int(rows[0][0]) if rows else None
 
-        return await self._run(take)
+        token = await self._run(take)
+        if token is None:
+            self._tokens.pop(name, None)
+        else:
+            self._tokens[name] = token
+        return token
+
+    async def leased_until(self, name: str) -> float | None:
+        """Return the Unix time at which a lease ends or ended; None if nobody ever took it.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+
+        async def read(connection: aiosqlite.Connection) -> float | None:
+            rows = list(await connection.execute_fetchall("SELECT until FROM leases WHERE name = ?", (name,)))
+            return float(rows[0][0]) if rows else None
+
+        return await self._run(read)
+
+    @property
+    def generation(self) -> int:
+        """Number of times that the file was found to be another one than before."""
+        return self._generation
 
     async def close(self) -> None:
         """Close the file; a later use opens it again."""
         async with self._turn:
             connection, self._connection = self._connection, None
+            self._file = None
             if connection is not None:
                 await connection.close()
+
+    async def _reopen_if_replaced(self) -> bool:
+        """Close a file that is no longer the one of its path; the next use opens that. Return whether it was so."""
+        known, found = self._file, await asyncio.to_thread(_identity, self.path)
+        if known is None or found == known:
+            return False
+        log(__name__).error(
+            "state_file_replaced", path=str(self.path), reason="deleted" if found is None else "another file"
+        )
+        await self.close()
+        self._generation += 1
+        return True
 
     async def _run(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         # A cancelled caller must not leave a transaction half done for the next one: the work goes on to its end.
@@ -160,13 +216,31 @@ class SQLiteStore:
         await asyncio.to_thread(self.path.touch, mode=0o600)
         connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=5.0)
         try:
+            await _check_version(connection)
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.executescript(_SCHEMA)
         except BaseException:
             await connection.close()
             raise
+        self._file = await asyncio.to_thread(_identity, self.path)
         return connection
+
+
+async def _check_version(connection: aiosqlite.Connection) -> None:
+    [(version,)] = await connection.execute_fetchall("PRAGMA user_version")
+    if version > _VERSION:
+        message = f"written by a newer release (version {version}, this one knows {_VERSION}); left as it is"
+        raise sqlite3.NotSupportedError(message)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file, None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _advice(error: Exception) -> str:

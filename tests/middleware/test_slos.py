@@ -10,8 +10,10 @@ import pytest
 
 from resilience import Reliability
 from resilience.core.clock import ManualClock
+from resilience.core.rows import encode
 from resilience.core.verdict import Verdict
 from resilience.slo import SLO
+from resilience.slo.latency import CELL
 from resilience_middleware.routes import reliability_app
 
 Ask = Callable[..., Awaitable[Any]]
@@ -81,8 +83,9 @@ async def test_latency_of_more_than_six_hours_comes_from_what_is_kept_for_a_mont
     shop: Reliability, ask: Ask
 ) -> None:
     wall = shop.signals.last_tick.wall
-    old = {"shop": [[wall - 10 * 86_400, {"0.1": 7.0, "+Inf": 9.0}]]}
-    shop.slos.latency.restore(old, shop.signals.last_tick)
+    key = f"shop/{(wall - 10 * 86_400) // CELL:.0f}"
+    row = encode({"counts": {"0.1": 7.0, "+Inf": 9.0}})
+    shop.slos.latency.restore({key: row}, shop.signals.last_tick)
     month = await ask("/slo/latency/shop", query_string=b"days=30")
     assert sum(month["counts"][month["bounds"].index(0.1)]) >= 7
     lately = await ask("/slo/latency/shop")

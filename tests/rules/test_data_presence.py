@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from resilience.core.clock import Instant
 from resilience.core.ports import Labels
 from resilience.rules import AlertRule, Evaluator, RuleGroup
 from resilience.rules.data_presence import LabelIndex
+from tests.stored import rows_of
 from tests.turns import AN_INSTANT, turns_of
 
 _LABELS = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("xyz"), max_size=4)
@@ -65,9 +65,9 @@ def test_samples_are_read_as_often_for_many_restored_alerts_as_for_one() -> None
     reads = []
     for count in (1, 300):
         source, rules = failing(count)
-        saved = json.loads(json.dumps(rules.snapshot(Instant(30, 30))))
+        saved = rows_of(rules)
         after = Evaluator(rules.groups, source)
-        after.restore(saved, Instant(60, 60))
+        after.restore(saved, Instant(60, 60), down_at=30)
         source.reads = 0
         assert len(after.tick(Instant(60, 60))) == count
         reads.append(source.reads)

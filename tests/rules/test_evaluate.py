@@ -1,7 +1,6 @@
 """The evaluator: order, intervals, what is written back, failures, reloads, restarts."""
 
 import asyncio
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from resilience import promql
 from resilience.core.clock import Instant
 from resilience.errors import ConfigError, QueryError
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RecordingRule, RuleGroup, loads
+from tests.stored import kept, rows_of
 
 
 def at(seconds: float) -> Instant:
@@ -278,12 +278,12 @@ def test_a_restart_resolves_nothing_and_forgets_nothing() -> None:
     for minute in range(5):
         rules.tick(at(60 * minute))
     assert sorted(alert.rule for alert in rules.alerts()) == ["Down", "Errors"]
-    saved = json.loads(json.dumps(rules.snapshot(at(240))))
+    saved = rows_of(rules)
 
     empty = promql.MemorySource()
     after = Evaluator(groups, empty)
     begun = Instant(5, at(1000).wall)
-    after.restore(saved, begun)
+    after.restore(saved, begun, down_at=at(240).wall)
     assert changes(after.tick(begun)) == []
     assert {alert.rule: alert.active_at.wall for alert in after.alerts()} == {
         alert.rule: alert.active_at.wall for alert in rules.alerts()
@@ -299,9 +299,39 @@ def test_a_restart_resolves_nothing_and_forgets_nothing() -> None:
     assert changes(after.tick(Instant(365, begun.wall + 360))) == [("Errors", "firing", "resolved")]
 
 
-def test_saved_state_of_another_version_is_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown version"):
-        Evaluator([], promql.MemorySource()).restore({"version": 9, "rules": {}}, at(0))
+def test_rows_that_cannot_be_used_are_named_and_the_others_count() -> None:
+    memory = source(("up", "a", [0] * 10))
+    rules = Evaluator([RuleGroup("g", (DOWN,), file="r.yml")], memory)
+    rules.tick(at(0))
+    [(key, row)] = rows_of(rules)["rules"].items()
+    damaged = {
+        f"{key[:-1]}x": row,
+        "deep/0": b"[" * 100_000,
+        "odd/0": row.replace(b'"firing"', b'"odd"'),
+        "huge/0": row.replace(b'"active_at":1', b'"active_at":9999999999'),
+    }
+    newer = {"newer/0": row.replace(b'"version":1', b'"version":2')}
+    after = Evaluator([RuleGroup("g", (DOWN,), file="r.yml")], memory)
+    unread = after.restore({"rules": {key: row, **damaged, **newer}}, at(10), down_at=at(5).wall)["rules"]
+    assert (unread.damaged, unread.newer) == (damaged, {"newer/0"})
+    assert [alert.rule for alert in after.alerts()] == ["Down"]
+
+
+def test_only_what_changes_its_state_is_stored() -> None:
+    memory = source(("errors_total", "a", [60 * i for i in range(60)]), ("up", "a", [0] * 60))
+    steady = AlertRule("Errors", expr="rate(errors_total[5m]) * time() > 0", for_=120)
+    rules = Evaluator([RuleGroup("g", (steady, DOWN))], memory)
+    rows: dict[str, dict[str, bytes]] = {}
+    written = []
+    for minute in range(10):
+        rules.tick(at(60 * minute))
+        written.append(bool(kept(rows, rules)))
+    # Down fires at once; Errors is pending from the second sample on, and fires two minutes later.
+    assert written == [True, True, False, True, False, False, False, False, False, False]
+    assert rows["rules"].keys() == rows_of(rules)["rules"].keys()
+    rules.reload([], at(600))
+    kept(rows, rules)
+    assert rows == {"rules": {}}
 
 
 async def test_conditions_are_asked_on_the_loop() -> None:

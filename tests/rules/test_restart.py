@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -12,6 +11,7 @@ from resilience.core.clock import Instant
 from resilience.rules import AlertRule, Evaluator, RecordingRule, RuleGroup
 from resilience.rules.model import Rule
 from resilience.rules.warm_up import WarmUp
+from tests.stored import rows_of
 
 WALL = 1_700_000_000
 
@@ -23,13 +23,19 @@ def at(seconds: float) -> Instant:
 class Process:
     """One process with the alerts that an earlier process left."""
 
-    def __init__(self, rules: Sequence[Rule], saved: object = None, begins: float = 0.0) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        saved: tuple[dict[str, dict[str, bytes]], float] | None = None,
+        begins: float = 0.0,
+    ) -> None:
         self.samples = promql.MemorySource()
         groups = [RuleGroup(rule.name, (rule,), interval=10) for rule in rules]
         self.rules = Evaluator(groups, self.samples, self.samples)
         self.now = begins
         if saved is not None:
-            self.rules.restore(json.loads(json.dumps(saved)), at(begins))
+            rows, down_at = saved
+            self.rules.restore(rows, at(begins), down_at=down_at)
 
     def run(self, seconds: float, **rates: float) -> list[tuple[str, str]]:
         """Count so many events a second, and evaluate every 10 seconds."""
@@ -42,7 +48,7 @@ class Process:
         return told
 
     def restarted(self, rules: Sequence[Rule], after: float = 0.0) -> Process:
-        return Process(rules, self.rules.snapshot(at(self.now)), self.now + after)
+        return Process(rules, (rows_of(self.rules), at(self.now).wall), self.now + after)
 
 
 RATE = RecordingRule("job:errors:rate5m", "sum(rate(errors_total[5m]))")

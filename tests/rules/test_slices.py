@@ -13,6 +13,7 @@ from resilience.core.clock import Instant, ManualClock
 from resilience.core.verdict import Verdict
 from resilience.rules import AlertRule, AlertState, AlertTransition, Evaluator, RecordingRule, RuleGroup
 from resilience.signals import Signals, SliRecorder
+from tests.stored import rows_of
 from tests.turns import AN_INSTANT, beside, turns_of
 
 A_FEW = 64  # series after which there is a breath
@@ -298,9 +299,13 @@ async def test_what_is_restored_in_the_middle_of_an_evaluation_is_there_after_it
     before = Turned()
     before.tick()
     began = before.clock.now()
-    saved = before.evaluator.snapshot(began)
+    saved = rows_of(before.evaluator)
     async for service in each_turn(after=60):
-        await service.evaluate(lambda service=service: service.evaluator.restore(saved, service.clock.now()))
+        await service.evaluate(
+            lambda service=service: service.evaluator.restore(
+                saved, service.clock.now(), down_at=service.clock.time()
+            )
+        )
         service.tick()
         assert {alert.active_at.wall for alert in service.evaluator.alerts()} == {began.wall}
         assert len(service.evaluator.alerts()) == 1 + ROUTES

@@ -227,7 +227,8 @@ def test_no_data_alerts_after_for_and_resolves_when_data_is_back() -> None:
 
 def restarted(state: RuleState, saved_at: float, now: Instant, **options: Any) -> RuleState:
     other = RuleState(state.rule)
-    other.restore(json.loads(json.dumps(state.snapshot(at(saved_at)))), now, **options)
+    saved = json.loads(json.dumps([item for _, item in state.changes(everything=True)]))
+    other.restore(saved, now, down_at=at(saved_at).wall, **options)
     return other
 
 
@@ -262,7 +263,7 @@ def test_nothing_resolves_after_a_restart_until_windows_have_filled_up() -> None
 @pytest.mark.parametrize("saved", [[{}], [{"labels": 1}], [{"labels": {}, "state": "odd"}], [None]])
 def test_saved_state_that_is_none_is_refused(saved: Any) -> None:
     with pytest.raises(ConfigError, match="saved state of alert rule 'Down' cannot be read"):
-        RuleState(rule()).restore(saved, at(0))
+        RuleState(rule()).restore(saved, at(0), down_at=0)
 
 
 def test_the_fingerprint_is_alertmanagers() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from resilience.core.clock import Instant, ManualClock
-from resilience.errors import ConfigError
 from resilience.signals import Signals
 from resilience.slo.latency import LatencyHistory
+from tests.stored import kept, rows_of
 
 HOUR = 3600.0
 
@@ -53,8 +51,8 @@ def test_every_request_is_in_the_cell_of_its_bound() -> None:
     found = world.counts()
     assert {bound: sum(row) for bound, row in found.items()} == {0.025: 42, 2.5: 12}
     now = world.clock.now()
-    assert world.history.since("shop", now) == pytest.approx(now.wall - 27 * HOUR, abs=3 * HOUR)
-    assert world.history.since("none", now) is None
+    assert world.history.since("shop") == pytest.approx(now.wall - 27 * HOUR, abs=3 * HOUR)
+    assert world.history.since("none") is None
     assert world.history.plain("none", 0, now)["times"] == []
 
 
@@ -76,7 +74,7 @@ def test_what_is_older_than_a_month_is_gone() -> None:
 def test_it_outlives_the_process() -> None:
     before, after = World(), World()
     before.hours(10, fast=1)
-    saved = json.loads(json.dumps(before.history.snapshot(before.clock.now())))
+    saved = rows_of(before.history)["latency"]
     wall = before.clock.time()
     after.hours(2, slow=1)
     after.history.restore(saved, Instant(after.clock.monotonic(), wall + 2 * HOUR))
@@ -87,8 +85,26 @@ def test_it_outlives_the_process() -> None:
 
 
 @pytest.mark.parametrize(
-    "saved", [{"shop": 5}, {"shop": [[1]]}, {"shop": [["x", {}]]}, {"shop": [[1, {"1": "x"}]]}, 5]
+    ("key", "row"),
+    [
+        ("shop/1", b"5"),
+        ("shop/1", b"{}"),
+        ("shop/x", b'{"counts":{"1":2}}'),
+        ("shop/1", b'{"counts":{"x":2}}'),
+        ("shop/1", b'{"counts":{"1":"x"}}'),
+    ],
 )
-def test_what_is_no_such_state_is_refused(saved: object) -> None:
-    with pytest.raises(ConfigError, match="latency"):
-        World().history.restore(saved, Instant(0, 0))  # type: ignore[arg-type]  # that is the point
+def test_a_damaged_row_is_named(key: str, row: bytes) -> None:
+    assert World().history.restore({key: row}, Instant(0, 0)).damaged == {key: row}
+
+
+def test_only_the_cells_that_have_changed_are_stored() -> None:
+    world, rows = World(), dict[str, dict[str, bytes]]()
+    world.hours(10, fast=1)
+    assert kept(rows, world.history) > 0
+    world.hours(1)
+    assert kept(rows, world.history) == 0
+    world.hours(24 * 40, slow=1)
+    kept(rows, world.history)
+    assert rows == rows_of(world.history)
+    assert len(rows["latency"]) < 31 * 8 + 2

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -32,6 +31,7 @@ from resilience.slo import (
 from resilience.slo.compile import counted_events
 from resilience.slo.plain import plain_slo
 from tests.slo.conftest import Service
+from tests.stored import kept, rows_of
 
 DAY = 86_400
 
@@ -244,21 +244,67 @@ def test_budgets_outlive_the_process() -> None:
     slo = SLO("ok", service="shop", target=0.999)
     service = Service(slo, tick=60)
     service.traffic(60, errors=0.0005)
-    saved = json.loads(json.dumps(service.slos.snapshot()))
+    saved = rows_of(service.slos)
     later = Service(slo, tick=60)
     later.clock.shift(1_000_000 - 500)  # another machine's monotonic clock
     later.clock.step_wall(service.clock.time() - later.clock.time() + 600)
-    later.slos.restore(saved, later.clock.now())
+    later.slos.restore(saved, later.clock.now(), down_at=service.clock.time())
     assert later.slos.error_budget("ok").total == 600_000
     assert later.slos.error_budget("ok").remaining == Decimal("0.5")
 
 
-@pytest.mark.parametrize("saved", [{}, {"version": 1}, {"version": 1, "slos": {"ok": {}}}])
-def test_a_broken_snapshot_is_refused(saved: dict[str, object]) -> None:
-    slos = SLOManager(Signals(ManualClock()))
-    slos.register(SLO("ok", service="shop", target=0.9))
-    with pytest.raises(ConfigError, match="cannot be read"):
-        slos.restore(saved, ManualClock().now())
+def test_a_damaged_row_is_named_and_the_others_count() -> None:
+    slo = SLO("ok", service="shop", target=0.99, window=7200)
+    service = Service(slo, tick=60)
+    service.traffic(10, errors=0.1)
+    rows = rows_of(service.slos)["budgets"]
+    last = max(rows)
+    damaged = {
+        last: rows[last].replace(b'"bad":1', b'"bad":-1'),
+        "ok/x": rows[last],
+        "ok/1": b"[" * 100_000,
+        "gone/2": rows[last].replace(b'"start":1', b'"start":99999999'),
+    }
+    newer = {"ok/7": rows[last].replace(b'"version":1', b'"version":2')}
+    later = Service(slo, tick=60)
+    saved = {"budgets": {**rows, **damaged, **newer}}
+    unread = later.slos.restore(saved, service.clock.now(), down_at=service.clock.time())["budgets"]
+    assert (unread.damaged, unread.newer) == (damaged, {"ok/7"})
+    # A bucket of 10 s has the events of one tick.
+    assert later.slos.error_budget("ok").total == 9 * 10_000
+
+
+def test_a_closed_bucket_is_stored_once_and_nothing_where_nothing_counts() -> None:
+    service = Service(SLO("ok", service="shop", target=0.99, window=7200), tick=5)
+    rows: dict[str, dict[str, bytes]] = {}
+    for _ in range(40):
+        service.traffic(1, errors=0.1)
+        changed = {put.key for put in service.slos.puts() if put.table == "budgets"}
+        assert len(changed - {"ok/"}) == 1
+    service = Service(SLO("ok", service="shop", target=0.99, window=7200), tick=5)
+    for _ in range(3000):
+        service.traffic(1, errors=0.1)
+        kept(rows, service.slos)
+    assert rows == rows_of(service.slos)
+    assert len(rows["budgets"]) <= 722
+    service.traffic(1, requests=0)
+    service.traffic(1, requests=0)
+    assert all(put.value is None for put in service.slos.puts())
+
+
+def test_a_process_goes_on_with_the_bucket_that_another_one_began() -> None:
+    slo = SLO("ok", service="shop", target=0.99)
+    rows: dict[str, dict[str, bytes]] = {}
+    wall = ManualClock().time()
+    for run in range(20):
+        service = Service(slo, tick=1)
+        service.clock.step_wall(wall + run * 10 - service.clock.time())
+        service.signals.tick(service.clock.now())
+        service.slos.restore(rows, service.clock.now(), down_at=service.clock.time())
+        service.traffic(5, errors=0.1)
+        kept(rows, service.slos)
+    assert service.slos.error_budget("ok").total == 20 * 5 * 10_000
+    assert len(rows["budgets"]) <= 3  # the objective, and one hour or two
 
 
 def test_what_another_server_says_is_judged_by_the_same_arithmetic() -> None:
@@ -366,9 +412,9 @@ def test_an_objective_that_counts_something_else_begins_anew() -> None:
     service.traffic(10, errors=0.5)
     service.slos.reload([SLO("ok", service="shop", target=0.99, sli=Latency(0.25))])
     assert service.slos.error_budget("ok").total == 0
-    saved = service.slos.snapshot()
+    saved = rows_of(service.slos)
     service.slos.reload([SLO("ok", service="shop", target=0.99)])
-    service.slos.restore(saved, service.clock.now())
+    service.slos.restore(saved, service.clock.now(), down_at=service.clock.time())
     assert service.slos.error_budget("ok").total == 0
 
 
