@@ -9,7 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from resilience.core.callbacks import answer_of
+from resilience.core.callbacks import BROKEN, callback_failed
 
 __all__ = ["parse_retry_after", "retry_after_of"]
 
@@ -68,18 +68,17 @@ def retry_after_of(source: object, now: float) -> float | None:
         >>> retry_after_of(CircuitOpen("open", retry_after=3.0), 0.0)
         3.0
     """
-    return answer_of("retry", "retry_after", None, _read, source, now)
-
-
-def _read(source: object, now: float) -> float | None:
-    said = parse_retry_after(getattr(source, "retry_after", None), now)
-    if said is not None:
-        return said
-    for holder in (source, getattr(source, "response", None)):
-        headers = getattr(holder, "headers", None)
-        if isinstance(headers, Mapping):
-            # Plain dicts are case-sensitive; HTTP/2 spells all names small.
-            value = headers.get("Retry-After") or headers.get("retry-after")
-            if value is not None:
-                return parse_retry_after(value, now)
+    try:
+        said = parse_retry_after(getattr(source, "retry_after", None), now)
+        if said is not None:
+            return said
+        for holder in (source, getattr(source, "response", None)):
+            headers = getattr(holder, "headers", None)
+            if isinstance(headers, Mapping):
+                # Plain dicts are case-sensitive; HTTP/2 spells all names small.
+                value = headers.get("Retry-After") or headers.get("retry-after")
+                if value is not None:
+                    return parse_retry_after(value, now)
+    except BROKEN as error:  # a property of the user's class
+        callback_failed("retry", "retry_after", error)
     return None

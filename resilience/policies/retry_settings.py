@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from resilience.core.callbacks import BROKEN, callback_failed, number_of
+from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.deadline import remaining
 from resilience.core.ports import CallContext
@@ -152,8 +152,13 @@ class RetrySettings:
         """
         if attempts_bound.get() is not None:
             return 0.0
-        delay = number_of(owner, "backoff", math.nan, self.backoff.delay, attempt, previous)
-        if math.isnan(delay):
+        # `number_of`, written out: a call less for each failed attempt.
+        try:
+            delay = self.backoff.delay(attempt, previous)
+            if not 0 <= delay < math.inf:
+                raise ValueError(f"a wait must be a finite number of seconds, got {delay!r}")
+        except BROKEN as broken:
+            callback_failed(owner, "backoff", broken)
             delay = _USUAL.delay(attempt, previous)
         if self.respect_retry_after and (asked := retry_after_of(source, wall)) is not None:
             return max(delay, min(asked, self.max_retry_after))
