@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -100,19 +99,10 @@ _around: ContextVar[tuple[_Flight, ...]] = ContextVar("coalesced_flights", defau
 """The flights that the current code is a part of, outermost first."""
 
 
-@contextmanager
-def _inside(flight: _Flight) -> Iterator[None]:
-    """Mark a block, and the tasks that it starts, as a part of a flight."""
-    token = _around.set((*_flights_around(), flight))
-    try:
-        yield
-    finally:
-        _around.reset(token)
-
-
 def _flights_around() -> tuple[_Flight, ...]:
     # A task that outlives the flight that started it is no part of a flight any more.
-    return tuple(flight for flight in _around.get() if flight.running)
+    around = _around.get()
+    return tuple(flight for flight in around if flight.running) if around else around
 
 
 class Coalesce(WrappingPolicy):
@@ -204,8 +194,11 @@ class Coalesce(WrappingPolicy):
             outer.awaits[ticket] = flight
         try:
             if observed:
-                with _inside(flight):
+                token = _around.set((*around, flight))
+                try:
                     return await call()
+                finally:
+                    _around.reset(token)
             if flight.task is None:
                 flight.task = asyncio.create_task(self._run(flight, call))
             return await self._wait(flight, flight.task)
@@ -226,9 +219,9 @@ class Coalesce(WrappingPolicy):
     async def _run(self, flight: _Flight, call: Call[T]) -> T:
         # The first caller's deadline is not the others': each caller waits as long as its own allows.
         innermost.set(None)
+        _around.set((*_flights_around(), flight))
         try:
-            with _inside(flight):
-                return await call()
+            return await call()
         finally:
             self._land(flight)
 
