@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import NamedTuple, NoReturn
 
 from resilience.errors import QueryError
@@ -98,7 +99,8 @@ def tokens(text: str) -> list[Token]:
             kind = word
             brackets += (word == "[") - (word == "]")
         if kind != "space":
-            found.append(Token(kind, word, position))
+            # Interned: the rules of many objectives repeat the same words.
+            found.append(Token(kind, sys.intern(word), position))
         position = match.end()
     found.append(Token("end", "", len(text)))
     return found
@@ -117,7 +119,7 @@ def unquote(literal: str, text: str, position: int) -> str:
     """
     quote, body = literal[0], literal[1:-1]
     if quote == "`" or "\\" not in body:
-        return body
+        return sys.intern(body)
 
     def character(match: re.Match[bytes]) -> bytes:
         byte, octal, short, long, other = match.groups()
