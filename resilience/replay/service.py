@@ -10,14 +10,16 @@ from resilience.core.clock import Instant, ManualClock
 from resilience.core.verdict import Verdict
 from resilience.http.rules import METHODS, code_label, known_method, verdict_of_status
 from resilience.replay.formats import Entry
+from resilience.replay.gate import ObjectiveGate, reads_objectives
 from resilience.replay.incident import IncidentLog
 from resilience.replay.routes import Routes
-from resilience.replay.what_if import OtherThresholds
+from resilience.replay.what_if import SCALE, OtherThresholds
 from resilience.rules import Alert, Evaluator, RuleGroup
 from resilience.signals import Signals
-from resilience.slo import SLO, SLOManager, compile_rules
+from resilience.slo import SLO, ErrorBudget, SLOManager, compile_rules
 from resilience.slo.budget import burn, exact
 from resilience.slo.compile import counted_events
+from resilience.slo.exported import period_series
 from resilience.slo.meter import EventMeter
 
 __all__ = ["VirtualService"]
@@ -68,6 +70,15 @@ class VirtualService:
             retain=self.signals.retain,
         )
         self.what_if: OtherThresholds = OtherThresholds(slos, scales, self.signals, interval=interval)
+        # Rules of the user that read what objectives record need all of it.
+        self._gate: ObjectiveGate | None = (
+            None
+            if reads_objectives(groups)
+            else ObjectiveGate(slos, self.what_if.scaled, self.slos.account, self.signals, interval=interval)
+        )
+        self._owners = {
+            name: slo.id for slo in slos for name in (f"slo:{slo.id}", f"slo:{slo.id}:budget")
+        } | {f"slo:{slo.id} x {scale}": slo.id for slo in slos for scale in self.what_if.scaled(slo)}
         self.incidents: IncidentLog = IncidentLog(self._burned)
         self._interval = interval
         self._routes = routes
@@ -102,7 +113,7 @@ class VirtualService:
 
     def finish(self) -> float:
         """Judge what came last; returns when that was, in Unix seconds."""
-        self._tick()
+        self._tick(last=True)
         return self._begin
 
     def _reached(self, at: float) -> bool:
@@ -121,6 +132,8 @@ class VirtualService:
         if at >= self._due:  # nothing more is to be seen in a longer silence
             self._begin = at // self._interval * self._interval
             self._due = self._begin + self._interval
+            if self._gate is not None:
+                self._gate.jump(self._begin)
         return True
 
     def _confirmed(self, at: float) -> bool:
@@ -128,13 +141,41 @@ class VirtualService:
         before, self._suspect = self._suspect, at
         return before is not None and abs(at - before) < _PAUSE
 
-    def _tick(self) -> None:
+    def _tick(self, *, last: bool = False) -> None:
         now = Instant(self._due, self._due)
         self.signals.tick(now)
-        self.incidents.take(self.rules.tick(now))
-        self.what_if.tick(now)
-        self.slos.tick(now)
+        if self._gate is None:
+            self.incidents.take(self.rules.tick(now))
+            self.what_if.tick(now)
+            self.slos.tick(now)
+        else:
+            self._judge(self._gate, now, last=last)
         self._begin, self._due = self._due, self._due + self._interval
+
+    def _judge(self, gate: ObjectiveGate, now: Instant, *, last: bool) -> None:
+        """Evaluate the rules of the objectives that can change, in the order of a live service."""
+        self.slos.count(now)
+        woken = gate.look(now)
+        if last:
+            woken += gate.watch_all()
+        for slo in woken:  # rules read the budget as it was at the tick before
+            self._export(slo, ErrorBudget(slo.budget, *gate.counted(slo.id)), self._begin)
+        watched = [slo for slo in self.slos.slos.values() if gate.watches(slo.id)]
+        self.incidents.take(self.rules.tick(now, wanted=self._wanted))
+        if watched:
+            self.what_if.tick(now, wanted=self._wanted)
+            gate.settle(self.rules.alerts(), self.what_if.alerts(), SCALE)
+        for slo in watched:
+            self._export(slo, self.slos.error_budget(slo.id), now.monotonic)
+        gate.end()
+
+    def _export(self, slo: SLO, budget: ErrorBudget, at: float) -> None:
+        self.signals.write(f"slo/{slo.id}", at, list(period_series(slo, budget)))
+
+    def _wanted(self, group: RuleGroup) -> bool:
+        """Return True if a group of rules is to be evaluated at this tick."""
+        owner = None if group.file is not None else self._owners.get(group.name)
+        return owner is None or self._gate is None or self._gate.watches(owner)
 
     def _burned(self, alert: Alert, started: float, ended: float) -> Decimal | None:
         """The share of its budget that went from the beginning of the window that it fired on to its end."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from resilience.core.clock import Instant
 from resilience.core.validate import number
 from resilience.replay.incident import Incident, IncidentLog
-from resilience.rules import AlertRule, Evaluator, RuleGroup
+from resilience.rules import Alert, AlertRule, Evaluator, RuleGroup
 from resilience.signals import Signals
 from resilience.slo import SLO, BurnRateAlert, compile_rules
 
-__all__ = ["SCALES", "OtherThresholds", "WhatIf"]
+__all__ = ["SCALE", "SCALES", "OtherThresholds", "WhatIf"]
 
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
 """What thresholds are multiplied by unless others are asked for."""
 
-_SCALE = "threshold_scale"
+SCALE = "threshold_scale"
+"""Label of an alert with another threshold: what its threshold is multiplied by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,26 @@ class OtherThresholds:
                             found[alert.factor] = (slo, scale, alert)
                 self._asked += found.values()
         groups = [group for slo in known.values() for scale in wanted for group in _groups(slo, scale, known)]
+        self._scales = wanted
         self._rules = Evaluator(groups, signals.source, interval=interval)
         self._log = IncidentLog()
 
-    def tick(self, now: Instant) -> None:
-        """Evaluate, after the rules have been."""
-        self._log.take(self._rules.tick(now))
+    def scaled(self, slo: SLO) -> Mapping[str, Sequence[BurnRateAlert]]:
+        """Return the burn-rate alerts of an objective with other thresholds, by the label of their scale."""
+        return {f"{scale:g}": list(_scaled(slo, scale)) for scale in self._scales}
+
+    def alerts(self) -> list[Alert]:
+        """Return the alerts that are pending or firing."""
+        return self._rules.alerts()
+
+    def tick(self, now: Instant, *, wanted: Callable[[RuleGroup], bool] | None = None) -> None:
+        """Evaluate, after the rules have been.
+
+        Args:
+            now: the moment of the evaluation.
+            wanted: as for `Evaluator.tick`.
+        """
+        self._log.take(self._rules.tick(now, wanted=wanted))
 
     def finish(self, at: float) -> list[WhatIf]:
         """Return what each threshold would have done.
@@ -91,7 +106,7 @@ class OtherThresholds:
         found: dict[tuple[str, str, str], list[Incident]] = {}
         for incident in self._log.finish(self._rules.alerts(), at):
             labels = incident.labels
-            found.setdefault((labels["slo"], labels["burn_rate"], labels[_SCALE]), []).append(incident)
+            found.setdefault((labels["slo"], labels["burn_rate"], labels[SCALE]), []).append(incident)
         results = []
         for slo, scale, alert in self._asked:
             incidents = found.get((slo.id, alert.name, f"{scale:g}"), [])
@@ -118,7 +133,7 @@ def _scaled(slo: SLO, scale: float) -> Iterator[BurnRateAlert]:
 
 def _groups(slo: SLO, scale: float, known: Mapping[str, SLO]) -> Iterator[RuleGroup]:
     alerting = replace(slo.alerting, burn_rates=tuple(_scaled(slo, scale)), exhaustion=())
-    other = replace(slo, alerting=alerting, labels={**slo.labels, _SCALE: f"{scale:g}"})
+    other = replace(slo, alerting=alerting, labels={**slo.labels, SCALE: f"{scale:g}"})
     for group in compile_rules([other], known=known):
         alerts = [rule for rule in group.rules if isinstance(rule, AlertRule)]
         yield RuleGroup(f"{group.name} x {scale:g}", alerts)

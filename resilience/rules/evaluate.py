@@ -126,19 +126,23 @@ class Evaluator:
 
     # -- evaluation
 
-    def tick(self, now: Instant) -> list[AlertTransition]:
+    def tick(
+        self, now: Instant, *, wanted: Callable[[RuleGroup], bool] | None = None
+    ) -> list[AlertTransition]:
         """Evaluate the groups that are due, at once.
 
         Where `evaluate` is half done it ends; a group that it has not come to the end of is still due.
 
         Args:
             now: the moment of the evaluation.
+            wanted: says of a group that is due whether it is evaluated; without it all are. A group that is passed over
+                keeps its state, and is due again an interval later.
 
         Returns:
             what changed since that was told last, in the order of evaluation.
         """
         self._slicer.abandon()
-        self._advance(now)
+        self._advance(now, wanted)
         return self._told()
 
     async def evaluate(self, now: Instant) -> list[AlertTransition]:
@@ -156,11 +160,14 @@ class Evaluator:
         told, self._untold = self._untold, []
         return told
 
-    def _advance(self, now: Instant) -> None:
+    def _advance(self, now: Instant, wanted: Callable[[RuleGroup], bool] | None = None) -> None:
         self._engine.forget()
         groups = self._running
         for running in groups:
             if not running.is_due(now):
+                continue
+            if wanted is not None and not wanted(running.group):
+                running.advance(now)
                 continue
             at = now.monotonic - running.group.query_offset
             for unit in running.units:

@@ -36,10 +36,17 @@ class Account:
     Args:
         slo: the objective; no composite.
         signals: where its events are recorded, and where its slices of time are counted.
+
+    Attributes:
+        ledger: counts of the period.
+        bad: bad events since the account began, those of excluded times included.
+        total: all events since then.
     """
 
     def __init__(self, slo: SLO, signals: Signals) -> None:
         self.ledger: Ledger = Ledger(slo.reach, signals.last_tick.wall - signals.last_tick.monotonic)
+        self.bad: float = 0.0
+        self.total: float = 0.0
         self._slo = slo
         since = signals.last_tick.monotonic
         self._meter = _meter(slo, signals, since)
@@ -61,6 +68,8 @@ class Account:
         """Take in what was counted since the last tick."""
         slo = self._slo
         bad, total = self._meter.read(now.monotonic)
+        self.bad += bad
+        self.total += total
         if slo.calendar is not None:
             start, _ = slo.calendar.around(now.wall)
             if self._renewed is not None and start > self._renewed:

@@ -73,6 +73,10 @@ class Counts:
         for account in self._accounts.values():
             account.tick(now)
 
+    def account(self, slo_id: str) -> Account | None:
+        """Return the account of an objective; None for a composite."""
+        return self._accounts.get(slo_id)
+
     # -- asking -------------------------------------------------------------------------------------------------
 
     def in_period(self, slo: SLO) -> Count:

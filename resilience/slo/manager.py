@@ -17,10 +17,12 @@ from resilience.rules import Alert, AlertState, RuleGroup
 from resilience.signals import Signals
 from resilience.signals.instruments import GaugeSeries
 from resilience.signals.recorded import recorded_timestamp
+from resilience.slo.account import Account
 from resilience.slo.budget import ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
 from resilience.slo.counts import TABLE, Counts
 from resilience.slo.event import Event
+from resilience.slo.exported import period_series
 from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.judging import burn_rate_states, slo_status
 from resilience.slo.latency import LATENCY_TABLE, LatencyHistory
@@ -223,9 +225,7 @@ class SLOManager:
 
     def tick(self, now: Instant) -> None:
         """Take in what was counted since the last tick; write what is exported when that is due."""
-        self._now = now
-        self._counts.tick(now)
-        self._forget()
+        self.count(now)
         self.latency.tick(now)
         for position, slo in enumerate(self._slos.values(), 1):
             due = self._due.get(slo.id)
@@ -234,6 +234,20 @@ class SLOManager:
                 share = position / len(self._slos) if due is None else 1.0
                 self._due[slo.id] = now.monotonic + share * self.interval
                 self._signals.write(f"slo/{slo.id}", now.monotonic, list(self._series(slo)))
+
+    def count(self, now: Instant) -> None:
+        """Take in what was counted since the last tick, and write nothing."""
+        self._now = now
+        self._counts.tick(now)
+        self._forget()
+
+    def account(self, slo_id: str) -> Account | None:
+        """Return the counts of one objective; None for a composite.
+
+        Raises:
+            ConfigError: there is no such objective.
+        """
+        return self._counts.account(self._known(slo_id).id)
 
     def _forget(self) -> None:
         self._budgets.clear()
@@ -254,10 +268,7 @@ class SLOManager:
     def _series(self, slo: SLO) -> Iterator[tuple[Labels, float]]:
         budget = self.error_budget(slo.id)
         labels = {"service": slo.service, "slo": slo.id}
-        if (remaining := budget.remaining) is not None:
-            yield _labels("slo_error_budget_remaining_ratio", labels), float(remaining)
-            yield _labels("slo_period_events", labels), float(budget.total)
-            yield _labels("slo_period_bad_events", labels), float(budget.bad)
+        yield from period_series(slo, budget)
         for window, rate in budget.burn_rates.items():
             if rate is not None:
                 yield _labels("slo_burn_rate", {**labels, "window": format_duration(window)}), float(rate)

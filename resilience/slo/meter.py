@@ -14,7 +14,7 @@ from resilience.promql.sums import total as summed
 from resilience.slo.measure import Condition, Events
 from resilience.slo.query import WINDOW
 
-__all__ = ["ConditionMeter", "EventMeter"]
+__all__ = ["ConditionMeter", "EventMeter", "counts_exactly"]
 
 _FOR_EVER = 1e12  # seconds: a counter that rests is as good as a new one
 
@@ -111,9 +111,24 @@ class _WindowGrowth:
         """Return None: only a query can say."""
 
 
+def counts_exactly(events: Events) -> bool:
+    """Return True if both counts of an indicator are sums of counters, which are the same read at once or in parts."""
+    return all(
+        _counters(text) is not None
+        for text in (events.total, events.good if events.bad is None else events.bad)
+    )
+
+
 def _growth(source: SampleSource[Any], template: str | None, since: float) -> _CounterGrowth | _WindowGrowth:
-    text = template or "vector(0)"
-    match promql.parse(text.replace(WINDOW, "1m")).node:
+    matchers = _counters(template)
+    if matchers is not None:
+        return _CounterGrowth(source, matchers, since)
+    return _WindowGrowth(source, template or "vector(0)", since)
+
+
+def _counters(template: str | None) -> Sequence[Matcher] | None:
+    """Return the matchers of the counters whose increase a template sums up; None where it is more than that."""
+    match promql.parse((template or "vector(0)").replace(WINDOW, "1m")).node:
         case nodes.Aggregate(
             operator="sum",
             by=True,
@@ -123,8 +138,8 @@ def _growth(source: SampleSource[Any], template: str | None, since: float) -> _C
                 arguments=(nodes.Range(offset=0.0, anchor=None, selector=nodes.Selector(matchers=matchers)),),
             ),
         ) if not labels:
-            return _CounterGrowth(source, matchers, since)
-    return _WindowGrowth(source, text, since)
+            return matchers
+    return None
 
 
 class ConditionMeter:
