@@ -84,7 +84,9 @@ def objectives() -> list[SLO]:
     available = [SLO(f"ok-{target}", service="shop", target=target) for target in TARGETS]
     fast = [
         SLO(f"fast-{target}", service="shop", target=target, sli=Latency(seconds))
-        for target, seconds in zip(TARGETS, (0.1, 0.25, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0, 2.5, 5.0), strict=True)
+        for target, seconds in zip(
+            TARGETS, (0.1, 0.25, 0.25, 0.5, 0.5, 0.75, 1.0, 1.0, 2.5, 5.0), strict=True
+        )
     ]
     return [*available, *fast]
 

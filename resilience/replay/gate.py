@@ -343,7 +343,9 @@ class ObjectiveGate:
 
 def _is_settled(alert: Alert) -> bool:
     """Return True if an alert stays as it is while its condition holds."""
-    return alert.state is AlertState.FIRING and alert.keep_firing_since is None and alert.no_data_since is None
+    return (
+        alert.state is AlertState.FIRING and alert.keep_firing_since is None and alert.no_data_since is None
+    )
 
 
 def _is_simple(slo: SLO) -> bool:
