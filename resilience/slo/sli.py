@@ -149,6 +149,7 @@ class Latency:
 
     def __post_init__(self) -> None:
         threshold = number("threshold", self.threshold, above=0)
+        object.__setattr__(self, "threshold", threshold)
         if self.percentile is not None and number("percentile", self.percentile, above=0) >= 100:  # noqa: PLR2004  %
             message = f"percentile must be a number above 0 and below 100, got {self.percentile!r}"
             raise ConfigError(message)

@@ -170,6 +170,11 @@ def test_throughput_and_freshness_are_judged_by_time() -> None:
     assert service.slos.error_budget("fresh").sli == Decimal("0.5")
 
 
+def test_a_threshold_of_latency_may_be_a_whole_number() -> None:
+    assert Latency(1) == Latency(1.0)
+    assert SLO("fast", service="shop", target=0.5, sli=Latency(1)).measure is not None
+
+
 def test_latency_counts_requests_by_their_buckets() -> None:
     service = Service(SLO("fast", service="shop", target=0.9, sli=Latency(0.25)))
     for duration in (0.1, 0.2, 0.25, 0.3):
