@@ -7,7 +7,7 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -20,7 +20,7 @@ from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
 from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Store
-from resilience.core.validate import number, text
+from resilience.core.validate import host_names, number, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
 from resilience.health.configured import ConfiguredChecks
@@ -76,7 +76,10 @@ class Reliability:
         route: which alerts go to which channel; all to all when not given.
         alerting: inhibitions, maintenance windows, flapping and heartbeat; its route where `route` is not given.
         store: where state is kept over restarts; in memory when not given.
-        token: what a caller must present for everything beyond health and metrics; without one, only loopback may.
+        token: what a caller must present for everything beyond health and metrics. Without one, local callers may read and
+            nobody may change anything; set one behind any proxy.
+        allowed_hosts: host names besides `localhost`, `127.0.0.1` and `[::1]` by which local callers may address a service
+            without a token.
         interval: seconds between ticks, 0.05 to 60; 1 by default.
         evaluation_interval: seconds between evaluations of rule groups that do not say; 15 by default.
         budget_interval: seconds between writes of budgets and burn rates as signals, above 0; 15 by default.
@@ -103,6 +106,11 @@ class Reliability:
         False
     """
 
+    ready: bool = False
+    """True from its start until its end is announced."""
+    has_endpoints: bool = False
+    """True once an application serves its endpoints."""
+
     def __init__(
         self,
         service: str,
@@ -119,6 +127,7 @@ class Reliability:
         alerting: AlertingConfig | None = None,
         store: Store | None = None,
         token: str | None = None,
+        allowed_hosts: Collection[str] = (),
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
         budget_interval: float = BUDGET_INTERVAL,
@@ -133,9 +142,9 @@ class Reliability:
     ) -> None:
         self.service: str = text("service", service)
         self.token: str | None = None if token is None else text("token", token)
+        self.allowed_hosts: frozenset[str] = host_names("allowed_hosts", allowed_hosts)
         self.interval: float = number("interval", interval, low=0.05, high=60)
         self.clock: Clock = clock
-        self.ready: bool = False
         self.stopping: asyncio.Event = asyncio.Event()
         self.shutdown_delay: float = number("shutdown_delay", shutdown_delay, low=0)
         self._shutdown_timeout = number("shutdown_timeout", shutdown_timeout, low=0)
@@ -277,6 +286,10 @@ class Reliability:
             raise
         self.ready = True
         log(__name__).info("reliability_started", **self.describe())
+        if self.has_endpoints and self.token is None:
+            log(__name__).warning(
+                "token_missing", service=self.service, advice="behind any proxy, set a token"
+            )
 
     def announce_stop(self) -> None:
         """Say that the end is near: readiness goes down and streams of events end, while requests are still served."""
@@ -465,7 +478,7 @@ class Reliability:
                 "no Prometheus configured: objectives of that backend are judged by what is counted here"
             )
         if self.token is None:
-            missing.append("no token: endpoints beyond health and metrics answer on loopback only")
+            missing.append("no token: endpoints beyond health and metrics answer local callers only")
         return {
             "service": self.service,
             "guarded": sorted({*self.registry, *self.registry.shown}),

@@ -21,7 +21,7 @@ from resilience.policies.keyed import Keyed
 from resilience.reliability import Reliability
 from resilience_middleware.admission import client_address
 from resilience_middleware.endpoint import Endpoint, read_body, refuse
-from resilience_middleware.security import Access
+from resilience_middleware.security import Access, authority_of
 
 __all__ = ["Beacon"]
 
@@ -145,9 +145,10 @@ class Beacon:
         if origin is None:
             return {}
         # By host alone: behind a proxy that ends TLS this service does not know its own scheme.
-        own = _netloc(origin)
-        mine = own != "" and own == request.headers.get("host")
-        if not (mine or origin in self._origins or "*" in self._origins):
+        authority = authority_of(origin)
+        mine = authority != "" and authority == request.headers.get("host", "").lower()
+        listed = origin in self._origins or ("*" in self._origins and (authority != "" or origin == "null"))
+        if not (mine or listed):
             return None
         # sendBeacon sends credentials, for which `*` would not do.
         return {
@@ -155,13 +156,6 @@ class Beacon:
             "access-control-allow-credentials": "true",
             "vary": "origin",
         }
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
 
 
 def _origin(value: object) -> str:
@@ -191,6 +185,13 @@ def _parsed(content: bytes) -> dict[str, Any]:
         raise ConfigError("the body must be a JSON object with a message")
     kind = given.get("type")
     found: dict[str, Any] = {"type": kind if isinstance(kind, str) and kind in _KINDS else _OTHER}
-    found |= {key: given[key][:most] for key, most in _TEXTS.items() if isinstance(given.get(key), str)}
+    found |= {
+        key: _logged(given[key][:most]) for key, most in _TEXTS.items() if isinstance(given.get(key), str)
+    }
     found |= {key: given[key] for key in _PLACES if type(given.get(key)) is int}
     return found
+
+
+def _logged(value: str) -> str:
+    """Replace lone surrogates, which JSON can hold and a log file cannot."""
+    return value.encode("utf-8", "replace").decode()

@@ -93,7 +93,9 @@ def _answer(
         up and report.overall is not Status.UNHEALTHY and not (known and report.overall is Status.UNKNOWN)
     )
     # Without a word on why, asking without the right to is answered as not asking: probes take only the status.
-    details = "details" in request.query_params and may(Access.READ, request.scope, rel.token)
+    details = "details" in request.query_params and may(
+        Access.READ, request.scope, rel.token, rel.allowed_hosts
+    )
     write, media_type = (plain, "application/json") if _wants_plain(request) else (health_json, HEALTH_JSON)
     # A check may have found an infinite figure, or whatever its author put there.
     body = as_json(write(report, details=details, passed=passed))

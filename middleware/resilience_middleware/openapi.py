@@ -26,7 +26,7 @@ def endpoint(described: Sequence[Endpoint]) -> Endpoint:
 
     async def openapi(rel: Reliability, request: Request) -> Response:
         """Answer with this description."""
-        path, own = request.url.path, "/reliability/openapi.json"
+        path, own = request.scope["path"], "/reliability/openapi.json"
         return answer(describe([*described, self], service=rel.service, server=path.removesuffix(own) or "/"))
 
     self = Endpoint("/reliability/openapi.json", Access.READ, openapi)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 from starlette.types import Send
 
+from resilience.core.deadline import timeout
 from resilience.errors import RateLimited, Rejected, TimeoutExceeded
+from resilience_middleware.endpoints.sending import SEND_TIMEOUT
 
 __all__ = ["Problem", "ProblemBody", "problem_of", "render", "send_problem"]
 
@@ -78,7 +81,7 @@ def render(problem: Problem, scope: Mapping[str, Any]) -> tuple[str, bytes]:  # 
 
 
 async def send_problem(problem: Problem, body: ProblemBody, scope: Mapping[str, Any], send: Send) -> None:
-    """Answer a request with a problem."""
+    """Answer a request with a problem; a client that does not read within 10 s is left without one."""
     content_type, content = body(problem, scope)
     headers = [
         (b"content-type", content_type.encode("latin-1")),
@@ -88,5 +91,7 @@ async def send_problem(problem: Problem, body: ProblemBody, scope: Mapping[str, 
     if problem.retry_after is not None and math.isfinite(problem.retry_after):
         # Whole seconds, rounded up: a client that comes a moment early is refused again.
         headers.append((b"retry-after", str(max(1, math.ceil(problem.retry_after))).encode("ascii")))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+    with suppress(TimeoutError):
+        async with timeout(SEND_TIMEOUT):
+            await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})

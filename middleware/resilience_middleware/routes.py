@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from resilience.core.validate import flag
-from resilience.errors import ConfigError, MissingExtra
+from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware import alerts, health, openapi, policies, slos
-from resilience_middleware.endpoint import Endpoint, refuse
+from resilience_middleware.endpoint import Endpoint
+from resilience_middleware.endpoints.door import Door
 from resilience_middleware.errors import Beacon
 from resilience_middleware.events import EventStreams
-from resilience_middleware.security import Access, may
-from resilience_middleware.templates import OwnRoute
+from resilience_middleware.security import Access
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "endpoints", "reliability_app", "routes"]
 
 T = TypeVar("T")
-
-# What servers let through differs; a request to these endpoints has use for a tenth of it.
-_MAX_HEADERS: Final = 100
-_MAX_HEADER_BYTES: Final = 32_768
 
 
 def endpoints(
@@ -100,14 +95,11 @@ def routes(
         MissingExtra: the console is wanted, and jinja2 is not installed.
         ConfigError: an option cannot be meant.
     """
-    found: list[Route] = [
-        OwnRoute(
-            prefix + endpoint.path, _guard(rel, endpoint), methods=endpoint.methods, include_in_schema=False
-        )
-        for endpoint in endpoints(
-            open_metrics=open_metrics, beside=beside, origins=origins, beacon=beacon, events=events
-        )
-    ]
+    served = endpoints(
+        open_metrics=open_metrics, beside=beside, origins=origins, beacon=beacon, events=events
+    )
+    door = Door(rel)
+    found: list[Route] = [door.route(endpoint, prefix) for endpoint in served]
     if flag("console", console):
         from resilience_middleware.console.app import Console  # noqa: PLC0415  only for who wants it
 
@@ -157,37 +149,3 @@ def _made(value: T, kind: type[T], option: str) -> T:
     if not isinstance(value, kind):
         raise ConfigError(f"{option} must be a {kind.__name__}, got {value!r}")
     return value
-
-
-def _guard(rel: Reliability, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        headers = request.scope["headers"]
-        if len(headers) > _MAX_HEADERS or sum(map(_size, headers)) > _MAX_HEADER_BYTES:
-            return refuse(431, f"at most {_MAX_HEADERS} headers of {_MAX_HEADER_BYTES} bytes together")
-        if may(endpoint.access, request.scope, rel.token):
-            return await _handled(rel, endpoint, request)
-        refused = refuse(
-            401, "This needs `Authorization: Bearer` and the token that the service was started with."
-        )
-        refused.headers["www-authenticate"] = "Bearer"
-        return refused
-
-    return answer
-
-
-async def _handled(rel: Reliability, endpoint: Endpoint, request: Request) -> Response:
-    try:
-        return await endpoint.handle(rel, request)
-    except ConfigError as error:
-        return refuse(400, error.message)
-    except HTTPException as error:
-        return refuse(error.status_code, error.detail)
-    except MissingExtra as error:
-        return refuse(501, str(error))
-    except ClientDisconnect:
-        return refuse(400, "the body ended early")  # nobody is there to read it
-
-
-def _size(header: tuple[bytes, bytes]) -> int:
-    name, value = header
-    return len(name) + len(value)

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from resilience.errors import ConfigError
 
-__all__ = ["callback", "choice", "flag", "hostname", "integer", "number", "shown", "text"]
+__all__ = ["callback", "choice", "flag", "host_names", "hostname", "integer", "number", "shown", "text"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._-]+")
 _NO_HOST = re.compile(r"[\x00-\x20\x7f/?#@\\]|^\.")
 
 
@@ -176,4 +177,31 @@ def callback(option: str, value: F) -> F:
     if callable(value):
         return value
     message = f"{option} must be a function, got {shown(value)}"
+    raise ConfigError(message)
+
+
+def host_names(option: str, value: object) -> frozenset[str]:
+    """Return `value` as a set of host names in lower case, or refuse it.
+
+    Raises:
+        ConfigError: it is no list, or one of its items has a scheme, a port or a path.
+
+    Example:
+        >>> host_names("allowed_hosts", ["Ops.internal"])
+        frozenset({'ops.internal'})
+        >>> host_names("allowed_hosts", ["ops.internal:8000"])
+        Traceback (most recent call last):
+        resilience.errors.ConfigError: allowed_hosts must be a list of host names without scheme and port, such as ops.internal or [fd00::7], got 'ops.internal:8000'
+    """
+    wrong: object = value
+    if isinstance(value, list | tuple | set | frozenset):
+        names = [each.lower() if isinstance(each, str) else each for each in value]
+        refused = [each for each in names if not (isinstance(each, str) and _HOST.fullmatch(each))]
+        if not refused:
+            return frozenset(names)
+        wrong = refused[0]
+    message = (
+        f"{option} must be a list of host names without scheme and port, such as ops.internal or [fd00::7],"
+        f" got {shown(wrong)}"
+    )
     raise ConfigError(message)

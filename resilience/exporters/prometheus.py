@@ -6,7 +6,9 @@ cumulative figures where they lie.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from resilience.errors import MissingExtra
 from resilience.signals import Family, Signals
@@ -21,6 +23,7 @@ except ImportError as _error:
 
 __all__ = ["SignalsCollector", "render"]
 
+_BAD_VERSION: Final = re.compile(r"version=(?![0-9]{1,4}(?:\.[0-9]{1,4}){0,3}[ \t]*(?:[;,]|$))")
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
@@ -63,7 +66,8 @@ def render(registries: Iterable[Collector], accept: str = "") -> tuple[bytes, st
     Returns:
         the body, and its content type.
     """
-    encode, content_type = choose_encoder(accept)
+    # prometheus_client fails on such a version, and repeats it in its answer.
+    encode, content_type = choose_encoder("" if _BAD_VERSION.search(accept) else accept)
     return encode(_Joined(registries)), content_type
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.shop import Shop, make_shop, serving
+from tests.browser.shop import READER, Shop, make_shop, serving
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -48,7 +48,7 @@ class Seen:
 
 @pytest.fixture
 def seen(browser: Any) -> Iterator[Seen]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, extra_http_headers=READER)
     found = Seen(context.new_page())
     page = found.page
     page.set_default_timeout(60_000)

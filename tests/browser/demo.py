@@ -42,6 +42,10 @@ class Running:
     def console(self) -> str:
         return f"{self.stage.url}/reliability/"
 
+    @property
+    def token(self) -> str:
+        return str(self.stage.rel.token)
+
     def payments(self, health: Health) -> None:
         """Change how payments is."""
         asyncio.run_coroutine_threadsafe(self.stage.payments.become(health), self.loop).result()

@@ -21,6 +21,8 @@ from resilience.slo import SLO
 from resilience_middleware import install
 
 TOKEN = "t0k3n"
+READER = {"Authorization": f"Bearer {TOKEN}"}
+"""Headers of a page that may read; acting needs a login."""
 HOSTILE = "<script>window.hacked=1</script>\"'><img src=x onerror='window.hacked=1'>"
 
 _FAILING = """sum by (service) (rate(http_requests_total{verdict="failure"}[10s]))

@@ -14,7 +14,7 @@ from resilience.slo import SLO
 from resilience_middleware.demo.payments import Health
 from tests.browser.conftest import Seen
 from tests.browser.demo import demo
-from tests.browser.shop import HOSTILE, Shop, log_in, make_shop, port_kept, serving
+from tests.browser.shop import HOSTILE, READER, Shop, log_in, make_shop, port_kept, serving
 from tests.waiting import blocked_until
 
 pytestmark = pytest.mark.server("chromium")
@@ -46,6 +46,7 @@ def test_updates_live_while_the_payments_of_the_demo_break_and_recover(seen: See
     page = seen.page
     page.set_default_timeout(60_000)
     with demo() as running:
+        page.set_extra_http_headers({"Authorization": f"Bearer {running.token}"})
         page.goto(running.console)
         live(page)
         page.wait_for_selector("#chart-traffic [data-series=success]")
@@ -70,7 +71,7 @@ def test_updates_live_while_the_payments_of_the_demo_break_and_recover(seen: See
 def test_reads_without_javascript(browser: Any, shop: Shop) -> None:
     order(shop, 5)
     shop.rel.signals.gauge("deployment_info", labels=("service", "version")).bind("shop", "1.4.2").set(1)
-    context = browser.new_context(java_script_enabled=False)
+    context = browser.new_context(java_script_enabled=False, extra_http_headers=READER)
     page = context.new_page()
     page.goto(f"{shop.console}?window=5m")
 
@@ -225,7 +226,7 @@ def test_two_pages_hear_of_everything_while_others_look_once(page: Any, shop: Sh
         each.goto(shop.console)
         live(each)
     shop.rel.alerts.send_alert(RaisedAlert("DiskFull", severity="critical", labels={"service": "shop"}))
-    urllib.request.urlopen(f"{shop.console}state.json").close()
+    urllib.request.urlopen(urllib.request.Request(f"{shop.console}state.json", headers=READER)).close()
     for each in (page, other):
         each.wait_for_selector(".alert h3:has-text('DiskFull')")
 
@@ -283,7 +284,9 @@ def test_has_no_serious_fault_of_accessibility_and_cuts_nothing_off(
     shop.healthy = False
     order(shop, 40)
     shop.rel.alerts.send_alert(RaisedAlert("A" * 120, severity="s" * 90, labels={"team": "b" * 200}))
-    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    context = browser.new_context(
+        color_scheme=theme, viewport={"width": width, "height": 900}, extra_http_headers=READER
+    )
     page = context.new_page()
     log_in(page, shop)
     live(page)

@@ -24,6 +24,7 @@ from resilience.policies import CircuitBreaker
 from resilience.reliability import Reliability
 from resilience.slo import SLO
 from resilience_middleware import install
+from tests.browser.shop import TOKEN as SHOP_TOKEN
 from tests.browser.shop import make_shop, port_kept, serving
 from tests.waiting import blocked_until, until
 
@@ -160,7 +161,7 @@ async def test_keeps_what_was_seen_last_while_the_connection_is_lost_and_goes_on
     screen = Screen()
     with port_kept() as port:
         url = f"http://127.0.0.1:{port}"
-        looking = asyncio.create_task(_watch(url, None, 0.01, screen))  # type: ignore[arg-type]
+        looking = asyncio.create_task(_watch(url, SHOP_TOKEN, 0.01, screen))  # type: ignore[arg-type]
         await until(lambda: "cannot be reached" in screen.text)
         assert len(screen.pictures[-1]) == 1  # nothing was seen so far
         for name in ("first", "second"):

@@ -63,6 +63,9 @@ class NotedReliability:
         self.budget_actions = BudgetActions(None, self.registry)
         self.running = self.ready = False
         self.token: str | None = None
+        self.allowed_hosts: frozenset[str] = frozenset()
+        self.has_endpoints = False
+        self.stopping = asyncio.Event()
         self.shutdown_delay = 0.0
         self.calls: list[str] = []
 

@@ -22,8 +22,10 @@ from resilience.policies.load_shedder import LoadShedder
 from resilience.policies.rate_limiter import RateLimiter
 from resilience.policies.retry import Retry
 from resilience.policies.timeout import Timeout
+from resilience_middleware import problem
 from resilience_middleware.admission import Per, RouteGuards, per_client, per_route
 from resilience_middleware.asgi import ResilienceMiddleware
+from tests.waiting import PATIENCE
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
 BODY = {"type": "http.response.body", "body": b"ok"}
@@ -345,3 +347,22 @@ async def test_a_server_that_never_waits_is_asked_only_twice(rel: Any) -> None:
     await ResilienceMiddleware(late, rel)(scope, receive, send)
     assert len(asked) == 2
     assert rel.last[2:] == (200, "success")
+
+
+async def test_a_refusal_does_not_wait_for_ever_for_a_client_that_does_not_read(
+    rel: Any, client_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problem, "SEND_TIMEOUT", 0.01)
+
+    async def never(message: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    shut = CircuitBreaker(name="shut")
+    shut.isolate()
+    client = client_of(ResilienceMiddleware(app, rel, guards=[shut]))
+    client.on_send = never
+    await asyncio.wait_for(client.request(), PATIENCE)
+    assert rel.sli.in_flight == 0

@@ -80,18 +80,13 @@ async def test_who_may_do_what_is_the_table(ask: Ask) -> None:
     found = {(method, flat(each.path)): each.access.value for each in endpoints() for method in each.methods}
     assert {place: access for place, access in found.items() if "/alerts" not in place[1]} == WHO
     assert {access for (_, path), access in found.items() if "/alerts" in path} == {"read", "change"}
-    here = {"headers": {}, "client": ("127.0.0.1", 5000)}
-    proxied = {"headers": {"X-Forwarded-For": "203.0.113.9"}, "client": ("127.0.0.1", 5000)}
+    here = {"headers": {"Host": "localhost:8000"}, "client": ("127.0.0.1", 5000)}
     for (method, path), access in found.items():
         if path == "/events":
             continue  # a stream does not end
         path = re.sub(r"[{}]", "", path)  # noqa: PLW2901  any text stands for a parameter
-        assert ((await ask(path, method, headers={})).status == 401) == (access != "open")
-        assert ((await ask(path, method, **here)).status == 401) == (access == "change")
-        assert ((await ask(path, method, **proxied)).status == 401) == (access != "open")
-        assert (
-            await ask(path, method, headers={"Authorization": "Bearer wrong"})
-        ).status == 401 or access == "open"
+        for unknown in ({"headers": {}}, {"headers": {"Authorization": "Bearer wrong"}}, here):
+            assert ((await ask(path, method, **unknown)).status == 401) == (access != "open")
         assert (await ask(path, method)).status != 401
     assert endpoints(open_metrics=False)[4].access is Access.READ
 
@@ -202,9 +197,8 @@ async def test_details_are_shown_to_who_asks_and_may_read(ask: Ask, shop: Reliab
     assert hidden.headers["content-type"] == "application/health+json"
     assert hidden.headers["cache-control"] == "no-store"
     assert json.loads((await ask("/health")).body) == {"status": "warn"}
-    for allowed in ({"headers": TOKEN}, {"headers": {}, "client": ("::1", 1)}):
-        shown = json.loads((await ask("/health?details", **allowed)).body)
-        assert shown["checks"]["database:responseTime"][0]["output"] == "db7.internal is slow"
+    shown = json.loads((await ask("/health?details")).body)
+    assert shown["checks"]["database:responseTime"][0]["output"] == "db7.internal is slow"
 
 
 async def test_figures_that_json_has_no_number_for_are_left_out(ask: Ask, shop: Reliability) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.routing import Router
 
 from resilience import Reliability
 from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
 from resilience.exporters.prometheus import SignalsCollector, render
 from resilience_middleware import errors
+from resilience_middleware.endpoints.door import Door
 from resilience_middleware.errors import Beacon
-from resilience_middleware.routes import _guard
 
 Post = Callable[..., Awaitable[Any]]
 ERROR = {"type": "TypeError", "message": "x is undefined", "source": "/app.js", "line": 7, "column": 3}
@@ -44,10 +45,7 @@ def post(rel: Reliability, client_of: Any, clock: ManualClock, logged: object) -
     beacon = Beacon(["https://shop.example"], clock=clock)
 
     async def post(body: object = ERROR, method: str = "POST", **more: Any) -> Any:
-        from starlette.routing import Route, Router  # noqa: PLC0415  beside its only use
-
-        routes = [Route(each.path, _guard(rel, each), methods=each.methods) for each in beacon.endpoints]
-        client = client_of(Router(routes))
+        client = client_of(Router([Door(rel).route(each) for each in beacon.endpoints]))
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         client.incoming = [{"type": "http.request", "body": content, "more_body": False}]
         return await client.request("/errors", method, **more)
@@ -175,12 +173,9 @@ BODIES = st.one_of(
 async def test_any_body_is_taken_or_refused_and_the_exposition_stays_readable(
     client_of: Any, body: bytes
 ) -> None:
-    from starlette.routing import Route, Router  # noqa: PLC0415  as above
-
     rel = Reliability("shop", clock=ManualClock())
     beacon = Beacon(clock=rel.clock)
-    routes = [Route(each.path, _guard(rel, each), methods=each.methods) for each in beacon.endpoints]
-    client = client_of(Router(routes))
+    client = client_of(Router([Door(rel).route(each) for each in beacon.endpoints]))
     client.incoming = [{"type": "http.request", "body": body, "more_body": False}]
     assert (await client.request("/errors", "POST")).status in {204, 400}
     render([SignalsCollector(rel.signals)])

@@ -5,30 +5,31 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from resilience.errors import ConfigError, MissingExtra, RateLimited
-from resilience.policies import RateLimiter
+from resilience.errors import MissingExtra, RateLimited
 from resilience.reliability import Reliability
 from resilience.rules import AlertRule
+from resilience_middleware.admission import client_address
 from resilience_middleware.console.actions import ACTIONS
 from resilience_middleware.console.charts import charts_for
 from resilience_middleware.console.hub import Hub
+from resilience_middleware.console.logins import FailedLogins
 from resilience_middleware.console.panels import PANELS
-from resilience_middleware.console.session import Sessions, same_origin
+from resilience_middleware.console.session import Sessions
 from resilience_middleware.console.settings import checks_of, policies_of, probes_of
-from resilience_middleware.console.stream import EventStream
 from resilience_middleware.console.view import WINDOWS, View
 from resilience_middleware.console.watch import Watch
-from resilience_middleware.endpoint import answer, body_of, refuse
-from resilience_middleware.templates import OwnRoute
+from resilience_middleware.endpoint import Endpoint, answer, body_of, read_body, refuse
+from resilience_middleware.endpoints.door import Door
+from resilience_middleware.endpoints.event_stream import EventStream
+from resilience_middleware.security import Access
 
 __all__ = ["Console"]
 
@@ -58,6 +59,8 @@ _LISTED: Final = 200  # of each list in `state.json`
 _CHOICES: Final = 200  # services to choose from
 _ACTION_KEYS: Final = ("id", "by", "comment", "duration", "path", "to")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _UNAVAILABLE, _NOT_FOUND = 401, 403, 429, 503, 404
+_STREAM_LASTS: Final = 3600.0  # seconds; a page that opens it again has to show its login again
+_PAGES: Final = frozenset({"", "/", "/rules"})  # below the home, for people
 
 
 class Console:
@@ -77,11 +80,11 @@ class Console:
         except ImportError as error:
             raise MissingExtra("jinja2", "console") from error
         self.watch: Watch = Watch(rel)
-        self.sessions: Sessions = Sessions(rel.token, rel.clock)
+        self.sessions: Sessions = Sessions(rel.token, rel.clock, rel.allowed_hosts)
         self._rel = rel
         self._renderer = Renderer()
         self.hub: Hub = Hub(rel, self.watch, self._renderer, most=streams)
-        self._logins = RateLimiter(10, per=60, name="console logins", clock=rel.clock)
+        self._failed_logins = FailedLogins(rel.clock)
 
     def routes(self, prefix: str = "") -> list[Route]:
         """Return the routes.
@@ -89,35 +92,41 @@ class Console:
         Args:
             prefix: put before each path: `/ops`.
         """
-        read = self._reading
-        endpoints: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-            ("GET", "", self._to_home),
-            ("GET", "/", self._page),
-            ("GET", "/rules", self._rules),
-            ("GET", "/stream", read(self._stream)),
-            ("GET", "/state.json", read(self._state)),
-            ("GET", "/login", self._login_page),
-            ("POST", "/login", self._login),
-            ("POST", "/logout", self._logout),
-            ("POST", "/actions/{action}", self._act),
-            ("GET", "/static/{name}", self._static),
-        ]
-        home = prefix + _HOME.rstrip("/")
+        home = _HOME.rstrip("/")
+        door = Door(self._rel, admits=self.sessions.admits, refuses=self._refuse)
         return [
-            OwnRoute(home + path, handle, methods=[method], include_in_schema=False)
-            for method, path, handle in endpoints
+            door.route(Endpoint(home + path, access, handle, methods=(method,)), prefix)
+            for method, path, access, handle in (
+                ("GET", "", Access.OPEN, self._to_home),
+                ("GET", "/", Access.READ, self._page),
+                ("GET", "/rules", Access.READ, self._rules),
+                ("GET", "/stream", Access.READ, self._stream),
+                ("GET", "/state.json", Access.READ, self._state),
+                ("GET", "/login", Access.OPEN, self._login_page),
+                ("POST", "/login", Access.SAME_ORIGIN, self._login),
+                ("POST", "/logout", Access.SAME_ORIGIN, self._logout),
+                ("POST", "/actions/{action}", Access.CHANGE, self._act),
+                ("GET", "/static/{name}", Access.OPEN, self._static),
+            )
         ]
+
+    def _refuse(self, endpoint: Endpoint, request: Request) -> Response:
+        """Answer a request that is not admitted: people get the login, programs a problem."""
+        if endpoint.access is Access.SAME_ORIGIN:
+            return refuse(_FORBIDDEN, "This has to come from the console's own page.")
+        if endpoint.access is Access.CHANGE:
+            return refuse(_FORBIDDEN, "Actions need a login, the action header, and the console's own page.")
+        if endpoint.path.removeprefix(_HOME.rstrip("/")) in _PAGES:
+            return self._ask_for_token(request)
+        return refuse(_UNAUTHORIZED, "Log in, or send the service's token: Authorization: Bearer.")
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    async def _to_home(self, request: Request) -> Response:
-        query = f"?{request.url.query}" if request.url.query else ""
+    async def _to_home(self, _rel: Reliability, request: Request) -> Response:
         # Relative: nobody here knows all that stands before it, mounts and proxies.
-        return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/{query}", 307)
+        return RedirectResponse(f"reliability/?{_view(request).address}", 307)
 
-    async def _page(self, request: Request) -> Response:
-        if not self.sessions.may_read(request):
-            return self._ask_for_token(request)
+    async def _page(self, _rel: Reliability, request: Request) -> Response:
         view = _view(request)
         shown = await self.hub.show(view)
         return self._html(
@@ -137,9 +146,7 @@ class Console:
             can_log_in=self.sessions.possible,
         )
 
-    async def _rules(self, request: Request) -> Response:
-        if not self.sessions.may_read(request):
-            return self._ask_for_token(request)
+    async def _rules(self, _rel: Reliability, request: Request) -> Response:
         view = _view(request)
         own = view.covers(self._rel.service)
         return self._html(
@@ -156,35 +163,22 @@ class Console:
             probes=list(probes_of((await self.hub.show(view.whole)).look)),
         )
 
-    async def _state(self, request: Request) -> Response:
+    async def _state(self, _rel: Reliability, request: Request) -> Response:
         view = _view(request)
         look = (await self.hub.show(view.whole)).look._replace(most=_LISTED)
         panels = {name: panel(look) for name, panel in PANELS.items()}
         return answer({**panels, "now": look.charts.now(), "service": self._rel.service})
 
-    async def _stream(self, request: Request) -> Response:
+    async def _stream(self, _rel: Reliability, request: Request) -> Response:
         stream = await self.hub.open(_view(request))
         if stream is None:
             return refuse(_UNAVAILABLE, "Too many pages are open, or the service is about to end.")
-        return EventStream(stream)
+        return EventStream(stream, self._rel, lasts=_STREAM_LASTS)
 
     def _services(self, view: View) -> list[str]:
         known = {slo.service for slo in self._rel.slos.slos.values()}
         known.update(each.alert.labels.get("service", "") for each in self._rel.alerts.active_alerts())
         return sorted({self._rel.service, view.service, *sorted(known)[:_CHOICES]} - {""})
-
-    def _reading(
-        self, handle: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def answered(request: Request) -> Response:
-            if not self.sessions.may_read(request):
-                return refuse(_UNAUTHORIZED, "Log in, or send the service's token: Authorization: Bearer.")
-            try:
-                return await handle(request)
-            except ConfigError as error:
-                return refuse(400, error.message)
-
-        return answered
 
     # -- login --------------------------------------------------------------------------------------------------
 
@@ -199,47 +193,38 @@ class Console:
             query=_view(request).query,
         )
 
-    async def _login_page(self, request: Request) -> Response:
+    async def _login_page(self, _rel: Reliability, request: Request) -> Response:
         return self._ask_for_token(request, status=200)
 
-    async def _login(self, request: Request) -> Response:
-        if not same_origin(request):
-            return refuse(_FORBIDDEN, "A login has to come from the console's own page.")
-        try:
-            self._logins.enter(self._rel.clock.monotonic(), None)
-        except RateLimited:
-            return self._ask_for_token(request, wrong="Too many tries: wait a minute.", status=_TOO_MANY)
+    async def _login(self, _rel: Reliability, request: Request) -> Response:
         if not self.sessions.accepts(await _field(request, "token")):
+            try:
+                self._failed_logins.add(client_address(request.scope))
+            except RateLimited:
+                return self._ask_for_token(request, wrong="Too many tries: wait a minute.", status=_TOO_MANY)
             return self._ask_for_token(request, wrong="This is not the token.")
         response = RedirectResponse(f"./?{_view(request).query}", 303, headers=_HEADERS)
         self.sessions.begin(request, response, _cookie_path(request))
         return response
 
-    async def _logout(self, request: Request) -> Response:
-        if not same_origin(request):
-            return refuse(_FORBIDDEN, "A logout has to come from the console's own page.")
+    async def _logout(self, _rel: Reliability, request: Request) -> Response:
         response = RedirectResponse("./", 303, headers=_HEADERS)
         self.sessions.end(response, _cookie_path(request))
         return response
 
     # -- acting -------------------------------------------------------------------------------------------------
 
-    async def _act(self, request: Request) -> Response:
-        if not self.sessions.may_act(request):
-            return refuse(_FORBIDDEN, "Actions need a login, the action header, and the console's own page.")
+    async def _act(self, _rel: Reliability, request: Request) -> Response:
         action = ACTIONS.get(request.path_params["action"])
         if action is None:
             return refuse(_NOT_FOUND, "There is no such action.")
-        try:
-            done = action(self.watch, await body_of(request, _ACTION_KEYS))
-        except ConfigError as error:
-            return refuse(400, error.message)
+        done = action(self.watch, await body_of(request, _ACTION_KEYS))
         self.hub.poke()
         return answer({"done": done})
 
     # -- files --------------------------------------------------------------------------------------------------
 
-    async def _static(self, request: Request) -> Response:
+    async def _static(self, _rel: Reliability, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _STATIC:
             return refuse(_NOT_FOUND, "There is no such file.")
@@ -274,15 +259,11 @@ def _view(request: Request) -> View:
 
 def _cookie_path(request: Request) -> str:
     # The folder of the page: behind a prefix and a mount, too.
-    return str(request.url.path).rpartition("/")[0] + "/"
+    return quote(request.scope["path"].rpartition("/")[0], safe="/~:@!$&'()*+,=") + "/"
 
 
 async def _field(request: Request, name: str) -> str:
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _LONGEST_FORM:
-            return ""
+    content = await read_body(request, _LONGEST_FORM)
     return parse_qs(content.decode("latin-1"), keep_blank_values=True).get(name, [""])[0]
 
 

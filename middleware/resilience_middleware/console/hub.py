@@ -16,9 +16,9 @@ from resilience_middleware.console.charts import Charts
 from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels import PANELS
 from resilience_middleware.console.render import Renderer
-from resilience_middleware.console.stream import Stream, event
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
+from resilience_middleware.endpoints.event_stream import Stream, event
 from resilience_middleware.shutdown import ShutdownNotice
 
 __all__ = ["Hub", "Shown"]
@@ -119,7 +119,7 @@ class Hub:
         """Open a stream that begins with everything, or return None where too many are open or the end is near."""
         if self.streams >= self._most or self._rel.stopping.is_set():
             return None
-        stream = Stream()
+        stream = Stream(clock=self._clock)
         shown = self._shown[view] = await self.show(view)  # meanwhile it may have been forgotten
         if self.streams >= self._most:
             return None

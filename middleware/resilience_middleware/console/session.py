@@ -1,17 +1,17 @@
-"""Who a browser is: it shows the token once, and then a cookie that proves that it did."""
+"""Logins of browsers: a browser shows the token once, and then a cookie that proves it."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from resilience.core.ports import Clock
-from resilience_middleware.security import Access, may
+from resilience_middleware.security import Access, is_same_origin, may
 
 __all__ = ["ACTION_HEADER", "Sessions"]
 
@@ -28,11 +28,14 @@ class Sessions:
     Args:
         token: the service's; None where it has none, and nobody can log in.
         clock: where time comes from.
+        allowed_hosts: names by which local callers may address a service without a token.
     """
 
-    def __init__(self, token: str | None, clock: Clock) -> None:
+    def __init__(self, token: str | None, clock: Clock, allowed_hosts: Collection[str] = ()) -> None:
         self._token = None if token is None else token.encode()
+        self._text = token
         self._clock = clock
+        self._allowed_hosts = allowed_hosts
 
     @property
     def possible(self) -> bool:
@@ -51,14 +54,21 @@ class Sessions:
         genuine = hmac.compare_digest(signature.encode(), self._sign(ends).encode())
         return genuine and int(ends) > self._clock.time()
 
-    def may_read(self, request: Request) -> bool:
-        """Whether the page may be shown: to who has logged in or shows the token, or looks from this machine."""
-        token = None if self._token is None else self._token.decode()
-        return self.known(request) or may(Access.READ, request.scope, token)
+    def admits(self, access: Access, request: Request) -> bool:
+        """Return whether a request may pass.
 
-    def may_act(self, request: Request) -> bool:
-        """Whether an action may be done: logged in, with the action header, and from this page."""
-        return self.known(request) and ACTION_HEADER in request.headers and same_origin(request)
+        A browser that has logged in may read; it may change something from this console's own page, with the action header.
+        Anybody else may read by the rules of the endpoints.
+        """
+        if access is Access.CHANGE:
+            return (
+                self.known(request)
+                and ACTION_HEADER in request.headers
+                and is_same_origin(request.scope["headers"])
+            )
+        if access is Access.READ and self.known(request):
+            return True
+        return may(access, request.scope, self._text, self._allowed_hosts)
 
     def begin(self, request: Request, response: Response, path: str) -> None:
         """Give the browser the cookie."""
@@ -68,7 +78,7 @@ class Sessions:
             f"{ends}.{self._sign(ends)}",
             max_age=_LASTS,
             path=path,
-            secure=request.url.scheme == "https",
+            secure=request.scope.get("scheme") == "https",
             httponly=True,
             samesite="strict",
         )
@@ -79,12 +89,3 @@ class Sessions:
 
     def _sign(self, ends: str) -> str:
         return hmac.new(self._token or b"", f"resilience console {ends}".encode(), hashlib.sha256).hexdigest()
-
-
-def same_origin(request: Request) -> bool:
-    """Whether a request comes from a page of this very host, or from no page at all."""
-    site = request.headers.get("sec-fetch-site")
-    if site not in {None, "same-origin", "none"}:
-        return False
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

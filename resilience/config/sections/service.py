@@ -6,15 +6,16 @@ from typing import Any
 
 from resilience.config.source import Source
 from resilience.core.duration import parse_duration
-from resilience.core.validate import number, text
+from resilience.core.validate import host_names, number, text
 from resilience.errors import ConfigError
 
-__all__ = ["KEYS", "SECRETS", "read"]
+__all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
 _DURATIONS = ("interval", "evaluation_interval", "shutdown_delay", "shutdown_timeout")
 _VERSIONS = ("1.0",)
-KEYS = ("version", "service", "token", "prefix", "memory_limit", *_DURATIONS)
+KEYS = ("version", "service", "token", "allowed_hosts", "prefix", "memory_limit", *_DURATIONS)
 SECRETS = ("token",)
+SCHEMA: dict[str, object] = {"allowed_hosts": {"type": "array", "items": {"type": "string"}}}
 
 
 def read(source: Source) -> dict[str, Any]:
@@ -26,6 +27,8 @@ def read(source: Source) -> dict[str, Any]:
     if "token" in data:
         with source.place("token"):
             found["token"] = _token("token", source.written("token"))
+    if "allowed_hosts" in data:
+        found["allowed_hosts"] = source.checked("allowed_hosts", host_names)
     if "prefix" in data:
         found["prefix"] = source.checked("prefix", text)
     if "memory_limit" in data:

@@ -49,6 +49,13 @@ def client_of(rel: Reliability, address: str = "192.0.2.1", **options: Any) -> h
     return httpx.AsyncClient(transport=transport, base_url="http://shop")
 
 
+def reader_of(rel: Reliability, **options: Any) -> httpx.AsyncClient:
+    """A client that shows the token."""
+    client = client_of(rel, **options)
+    client.headers["authorization"] = f"Bearer {TOKEN}"
+    return client
+
+
 async def logged_in(client: httpx.AsyncClient) -> httpx.AsyncClient:
     answer = await client.post("/reliability/login", data={"token": TOKEN})
     assert answer.status_code == 303
@@ -68,18 +75,45 @@ async def test_strangers_see_the_login_alone(rel: Reliability) -> None:
         assert (await client.get("/reliability/rules")).status_code == 401
 
 
-async def test_this_machine_may_look_and_not_act(rel: Reliability) -> None:
-    async with client_of(rel, "127.0.0.1") as client:
+async def test_the_token_shows_the_page_and_allows_no_action(rel: Reliability) -> None:
+    async with reader_of(rel) as client:
         page = await client.get("/reliability/")
         assert page.status_code == 200
         assert "data-may-act" not in page.text
         assert (await client.post(ACK, headers=ACTION)).status_code == 403
-        proxied = await client.get("/reliability/", headers={"x-forwarded-for": "192.0.2.1"})
-        assert proxied.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "more", "status"),
+    [
+        ("127.0.0.1", "localhost:8000", {}, 200),
+        ("::1", "[::1]:8000", {}, 200),
+        ("127.0.0.1", "ops.internal", {}, 200),
+        ("127.0.0.1", "evil.example", {}, 401),
+        ("127.0.0.1", "localhost", {"x-forwarded-for": "192.0.2.1"}, 401),
+        ("192.0.2.1", "localhost", {}, 401),
+    ],
+)
+async def test_without_a_token_local_callers_may_look_and_nobody_may_act(
+    clock: Any, address: str, host: str, more: dict[str, str], status: int
+) -> None:
+    open_to_locals = Reliability("shop", allowed_hosts=["ops.internal"], clock=clock)
+    async with open_to_locals, client_of(open_to_locals, address) as client:
+        for path in ("", "rules", "state.json"):
+            answer = await client.get(f"/reliability/{path}", headers={"host": host, **more})
+            assert (path, answer.status_code) == (path, status)
+        assert (await client.post(ACK, headers={**ACTION, "host": "shop", **more})).status_code == 403
+
+
+async def test_where_a_token_is_set_local_callers_need_it_too(rel: Reliability) -> None:
+    async with client_of(rel, "127.0.0.1") as client:
+        for path in ("", "rules", "state.json", "stream"):
+            answer = await client.get(f"/reliability/{path}", headers={"host": "localhost"})
+            assert (path, answer.status_code) == (path, 401)
 
 
 async def test_nothing_inline_is_allowed_and_nothing_inline_is_there(rel: Reliability) -> None:
-    async with client_of(rel, "127.0.0.1") as client:
+    async with reader_of(rel) as client:
         for path in ("", "rules", "login"):
             page = await client.get(f"/reliability/{path}")
             policy = page.headers["content-security-policy"]
@@ -108,15 +142,40 @@ async def test_a_forged_cookie_is_none(rel: Reliability, forged: str) -> None:
         assert (await client.get("/reliability/", headers=header)).status_code == 401
 
 
-async def test_logins_are_few_and_from_the_page_itself(rel: Reliability) -> None:
+async def test_a_login_is_from_the_page_itself(rel: Reliability) -> None:
     async with client_of(rel) as client:
-        foreign = {"origin": "http://evil.example"}
-        refused = await client.post("/reliability/login", data={"token": TOKEN}, headers=foreign)
-        assert refused.status_code == 403
-        codes = [
-            (await client.post("/reliability/login", data={"token": "no"})).status_code for _ in range(12)
-        ]
-        assert codes == [401] * 10 + [429] * 2
+        for origin in (
+            "http://evil.example",
+            "null",
+            "http://[",
+            "http://shop/path",
+            "shop",
+            "\u00fc" * 100,
+            "",
+        ):
+            refused = await client.post(
+                "/reliability/login", data={"token": TOKEN}, headers={"origin": origin.encode("latin-1")}
+            )
+            assert (origin, refused.status_code) == (origin, 403)
+
+
+async def test_wrong_tokens_are_few_of_one_client_and_in_all_and_the_right_one_is_never_limited(
+    rel: Reliability,
+) -> None:
+    console = Console(rel)
+
+    async def login(number: int, token: str) -> int:
+        app = Starlette(routes=console.routes())
+        transport = httpx.ASGITransport(app, client=(f"192.0.2.{number}", 5000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            return (await client.post("/reliability/login", data={"token": token})).status_code
+
+    assert [await login(1, "no") for _ in range(12)] == [401] * 10 + [429] * 2
+    assert [await login(2, "no") for _ in range(2)] == [401] * 2
+    found = [await login(number, "no") for number in range(3, 100)]
+    assert set(found) == {401, 429}
+    assert found == sorted(found)
+    assert [await login(number, TOKEN) for number in (1, 2, 99)] == [303] * 3
 
 
 @pytest.mark.parametrize(
@@ -167,7 +226,7 @@ async def test_files_are_asked_for_once(rel: Reliability) -> None:
 
 
 async def test_is_no_traffic_of_the_service(rel: Reliability) -> None:
-    async with client_of(rel, "127.0.0.1") as client:
+    async with reader_of(rel) as client:
         for path in ("", "rules", "state.json", "static/console.css", "login"):
             assert (await client.get(f"/reliability/{path}")).status_code == 200
     await rel.tick()
@@ -188,7 +247,7 @@ async def test_is_small_however_much_there_is_to_show(rel: Reliability, clock: A
     much_of_everything(rel)
     clock.shift(1)
     await rel.tick()
-    async with client_of(rel, "127.0.0.1") as client:
+    async with reader_of(rel) as client:
 
         async def looked_at() -> bool:
             return "the line is down" in (await client.get("/reliability/")).text
@@ -266,7 +325,7 @@ async def test_what_there_is_no_room_for_is_on_pages_of_its_own(rel: Reliability
         rel.alerts.send_alert(RaisedAlert(f"Full{number}", severity="warning", labels={"service": "shop"}))
     rel.alerts.send_alert(RaisedAlert("Worst", severity="critical", labels={"service": "shop"}))
     await rel.tick()
-    async with client_of(rel, "127.0.0.1") as client:
+    async with reader_of(rel) as client:
         page = (await client.get("/reliability/?service=shop")).text
         assert page.index("Worst</a>") < page.index("Full")  # the worst is first
         link = "./?service=shop&amp;window=1h&amp;part=alerts"
@@ -302,7 +361,7 @@ async def test_whatever_the_page_leads_to_is_there_with_what_it_was_told_to_do(
     rel.health.add_check("till", lambda: True, tags=("startup",), depends_on=("the line/1",))
     rel.signals.gauge("probe_success", "Up.", labels=("check", "location")).bind("checkout", "fra 1").set(1)
     await clock.advance(61)
-    async with client_of(rel, "127.0.0.1") as client:
+    async with reader_of(rel) as client:
         await client.get("/reliability/")
 
         async def looked_at() -> bool:
@@ -333,7 +392,7 @@ async def test_whatever_the_page_leads_to_is_there_with_what_it_was_told_to_do(
     "query", ["part=none", "page=0", "page=-1", "page=²", "page=1e9", "part=alerts&page=99999"]
 )
 async def test_a_page_that_cannot_be_meant_is_the_usual_one(rel: Reliability, query: str) -> None:
-    async with client_of(rel, "127.0.0.1") as client:
+    async with reader_of(rel) as client:
         answer = await client.get(f"/reliability/?{query}")
         assert answer.status_code == 200
         assert " of 1</span>" not in answer.text
@@ -343,7 +402,9 @@ async def test_streams_beyond_the_cap_are_refused(rel: Reliability) -> None:
     console = Console(rel, streams=1)
     app = Starlette(routes=console.routes())
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app, client=("127.0.0.1", 5000)), base_url="http://shop"
+        transport=httpx.ASGITransport(app),
+        base_url="http://shop",
+        headers={"authorization": f"Bearer {TOKEN}"},
     ) as client:
         stream = await console.hub.open(View())
         assert stream is not None
@@ -368,11 +429,12 @@ async def test_is_in_the_application_that_others_mount_and_still_no_traffic_of_t
     shut = CircuitBreaker(clock=rel.clock)
     shut.isolate()
     app = ResilienceMiddleware(outer, rel, guards=[shut])
-    transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop", headers=bearer) as client:
         sent = await client.get("/ops/reliability?window=5m")
-        assert (sent.status_code, sent.headers["location"]) == (307, "reliability/?window=5m")
-        assert str(sent.url.join(sent.headers["location"])).endswith("/ops/reliability/?window=5m")
+        assert (sent.status_code, sent.headers["location"]) == (307, "reliability/?service=&window=5m")
+        assert str(sent.url.join(sent.headers["location"])).endswith("/ops/reliability/?service=&window=5m")
         for path in ("", "rules", "state.json", "static/console.css"):
             assert (await client.get(f"/ops/reliability/{path}")).status_code == 200
         login = await client.post("/ops/reliability/login", data={"token": TOKEN})

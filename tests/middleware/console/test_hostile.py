@@ -156,7 +156,7 @@ async def pages(clock: Any, write: Write, text: str, service: str = "shop") -> l
         write(rel, text)
         await clock.advance(15)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             await client.get("/reliability/")  # begins to look at the checks
             await clock.advance(2)
             found = [await client.get(f"/reliability/{path}?window=5m") for path in ("", "rules", "login")]
@@ -191,7 +191,7 @@ async def test_a_view_that_somebody_links_to_is_a_text(clock: Any, payload: str)
         app = FastAPI()
         install(app, rel, console=True)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             for path in ("", "rules", "login"):
                 url = f"/reliability/{path}"
                 shown = await client.get(url, params={"service": payload, "window": payload})

@@ -14,9 +14,9 @@ from resilience.reliability import Reliability
 from resilience_middleware.console.charts import Charts, charts_for
 from resilience_middleware.console.hub import Hub, Shown
 from resilience_middleware.console.render import Renderer
-from resilience_middleware.console.stream import EventStream, Stream
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
+from resilience_middleware.endpoints.event_stream import EventStream, Stream
 from tests.waiting import until
 
 
@@ -138,7 +138,7 @@ async def test_a_silent_stream_has_a_heartbeat() -> None:
     assert await Stream().next(heartbeat=0.001) == b": still here\n\n"
 
 
-async def test_a_response_ends_when_its_reader_leaves() -> None:
+async def test_a_response_ends_when_its_reader_leaves(rel: Reliability) -> None:
     sent: list[Any] = []
     gone = asyncio.Event()
 
@@ -151,7 +151,7 @@ async def test_a_response_ends_when_its_reader_leaves() -> None:
 
     stream = Stream()
     stream.offer(b"data: 1\n\n")
-    serving = asyncio.create_task(EventStream(stream)({"type": "http"}, receive, send))
+    serving = asyncio.create_task(EventStream(stream, rel)({"type": "http"}, receive, send))
     await until(lambda: len(sent) == 2)
     gone.set()
     await serving
@@ -160,7 +160,9 @@ async def test_a_response_ends_when_its_reader_leaves() -> None:
     assert sent[1]["body"] == b"data: 1\n\n"
 
 
-async def test_a_response_ends_after_a_while_so_that_its_reader_is_asked_again_who_it_is() -> None:
+async def test_a_response_ends_after_a_while_so_that_its_reader_is_asked_again_who_it_is(
+    rel: Reliability,
+) -> None:
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -170,7 +172,7 @@ async def test_a_response_ends_after_a_while_so_that_its_reader_is_asked_again_w
         sent.append(message)
 
     stream = Stream()
-    await EventStream(stream, lasts=0.0)({"type": "http"}, receive, send)
+    await EventStream(stream, rel, lasts=0.0)({"type": "http"}, receive, send)
     assert stream.closed
     assert [message.get("more_body", False) for message in sent] == [False, False]
 
@@ -208,7 +210,7 @@ async def test_a_dead_reader_is_dropped_while_others_and_the_tick_go_on(
     async def never(_message: Any) -> None:
         await asyncio.Event().wait()
 
-    stuck = asyncio.create_task(EventStream(dead)({"type": "http"}, never, never))  # type: ignore[arg-type]
+    stuck = asyncio.create_task(EventStream(dead, rel)({"type": "http"}, never, never))  # type: ignore[arg-type]
     await alive.next()
     for _ in range(12):
         before = rel.signals.last_tick

@@ -1,0 +1,1 @@
+"""HTTP endpoints of a service: their shared entrance, and the limits on callers that are slow, large or strange."""
