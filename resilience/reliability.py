@@ -383,7 +383,7 @@ class Reliability:
         transitions = await self.rules.evaluate(at)
         self.slos.tick(at)
         self.budget_actions.tick(self.slos.budgets_left, at)
-        self.alerts.tick(at, [*self.rules.alerts(), *self.rules.resolved()])
+        await self.alerts.decide(at, [*self.rules.alerts(), *self.rules.resolved()])
         await self.alerts.commit(await self._persisted.collect(at, term=self.alerts.term))
         for transition in transitions:
             self.transitions.emit(transition)

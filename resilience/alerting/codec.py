@@ -7,6 +7,7 @@ from typing import Any
 from resilience.core.labels import label_set
 from resilience.core.ports import Notification, NotifiedAlert
 from resilience.core.rows import Maybe, Moment
+from resilience.core.slices import breathing
 
 __all__ = [
     "ALERT",
@@ -73,7 +74,7 @@ def dump_notification(notification: Notification) -> dict[str, Any]:
         "status": notification.status,
         "group_key": notification.group_key,
         "group": dict(notification.group),
-        "alerts": [dump_alert(alert) for alert in notification.alerts],
+        "alerts": [dump_alert(alert) for alert in breathing(notification.alerts)],
         "at": notification.at,
     }
 

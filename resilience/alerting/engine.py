@@ -19,6 +19,7 @@ from resilience.alerting.view import AlertView
 from resilience.core import validate
 from resilience.core.clock import Instant
 from resilience.core.ports import Notification, NotifiedAlert, Put
+from resilience.core.slices import breathe, breathing
 from resilience.errors import ConfigError
 from resilience.rules.state import Alert, fingerprint
 
@@ -37,6 +38,7 @@ class Engine:
         self.plan: Plan = plan
         self._inhibitor = Inhibitor(plan.inhibitions)
         self.acknowledgements: Acknowledgements = Acknowledgements()
+        self._matched = 0  # silences that all alerts have been matched with
 
     def follow(self, plan: Plan, now: Instant) -> None:
         """Take over other settings: what fires is sorted into its groups anew, who was told of it stays known."""
@@ -52,15 +54,25 @@ class Engine:
     def update(self, now: Instant, alerts: Iterable[Alert], raised: Mapping[str, Alert]) -> Changes:
         """Take in the alerts of a tick; returns what changed, with what is to be stored of it."""
         changes = self.firing.update(now, alerts, raised)
-        for alert in changes.joined:
+        for alert in breathing(changes.joined):
             self.groups.join(alert, self._destinations_of(alert.labels), now)
-        for alert in changes.ended:
+            self.silences.match(alert.fingerprint, alert.labels)
+        for alert in breathing(changes.ended):
             self.groups.leave(alert)
+        self.silences.leave(alert.fingerprint for alert in changes.ended)
+        self.match_silences()
         if changes.joined or changes.ended:
             self._inhibitor.update(self._labels())
             changes.puts += self.acknowledgements.end(alert.fingerprint for alert in changes.ended)
             changes.puts += self.silences.prune(now.wall)
         return changes
+
+    def match_silences(self) -> None:
+        """Match alerts with the silences that came since the last call, so that reading need not."""
+        if self._matched != self.silences.made:
+            for key, alert in breathing(self.firing.alerts.items()):
+                self.silences.match(key, alert.labels)
+            self._matched = self.silences.made
 
     def decide(self, now: Instant) -> list[Notification]:
         """Return the notifications that are due; `groups.settle` takes in how each of them ends."""
@@ -69,6 +81,7 @@ class Engine:
             for group, decision in self.groups.decide(now, self.view(now), self._avoid)
         ]
         for notification in notifications:
+            breathe()
             self.groups.send(notification)
         return notifications
 

@@ -11,6 +11,7 @@ from resilience.alerting.flapping import FlapDetector
 from resilience.core.clock import Instant
 from resilience.core.ports import NotifiedAlert, Put
 from resilience.core.rows import decode, encode
+from resilience.core.slices import breathing
 from resilience.rules.state import Alert, AlertState
 
 __all__ = ["Changes", "Firing", "notified", "shown"]
@@ -79,13 +80,15 @@ class Firing:
         closed = frozenset(self._closed)
         if closed:
             self._leave_out_closed(current, changes)
-        for fingerprint in current.keys() ^ self._seen:
+        for fingerprint in breathing(current.keys() ^ self._seen):
             self._flaps.changed(fingerprint, now.monotonic)
         self._seen = set(current)
         gone = self.alerts.keys() - current.keys() or self._known.keys() - current.keys()
         if gone:
             self._flaps.forget(now.monotonic)
-        for fingerprint in sorted(gone):  # the history of one moment reads the same in each process
+        for fingerprint in breathing(
+            sorted(gone)
+        ):  # the history of one moment reads the same in each process
             last = self.alerts.get(fingerprint)
             held = fingerprint not in closed and self._flaps.flapping(fingerprint, now.monotonic)
             if last is not None and held:
@@ -145,7 +148,7 @@ class Firing:
         return None if known is None else shown(known)
 
     def _join(self, current: Mapping[str, Alert], changes: Changes) -> None:
-        for fingerprint in sorted(current.keys() - self.alerts.keys()):
+        for fingerprint in breathing(sorted(current.keys() - self.alerts.keys())):
             alert = notified(current[fingerprint])
             changes.joined.append(alert)
             if fingerprint not in self._known:

@@ -11,6 +11,7 @@ from resilience.core.clock import Instant
 from resilience.core.log import log
 from resilience.core.ports import Notification, NotifiedAlert, Put
 from resilience.core.rows import decode, encode
+from resilience.core.slices import breathe, breathing
 from resilience.core.validate import shown
 
 __all__ = ["Groups"]
@@ -144,6 +145,7 @@ class Groups:
         moment = now.monotonic
         found: list[tuple[Group, Decision]] = []
         for group in [each for each in self._groups.values() if moment >= each.wake]:
+            breathe()
             try:
                 decisions = group.decide(now, view, self._elsewhere(group, avoid) if self._holding else avoid)
             except Exception as error:  # noqa: BLE001  one group's failure must not keep the others from deciding
@@ -175,7 +177,7 @@ class Groups:
         """What is to be stored since the last call; `offset` leads from monotonic to Unix time."""
         changed, self._changed = self._changed, {}
         puts = []
-        for key, group in changed.items():
+        for key, group in breathing(changed.items()):
             found = group.dump(offset) if self._groups.get(key) is group else None
             puts.append(Put(_TABLE, key, None if found is None else encode(found)))
         return puts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from resilience.core.ports import Put
 from resilience.core.rows import Moment, decode, encode
@@ -61,7 +61,7 @@ class History:
         # Sorted by key is sorted by time; the count tells events of one moment apart.
         key = f"{event.at:018.6f}-{next(self._order) % 1_000_000:06d}"
         self._events.append((key, event))
-        puts = [Put(_TABLE, key, encode(asdict(event)))]
+        puts = [Put(_TABLE, key, _encoded(event))]
         while len(self._events) > self._limit:
             puts.append(Put(_TABLE, self._events.popleft()[0], None))
         return puts
@@ -94,9 +94,13 @@ class History:
 
     def rows(self) -> Iterator[Put]:
         """Yield everything that is to be stored."""
-        return (Put(_TABLE, key, encode(asdict(event))) for key, event in self._events)
+        return (Put(_TABLE, key, _encoded(event)) for key, event in self._events)
 
     def restore(self, rows: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> None:
         """Take back what was stored, before anything new is added."""
         found = sorted(dict(rows).items())[-self._limit :]
         self._events.extend((key, AlertEvent(**decode(row, _EVENT))) for key, row in found)
+
+
+def _encoded(event: AlertEvent) -> bytes:
+    return encode({**vars(event), "labels": dict(event.labels)})

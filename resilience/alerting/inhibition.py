@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience.alerting.matchers import Matchers
+from resilience.core.slices import breathing
 from resilience.core.validate import text
 from resilience.errors import ConfigError
 
@@ -60,7 +61,7 @@ class Inhibitor:
         self._sources = []
         for rule in self._rules:
             found: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
-            for fingerprint, labels in firing.items():
+            for fingerprint, labels in breathing(firing.items()):
                 if rule.source.match(labels):
                     every, pure = found.setdefault(_values(labels, rule.equal), ([], []))
                     every.append(fingerprint)

@@ -13,10 +13,12 @@ from resilience.alerting.team import Team
 from resilience.core.clock import Instant
 from resilience.core.log import log
 from resilience.core.ports import Clock, Put
+from resilience.core.slices import Slicer
 from resilience.errors import StoreError
 
 __all__ = ["Keeper"]
 
+_FEW = 64  # alerts up to which encoding is not worth slicing
 _OWN = (*SharedRows.TABLES, Peers.table)
 """The tables that a process writes to which does not lead."""
 
@@ -31,6 +33,7 @@ class Keeper:
         history: how many events are remembered.
         begun: called when the state was made anew, since this process has begun or ceased to lead.
         adopted: called with table, key and row for what somebody did through another process.
+        slicer: encodes the rows of many alerts in slices.
         clock: where time comes from.
     """
 
@@ -43,6 +46,7 @@ class Keeper:
         history: int,
         begun: Callable[[], object],
         adopted: Callable[[str, str, bytes | None], object],
+        slicer: Slicer,
         clock: Clock,
     ) -> None:
         self.plan: Plan = plan
@@ -52,6 +56,7 @@ class Keeper:
         self._history = history
         self._begun = begun
         self._adopted = adopted
+        self._slicer = slicer
         self._terms = 0
         self._generation = storage.generation
         self._lost: list[Put] = []
@@ -112,7 +117,7 @@ class Keeper:
                 await self._begin(team)
             except StoreError as error:
                 log(__name__).error("alert_state_not_read", error=str(error))
-        puts = self.state.take_puts(self.offset)
+        puts = await self._take_puts()
         if self.leads:
             await self._storage.write(puts, others)
         else:  # what was decided is the leader's to say
@@ -122,6 +127,12 @@ class Keeper:
                 await self._synchronize(team)
             except StoreError as error:
                 log(__name__).error("alert_state_not_read", error=str(error))
+
+    async def _take_puts(self) -> list[Put]:
+        state, offset = self.state, self.offset
+        if max(len(state.puts), len(state.engine.firing.alerts)) <= _FEW:
+            return state.take_puts(offset)
+        return await self._slicer.run(lambda: state.take_puts(offset), whole=True) or []
 
     async def confirm(self) -> bool:
         """Return whether this process still decides and notifies, by a lease that has not expired."""

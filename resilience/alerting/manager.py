@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -33,12 +34,16 @@ from resilience.core.events import Listeners
 from resilience.core.labels import clean
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.rows import decode, read_rows
+from resilience.core.slices import Slicer, breathing
 from resilience.core.validate import shown, text
 from resilience.errors import ConfigError, DeliveryError, ResilienceError
 from resilience.rules.state import Alert, fingerprint
 from resilience.signals import InstrumentRegistry
 
 __all__ = ["AlertManager"]
+
+_FEW = 64  # alerts up to which a tick is not worth slicing
+_SLICE = 0.001  # seconds after which a tick gives the loop away: at its next breath
 
 
 class AlertManager:
@@ -114,6 +119,7 @@ class AlertManager:
         self._heart = Heart(heartbeat)
         self._dispatcher = Dispatcher(self.notifiers, self, clock, metrics=DeliveryMetrics(signals))
         self._team = None if leadership is None else Team(leadership)
+        self._slicer = Slicer(_SLICE)
         self._keeper = Keeper(
             plan,
             Storage(store, service),
@@ -121,6 +127,7 @@ class AlertManager:
             history=history,
             begun=self._dispatcher.clear,
             adopted=self._adopt,
+            slicer=self._slicer,
             clock=clock,
         )
         self._replaced: list[Closeable] = []
@@ -155,30 +162,59 @@ class AlertManager:
             now: the tick.
             alerts: the alerts of the rules, firing and just resolved ones; others are passed over.
         """
-        state = self._state
+        self._slicer.finish()
+        for event in self._tick(now, alerts):
+            self.events.emit(event)
+
+    async def decide(self, now: Instant, alerts: Collection[Alert]) -> None:
+        """Do what `tick` does, in slices of at most 5 ms where many alerts fire.
+
+        Between two slices the event loop has its turn. A call that reads or changes alerts meanwhile lets the tick run
+        to its end first: nobody sees half a tick.
+        """
+        if max(len(alerts), len(self._state.engine.firing.alerts)) <= _FEW:
+            self.tick(now, alerts)
+            return
+        events = await self._slicer.run(lambda: self._tick(now, alerts), whole=True)
+        for number, event in enumerate(events or ()):
+            if not number % _FEW:
+                await asyncio.sleep(0)
+            self.events.emit(event)
+
+    def _tick(self, now: Instant, alerts: Iterable[Alert]) -> list[AlertEvent]:
+        state = self._keeper.state
         own = self._intake.take(alerts)
         peers: list[Alert] = []
         if self._team is not None:
             if not self._team.leads:
                 state.puts += self._team.peers.offer(own, now)
-                return
+                state.engine.match_silences()
+                return []
             peers = self._team.peers.firing(own)
         self._heart.tick()
+        events: list[AlertEvent] = []
         # What fires here comes last, and counts where both know an alert.
         changes = state.engine.update(now, [*peers, *own], state.raised.firing)
         state.puts += changes.puts
         for kind, which in (("fired", changes.fired), ("resolved", changes.ended)):
-            for alert in which:
-                self._note(kind, alert.labels["alertname"], alert.fingerprint, alert.labels, at=now.wall)
+            for alert in breathing(which):
+                event = AlertEvent(
+                    now.wall, kind, alert.labels["alertname"], alert.fingerprint, dict(alert.labels)
+                )
+                state.puts += state.history.add(event)
+                events.append(event)
         expired, puts = state.engine.expire_acknowledgements(now)
         state.puts += puts
         for known, by in expired:
             name = known.labels["alertname"]
-            self._note(
-                "acknowledgement_expired", name, known.fingerprint, known.labels, detail=by, at=now.wall
+            event = AlertEvent(
+                now.wall, "acknowledgement_expired", name, known.fingerprint, dict(known.labels), by
             )
+            state.puts += state.history.add(event)
+            events.append(event)
         for notification in state.engine.decide(now):
             state.outbox.add(notification)
+        return events
 
     async def commit(self, others: Sequence[Put] = ()) -> None:
         """Store what the tick decided and give it to the channels.
@@ -190,6 +226,7 @@ class AlertManager:
             others: what else belongs to the tick and is stored in the same transaction: the rules' state. Of several
                 processes, that of the one that leads.
         """
+        self._slicer.finish()
         await self._keeper.commit(others)
         for notification in self._state.outbox.release():
             self._dispatcher.offer(notification)
@@ -445,6 +482,8 @@ class AlertManager:
 
     @property
     def _state(self) -> AlertingState:
+        """All that is known now; a tick that is half done runs to its end first."""
+        self._slicer.finish()
         return self._keeper.state
 
     def _adopt(self, table: str, key: str, row: bytes | None) -> None:
@@ -466,11 +505,11 @@ class AlertManager:
         labels: Mapping[str, str] | None = None,
         *,
         detail: str = "",
-        at: float | None = None,
     ) -> None:
         if not self.leads:
             return  # whoever leads notes it, once, when it learns of it
-        moment = self._clock.time() if at is None else at
-        event = AlertEvent(moment, kind, clean(subject), fingerprint, dict(labels or {}), clean(detail))
+        event = AlertEvent(
+            self._clock.time(), kind, clean(subject), fingerprint, dict(labels or {}), clean(detail)
+        )
         self._state.puts += self._state.history.add(event)
         self.events.emit(event)

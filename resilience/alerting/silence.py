@@ -12,6 +12,7 @@ from resilience.core.labels import clean, plain_text
 from resilience.core.moments import LATEST, unix_seconds
 from resilience.core.ports import Matcher, Put
 from resilience.core.rows import Moment, decode, encode
+from resilience.core.slices import breathing
 from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 
@@ -26,6 +27,9 @@ _SILENCE = {
     "author": str,
     "comment": str,
 }
+_SPARE = (
+    100  # ids of silences that are gone, beyond as many as there are, before what matches is worked out anew
+)
 _KEPT = 5 * 86_400.0  # Alertmanager shows expired silences for 120 h too
 
 
@@ -110,6 +114,9 @@ class Silences:
     def __init__(self, windows: Sequence[MaintenanceWindow] = ()) -> None:
         self._windows = tuple(windows)
         self._silences: dict[str, Silence] = {}
+        # Ids in the order in which the silences came; per alert, how many of them it was matched with, and those that match.
+        self._order: list[str] = []
+        self._matching: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     def replace_windows(self, windows: Sequence[MaintenanceWindow]) -> None:
         """Have other maintenance windows from now on."""
@@ -130,7 +137,7 @@ class Silences:
             )
             raise ConfigError(message)
         silence = Silence(uuid4().hex, matchers, start, end, author, comment)
-        self._silences[silence.id] = silence
+        self._keep(silence)
         return silence, _put(silence)
 
     def expire(self, silence_id: str, wall: float) -> Put:
@@ -154,7 +161,7 @@ class Silences:
             silence.author,
             silence.comment,
         )
-        self._silences[silence_id] = ended
+        self._keep(ended)
         return _put(ended)
 
     def forget(self, silence_id: str) -> None:
@@ -168,11 +175,17 @@ class Silences:
             del self._silences[silence_id]
         return [Put(_TABLE, silence_id, None) for silence_id in old]
 
-    def muting(self, labels: Mapping[str, str], wall: float) -> str | None:
+    @property
+    def made(self) -> int:
+        """Number of silences that came so far; a change says that alerts have to be matched with more."""
+        return len(self._order)
+
+    def muting(self, fingerprint: str, labels: Mapping[str, str], wall: float) -> str | None:
         """Return the id or name of what mutes an alert now, or None."""
-        for silence in self._silences.values():
-            if silence.mutes(labels, wall):
-                return silence.id
+        for silence_id in self.match(fingerprint, labels):
+            silence = self._silences.get(silence_id)
+            if silence is not None and silence.start <= wall < silence.end:
+                return silence_id
         for window in self._windows:
             if window.mutes(labels, wall):
                 return window.name
@@ -193,8 +206,34 @@ class Silences:
             found["matchers"] = Matchers([Matcher(*each) for each in found["matchers"]])
             # One from before such times were refused goes on muting.
             found["end"] = min(found["end"], LATEST)
-            silence = Silence(**found)
-            self._silences[silence.id] = silence
+            self._keep(Silence(**found))
+
+    def match(self, fingerprint: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the ids of the silences that match an alert, whether in effect or not; remembered by fingerprint."""
+        seen, found = self._matching.get(fingerprint, (0, ()))
+        if seen < len(self._order):
+            found += tuple(
+                silence_id
+                for silence_id in breathing(self._order[seen:])
+                if silence_id in self._silences and self._silences[silence_id].matchers.match(labels)
+            )
+            self._matching[fingerprint] = len(self._order), found
+        return found
+
+    def leave(self, fingerprints: Iterable[str]) -> None:
+        """Forget alerts that no longer fire."""
+        for fingerprint in fingerprints:
+            self._matching.pop(fingerprint, None)
+
+    def _keep(self, silence: Silence) -> None:
+        known = self._silences.get(silence.id)
+        self._silences[silence.id] = silence
+        if known is not None and known.matchers == silence.matchers:
+            return
+        if known is not None or len(self._order) > 2 * len(self._silences) + _SPARE:
+            self._order = [each for each in self._silences if each != silence.id]
+            self._matching.clear()
+        self._order.append(silence.id)
 
 
 def _put(silence: Silence) -> Put:

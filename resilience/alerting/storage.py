@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from typing import TypeAlias
 
 from resilience.alerting.shared import SharedRows
@@ -82,7 +81,7 @@ class Storage:
         """
         mine, self._own = {**self._own, **_by_place(put for put in own if self._may_write(put))}, {}
         theirs, self._others = {**self._others, **_by_place(others)}, {}
-        batch = [replace(put, table=self._namespace + put.table) for put in mine.values()]
+        batch = [Put(self._namespace + put.table, put.key, put.value) for put in mine.values()]
         batch += theirs.values()
         if not batch:
             return

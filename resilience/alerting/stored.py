@@ -48,7 +48,11 @@ class StoredAlerts:
             alert = load_alert(decode(row, ALERT))
             by = acknowledgements.get(alert.fingerprint)
             shown = alert if by is None else replace(alert, acknowledged_by=by.by)
-            found.append(ActiveAlert(shown, (), silences.muting(alert.labels, now), None, flapping=False))
+            found.append(
+                ActiveAlert(
+                    shown, (), silences.muting(alert.fingerprint, alert.labels, now), None, flapping=False
+                )
+            )
 
         await self._read(Firing.table, take)
         return sorted(found, key=lambda each: -each.alert.started)

@@ -11,6 +11,7 @@ from resilience.alerting.inhibition import Inhibitor
 from resilience.alerting.silence import Silences
 from resilience.core.clock import Instant
 from resilience.core.ports import NotifiedAlert
+from resilience.core.slices import breathe
 
 __all__ = ["AlertView"]
 
@@ -32,6 +33,7 @@ class AlertView:
 
     def shown(self, fingerprint: str) -> NotifiedAlert:
         """A firing alert as a notification shows it."""
+        breathe()
         acknowledgement = self.acknowledgements.get(fingerprint)
         return notified(
             self.firing.alerts[fingerprint],
@@ -41,7 +43,7 @@ class AlertView:
 
     def silenced_by(self, fingerprint: str) -> str | None:
         """The silence or maintenance window that mutes a firing alert."""
-        return self.silences.muting(self.firing.alerts[fingerprint].labels, self.now.wall)
+        return self.silences.muting(fingerprint, self.firing.alerts[fingerprint].labels, self.now.wall)
 
     def inhibited_by(self, fingerprint: str) -> str | None:
         """The alert that inhibits a firing alert."""
@@ -49,6 +51,7 @@ class AlertView:
 
     def suppressed(self, fingerprint: str) -> bool:
         """Whether a firing alert is silenced or inhibited."""
+        breathe()
         return self.silenced_by(fingerprint) is not None or self.inhibited_by(fingerprint) is not None
 
     def acknowledged(self, fingerprint: str) -> bool:

@@ -24,6 +24,10 @@ DAMAGED = " (damaged)"
 _END_OF_TIME = 253_402_300_800  # the year 10000, which no calendar of Python reaches
 
 
+_LONG = 64  # items of a list
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 class NewerRow(Exception):
     """A row of a version that this release does not know."""
 
@@ -66,8 +70,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
         >>> encode({"by": "ann"})
         b'{"version":1,"by":"ann"}'
     """
-    text = json.dumps({"version": VERSION, **value}, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass")
+    return _written({"version": VERSION, **value}).encode("utf-8", "surrogatepass")
 
 
 def decode(row: bytes, shape: Mapping[str, object]) -> dict[str, Any]:
@@ -95,6 +98,21 @@ def decode(row: bytes, shape: Mapping[str, object]) -> dict[str, Any]:
         raise NewerRow(f"version {version}, and this release knows {VERSION}")
     shaped: dict[str, Any] = _shaped("row", found, shape)
     return shaped
+
+
+def _written(value: Any) -> str:
+    """Return JSON; a long list is written item by item, so that work in slices is never long at one place."""
+    if not _is_long(value):
+        return _JSON.encode(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_JSON.encode(key)}:{_written(each)}" for key, each in value.items()) + "}"
+    return "[" + ",".join(_JSON.encode(each) for each in breathing(value)) + "]"
+
+
+def _is_long(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_is_long(each) for each in value.values())
+    return isinstance(value, list) and len(value) > _LONG
 
 
 def read_rows(table: str, rows: Mapping[str, bytes], take: Callable[[str, bytes], object]) -> Unread:

@@ -102,6 +102,10 @@ class _Turns:
     def abandon(self) -> None:
         """End the work at its next breath."""
         self._abandoned = True
+        self.finish()
+
+    def finish(self) -> None:
+        """Let the work run to its end."""
         while not self.done:
             self.go()
 
@@ -191,11 +195,17 @@ class Slicer:
         if self._current is not None:
             self._current.abandon()
 
-    async def run(self, work: Callable[[], T]) -> T | None:
+    def finish(self) -> None:
+        """Run the work that is half done, if any is, to its end; to be called in the thread of its loop."""
+        if self._current is not None and _here.turns is not self._current:
+            self._current.finish()
+
+    async def run(self, work: Callable[[], T], *, whole: bool = False) -> T | None:
         """Do some work; the event loop has a turn after each slice.
 
         Args:
             work: called in the slicer's thread, in the context of the caller.
+            whole: whether work whose caller is cancelled runs to its end; it is abandoned otherwise.
 
         Returns:
             what it returned; None where it was abandoned.
@@ -213,7 +223,7 @@ class Slicer:
                     if turns.go():
                         await asyncio.sleep(0)
             except BaseException:
-                turns.abandon()
+                (turns.finish if whole else turns.abandon)()
                 raise
             finally:
                 self._current = None
