@@ -21,9 +21,10 @@ from resilience.policies.settings import undone
 from resilience.reload import Reloader
 from resilience.rules import RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
-from resilience.slo import SLOManager
+from resilience.slo import SLO, SLOManager
 from resilience.slo.budget_actions import BudgetActions
 from resilience.slo.budget_policy import BudgetPolicy
+from resilience.slo.manager import Objectives
 
 if TYPE_CHECKING:
     from resilience.config import Config
@@ -61,6 +62,7 @@ class Read(NamedTuple):
 
     groups: list[RuleGroup]
     config: Config | None
+    objectives: Objectives | None = None
 
 
 class Reconfiguration:
@@ -79,6 +81,7 @@ class Reconfiguration:
         doors: the middlewares that its guards are in.
         checks: the health checks of its file.
         evaluate: takes over rules.
+        compile_ahead: compiles rules in the thread that reads, for `evaluate` to take over.
         watch: seconds between looks at the files; 0 for never.
         sighup: whether SIGHUP has them read.
         clock: where time comes from.
@@ -100,6 +103,7 @@ class Reconfiguration:
         doors: Doors,
         checks: ConfiguredChecks,
         evaluate: Evaluate,
+        compile_ahead: Callable[[Sequence[RuleGroup]], object],
         watch: float,
         sighup: bool,
         clock: Clock,
@@ -113,6 +117,7 @@ class Reconfiguration:
         self._doors = doors
         self._checks = checks
         self._evaluate = evaluate
+        self._compile_ahead = compile_ahead
         self._config: Config | None = None
         self._in_force: Config | None = None
         self._overridden: Collection[str] = ()
@@ -130,32 +135,43 @@ class Reconfiguration:
 
     def _read(self) -> Read:
         if self._config is None:
-            return Read(gather(self._given), None)
+            groups = gather(self._given)
+            self._compile_ahead(groups)
+            return Read(groups, None)
         from resilience.config import read  # noqa: PLC0415  YAML only for who uses it
 
         config = read(self._config.file)
         rules = self._given if "rules" in self._overridden else config.arguments["rules"]
-        return Read(gather(rules), config)
+        groups = gather(rules)
+        objectives = self._slos.prepare((*self._said(config, "slos"), *self._registered_later()))
+        self._compile_ahead((*groups, *objectives.rules()))
+        return Read(groups, config, objectives)
+
+    def _registered_later(self) -> list[SLO]:
+        """Return the objectives that no file says."""
+        return [slo for name, slo in tuple(self._slos.slos.items()) if name not in self._from_file]
 
     def _apply(self, found: Read) -> list[str]:
-        groups, config = found
+        groups, config, prepared = found
         if config is None:
             self._evaluate(given=groups)
             self.reloader.follow(files_of(groups))
             return []
         slos = self._said(config, "slos")
-        later = [slo for name, slo in self._slos.slos.items() if name not in self._from_file]
+        later = self._registered_later()
         policy = self._actions.policy
         if "budget_policy" not in self._overridden:
             policy = config.arguments.get("budget_policy")
         if policy is not None:
             policy.check(slo.id for slo in (*slos, *later))
         tell = self._telling(config)
+        if prepared is None or prepared.slos.keys() != {slo.id for slo in (*slos, *later)}:
+            prepared = self._slos.prepare((*slos, *later))  # one was registered meanwhile
         undo: list[Callable[[], None]] = []
         try:
             waiting = self._guard(config, policy, undo)
             self._slos.reload(
-                (*slos, *later),
+                prepared,
                 use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
             )
         except ResilienceError:

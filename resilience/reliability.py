@@ -221,6 +221,7 @@ class Reliability:
             doors=self.doors,
             checks=configured_checks,
             evaluate=self._evaluate,
+            compile_ahead=self.rules.compile_ahead,
             watch=watch,
             sighup=sighup,
             clock=clock,

@@ -13,6 +13,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listeners
 from resilience.core.log import log
 from resilience.core.ports import Clock
+from resilience.core.slices import background
 from resilience.core.validate import flag, number
 from resilience.errors import ResilienceError
 
@@ -96,7 +97,7 @@ class Reloader(Generic[T]):
             # Before it is read: what changes meanwhile is for the next look.
             self._stamps = await asyncio.to_thread(_stamps, tuple(self._stamps))
             try:
-                at_restart = tuple(self._apply(await asyncio.to_thread(self._load)))
+                at_restart = tuple(self._apply(await asyncio.to_thread(background, self._load)))
             except ResilienceError as error:
                 log(__name__).error("reload_failed", error=str(error))
                 self._report(Reload(self._clock.time(), error=_line(error)))

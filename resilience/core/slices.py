@@ -14,11 +14,15 @@ from typing import Any, TypeVar, cast
 
 from resilience.core import validate
 
-__all__ = ["Slicer", "breathe", "breathing", "on_loop"]
+__all__ = ["Slicer", "background", "breathe", "breathing", "on_loop"]
 
 T = TypeVar("T")
 
 _FEW = 64
+
+# A thread that computes keeps the interpreter lock for 5 ms at a time, unless it sleeps.
+_WORK = 0.001
+_REST = 0.0001
 
 
 class _Abandoned(BaseException):
@@ -110,10 +114,23 @@ class _Turns:
             self.go()
 
 
+class _Background:
+    """Work in a thread beside the loop, which rests often so that the loop gets the interpreter lock."""
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + _WORK
+
+    def check(self) -> None:
+        """Rest if it is time."""
+        if time.perf_counter() >= self._until:
+            time.sleep(_REST)
+            self._until = time.perf_counter() + _WORK
+
+
 class _Here(threading.local):
     """What the current thread works at."""
 
-    turns: _Turns | None = None
+    turns: _Turns | _Background | None = None
 
 
 _here = _Here()
@@ -157,7 +174,21 @@ def on_loop(function: Callable[[], T]) -> T:
         3
     """
     turns = _here.turns
-    return function() if turns is None else turns.ask(function)
+    return turns.ask(function) if isinstance(turns, _Turns) else function()
+
+
+def background(work: Callable[[], T]) -> T:
+    """Do long work in a thread beside the event loop, with a short rest at a breath each millisecond.
+
+    Example:
+        >>> asyncio.run(asyncio.to_thread(background, lambda: 7))
+        7
+    """
+    _here.turns = _Background()
+    try:
+        return work()
+    finally:
+        _here.turns = None
 
 
 class Slicer:

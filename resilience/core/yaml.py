@@ -21,6 +21,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 
+from resilience.core.slices import breathe
 from resilience.errors import ConfigError
 
 __all__ = ["Document", "Place", "load", "read"]
@@ -234,6 +235,7 @@ class _Builder:
             raise self._error(message, event)
 
     def _value(self, event: Event, events: Iterator[Event], path: KeyPath) -> Any:
+        breathe()
         mark = event.start_mark
         text, style = (event.value, event.style) if isinstance(event, ScalarEvent) else (None, None)
         self.places[path] = Place(mark.line + 1, mark.column + 1, text, style == "|")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from resilience.core.ports import SampleSource
 from resilience.core.slices import breathe
@@ -61,7 +62,8 @@ class Compiler:
             compile_node=self.compile,
         )
         self._shares = shares
-        self._shared: dict[Node, Closure] = {}
+        # Weak: what no query uses any more goes with the last query that did.
+        self._shared: WeakValueDictionary[Node, Closure] = WeakValueDictionary()
         self._era = 0
 
     def forget(self) -> None:

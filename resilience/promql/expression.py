@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from resilience.core.ports import Matcher
+from resilience.core.slices import breathe
 from resilience.promql.labels import NAME
 from resilience.promql.nodes import Kind, Node, Range, Selector, Subquery, children
+from resilience.promql.parse_cache import ParseCache
 from resilience.promql.parser import parse_tree
 
 __all__ = ["Expression", "SelectorUse", "parse"]
@@ -29,7 +32,7 @@ class SelectorUse:
     name: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Expression:
     """PromQL that has been read and checked.
 
@@ -49,11 +52,13 @@ class Expression:
 def parse(text: str) -> Expression:
     """Read and check an expression.
 
+    Expressions in use, and recent ones up to a bounded size, are kept and not parsed again.
+
     Args:
         text: PromQL as Prometheus 3 understands it, at most 10,000 characters, nested at most 100 deep.
 
     Returns:
-        the expression, frozen.
+        the expression, frozen; the same object for the same text while the expression is kept.
 
     Raises:
         QueryError: it is not PromQL, or uses a function that is experimental or needs native histograms; says where.
@@ -66,8 +71,18 @@ def parse(text: str) -> Expression:
         Traceback (most recent call last):
         resilience.errors.QueryError: rate takes a matrix as argument 1, got a vector (at character 6)
     """
+    expression = _in_use.get(text)
+    return _in_use.setdefault(text, _recent(text)) if expression is None else expression
+
+
+def _parse(text: str) -> Expression:
+    breathe()
     node = parse_tree(text)
     return Expression(text, node.kind, tuple(_uses(node, 0.0)), node)
+
+
+_recent = ParseCache(_parse)
+_in_use: WeakValueDictionary[str, Expression] = WeakValueDictionary()  # costs nothing: others hold them
 
 
 def _uses(node: Node, outside: float) -> Iterator[SelectorUse]:

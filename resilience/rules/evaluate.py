@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from resilience import promql
 from resilience.core import validate
 from resilience.core.clock import Instant
 from resilience.core.labels import clean
 from resilience.core.log import log
-from resilience.core.ports import Labels, Matcher, Put, SampleSink, SampleSource
+from resilience.core.ports import Labels, Put, SampleSink, SampleSource
 from resilience.core.rows import Unread
 from resilience.core.slices import Slicer, breathe, on_loop
 from resilience.core.validate import shown
-from resilience.errors import ConfigError, QueryError
+from resilience.errors import QueryError
 from resilience.promql import nodes
 from resilience.promql.show import show
+from resilience.rules.compilation import Retain, RuleCompiler
 from resilience.rules.condition import ask
 from resilience.rules.data_presence import DataPresence
-from resilience.rules.model import AlertRule, RecordingRule, Rule, RuleGroup
-from resilience.rules.result import Recorder, pairs
-from resilience.rules.running import Running, Unit, owner_of, selectors_of
+from resilience.rules.model import AlertRule, RecordingRule, RuleGroup
+from resilience.rules.result import pairs
+from resilience.rules.running import Running, Unit, selectors_of
 from resilience.rules.state import Alert, AlertTransition, HasData, HasEnded, RuleState
 from resilience.rules.stored import FAILED, TABLE, StoredRules
 from resilience.rules.warm_up import EndProof, Recording, WarmUp
 
 __all__ = ["Evaluator", "Retain"]
-
-Retain: TypeAlias = Callable[[Sequence[Matcher], float], object]
-"""Asked to keep so many seconds of the series that some matchers mean."""
 
 _SLICE = 0.001  # seconds after which work gives the loop away: at its next breath, which may be 4 ms later
 _LONGEST_REASON = 1000  # characters
@@ -91,13 +89,25 @@ class Evaluator:
         self._interval = validate.number("interval", interval, above=0)
         self._lookback = validate.number("lookback", lookback, above=0)
         self._semantics = semantics
-        self._external = (dict(external_labels or {}), external_url)
-        self._retain = retain
-        self._failed = self._new_state(_FAILED, "resilience")
-        self._engine, self._running = self._prepare(groups, {})
-        self._read = _read(self._running)
+        self._compiler = RuleCompiler(
+            source,
+            interval=self._interval,
+            lookback=self._lookback,
+            semantics=semantics,
+            external_labels=external_labels or {},
+            external_url=external_url,
+            retain=retain,
+        )
+        self._engine = self._compiler.engine
+        self._failed = self._compiler.state(_FAILED, "resilience")
+        self._running = self._compiler.compile(groups, ())
+        self._compiler.retain(self._running)
+        self._ahead: Sequence[Running] = ()
+        self._retired: list[Running] = []
+        self._read = Counter(name for each in self._running for name in each.reads)
         self._slicer = Slicer(_SLICE)
         self._untold: list[AlertTransition] = []
+        self._restored = False
         self._warm_up: WarmUp | None = None
         self._stored = StoredRules()
 
@@ -162,6 +172,9 @@ class Evaluator:
 
     def _advance(self, now: Instant, wanted: Callable[[RuleGroup], bool] | None = None) -> None:
         self._engine.forget()
+        while self._retired:  # to free all rules that a reload replaced at once takes long
+            self._retired.pop()
+            breathe()
         groups = self._running
         for running in groups:
             if not running.is_due(now):
@@ -170,7 +183,7 @@ class Evaluator:
                 running.advance(now)
                 continue
             at = now.monotonic - running.group.query_offset
-            for unit in running.units:
+            for unit in running.units.values():
                 breathe()
                 if self._running is not groups:  # a condition had them reloaded
                     return
@@ -212,11 +225,16 @@ class Evaluator:
             answer = on_loop(functools.partial(ask, condition)) if condition is not None else ((), True)
             return *answer, None
         ended = None
-        if self._warm_up is not None:
+        if self._restored:
             node = unit.query.expression.node
-            ended = EndProof(self._warm_up, node, lambda one: self._labels_of(one, at))
+            ended = EndProof(self._warm_ups(), node, lambda one: self._labels_of(one, at))
         present = DataPresence(selectors_of(rule), self._source, at, self._lookback)
         return pairs(unit.query(at)), present, ended
+
+    def _warm_ups(self) -> WarmUp:
+        if self._warm_up is None:
+            self._warm_up = WarmUp(_recordings(self._running), self._lookback)
+        return self._warm_up
 
     def _labels_of(self, node: nodes.Node, at: float) -> Sequence[Labels]:
         expression = promql.Expression(show(node), node.kind, (), node)
@@ -241,7 +259,7 @@ class Evaluator:
             return
         self._sink.write(owner, at, series)
         # What the engine remembers of this moment is old where another rule reads what was written.
-        if name in self._read or None in self._read:
+        if self._read[name] or self._read[None]:
             self._engine.forget()
 
     @staticmethod
@@ -278,82 +296,45 @@ class Evaluator:
             QueryError: an expression is not supported; nothing has changed then.
         """
         self._slicer.abandon()
-        known = {unit.owner: (running, unit) for running in self._running for unit in running.units}
-        engine, running = self._prepare(groups, known)
-        kept = {unit.owner for each in running for unit in each.units}
-        for owner, (_, unit) in known.items():
-            if owner in kept:
-                continue
+        running = self._compiler.compile(groups, self._running, self._ahead)
+        self._ahead = ()
+        known = set(map(id, self._running))
+        self._swap(running, [each for each in running if id(each) not in known], now)
+        return self._told()
+
+    def compile_ahead(self, groups: Iterable[RuleGroup]) -> None:
+        """Compile groups for the next `reload`, which then only swaps them in. To be called in another thread.
+
+        Args:
+            groups: the group objects that `reload` will be given; others are compiled by `reload` itself.
+
+        Raises:
+            ConfigError: as for `reload`; nothing has changed then.
+            QueryError: as for `reload`; nothing has changed then.
+        """
+        self._ahead = self._compiler.compile(groups, self._running)
+
+    def _swap(self, running: list[Running], added: list[Running], now: Instant) -> None:
+        self._compiler.retain(added)
+        kept = set(map(id, running))
+        gone = [each for each in self._running if id(each) not in kept]
+        earlier = {(each.group.file, each.group.name): each for each in gone}
+        ended: dict[str, Unit] = {}
+        for each in gone:
+            self._read.subtract(each.reads)
+            ended.update(each.units)
+        for each in added:
+            self._read.update(each.reads)
+            each.succeed(earlier.get((each.group.file, each.group.name)))
+            for owner in each.units:
+                ended.pop(owner, None)
+        for owner, unit in ended.items():
             if unit.state is not None:
                 self._untold += unit.state.withdraw(now)
                 self._stored.touch(owner, unit.state)
             self._write(owner, now.monotonic, ())
-        self._engine, self._running = engine, running
-        self._read = _read(running)
-        if self._warm_up is not None:
-            self._warm_up = WarmUp(_recordings(running), self._lookback)
-        return self._told()
-
-    def _prepare(
-        self, groups: Iterable[RuleGroup], known: Mapping[str, tuple[Running, Unit]]
-    ) -> tuple[promql.Engine, list[Running]]:
-        """Compile everything before anything changes."""
-        engine = promql.Engine(
-            self._source, lookback=self._lookback, semantics=self._semantics, interval=self._interval
-        )
-        prepared: list[Running] = []
-        names: set[tuple[str | None, str]] = set()
-        for group in groups:
-            if (group.file, group.name) in names:
-                message = f"group name {group.name!r} stands twice"
-                raise ConfigError(message, file=group.file, line=group.line)
-            names.add((group.file, group.name))
-            running = Running(group, [], group.interval or self._interval)
-            seen: Counter[str] = Counter()
-            for rule in group.rules:
-                owner = owner_of(group, rule)
-                seen[owner] += 1
-                owner = f"{owner}#{seen[owner]}"
-                query = self._compile(engine, rule, group)
-                earlier, unit = known.get(owner, (None, None))
-                record = Recorder(rule) if isinstance(rule, RecordingRule) else None
-                running.units.append(Unit(rule, owner, query, record, self._state(rule, group.name, unit)))
-                if earlier is None:
-                    continue
-                if owner in earlier.failing:
-                    running.failing[owner] = earlier.failing[owner]
-                if earlier.interval == running.interval:
-                    running.due = earlier.due
-            prepared.append(running)
-        return engine, prepared
-
-    def _compile(self, engine: promql.Engine, rule: Rule, group: RuleGroup) -> promql.Query | None:
-        if rule.expression is None:
-            return None
-        try:
-            query = engine.compile(rule.expression)
-            if self._retain is not None:
-                for use in rule.expression.selectors:
-                    if use.window:
-                        self._retain(use.matchers, use.window)
-        except (QueryError, ConfigError) as error:
-            if group.file is None and isinstance(error, QueryError):
-                raise
-            message = f"rule {rule.name}: expr: {error}"
-            raise ConfigError(message, file=group.file, line=rule.line) from error
-        return query
-
-    def _state(self, rule: Rule, group: str, before: Unit | None) -> RuleState | None:
-        if not isinstance(rule, AlertRule):
-            return None
-        state = self._new_state(rule, group)
-        if before is not None and before.state is not None:
-            state.take_over(before.state)
-        return state
-
-    def _new_state(self, rule: AlertRule, group: str) -> RuleState:
-        labels, url = self._external
-        return RuleState(rule, group=group, external_labels=labels, external_url=url)
+        self._running, self._warm_up = running, None
+        self._retired += gone
 
     # -- what outlives the process
 
@@ -391,9 +372,10 @@ class Evaluator:
         """
         self._slicer.abandon()
         saved, unread = self._stored.read(rows.get(TABLE, {}))
-        self._warm_up = warm_up = WarmUp(_recordings(self._running), self._lookback)
+        self._restored = True
+        warm_up = self._warm_ups()
         for running in self._running:
-            for unit in running.units:
+            for unit in running.units.values():
                 if unit.state is not None:
                     unit.state.restore(
                         saved.get(unit.owner, ()),
@@ -408,7 +390,7 @@ class Evaluator:
 
     def _owned(self) -> Iterator[tuple[str, RuleState]]:
         for running in self._running:
-            for unit in running.units:
+            for unit in running.units.values():
                 if unit.state is not None:
                     yield unit.owner, unit.state
         yield FAILED, self._failed
@@ -417,7 +399,7 @@ class Evaluator:
 def _recordings(groups: Iterable[Running]) -> Iterator[Recording]:
     """Return the recording rules, each with the time by which its series may trail."""
     for running in groups:
-        for unit in running.units:
+        for unit in running.units.values():
             if isinstance(unit.rule, RecordingRule):
                 yield unit.rule, running.interval + running.group.query_offset
 
@@ -429,10 +411,3 @@ def _reason(error: Exception) -> str:
     except Exception:  # noqa: BLE001  its __str__
         text = ""
     return text[:_LONGEST_REASON] or shown(error)
-
-
-def _read(running: Iterable[Running]) -> frozenset[str | None]:
-    """Names of the metrics that rules read; None among them where a selector names none."""
-    uses = (use for each in running for unit in each.units for use in selectors_of(unit.rule))
-    names = frozenset(use.name for use in uses)
-    return names | {"ALERTS"} if "ALERTS_FOR_STATE" in names else names

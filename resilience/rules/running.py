@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from resilience import promql
 from resilience.core.clock import Instant
-from resilience.core.ports import Labels
+from resilience.core.ports import Labels, Matcher
 from resilience.rules.model import Rule, RuleGroup
 from resilience.rules.result import Recorder
 from resilience.rules.state import RuleState
 
-__all__ = ["Running", "Unit", "owner_of", "selectors_of"]
+__all__ = ["Running", "Unit", "names_read", "owner_of", "selectors_of"]
 
 _EPSILON = 1e-6  # clock readings are floats
 
@@ -31,13 +31,42 @@ class Unit:
 
 @dataclass(slots=True)
 class Running:
-    """One group as it runs; `due` is None until its first evaluation has come to its end."""
+    """One group as it runs.
+
+    Args:
+        group: the group.
+        units: its rules by owner, in the order of evaluation.
+        interval: seconds between evaluations.
+        reads: names of the metrics that the rules read; None among them where a selector has no name.
+        windows: windows to keep for the rules that were compiled anew, by matchers and seconds, each with one rule.
+        due: the time of the next evaluation, or None until the first one has ended.
+        failing: the labels of the failure of each rule that fails, by owner.
+    """
 
     group: RuleGroup
-    units: list[Unit]
+    units: dict[str, Unit]
     interval: float
+    reads: frozenset[str | None]
+    windows: dict[tuple[tuple[Matcher, ...], float], Rule] = field(default_factory=dict)
     due: float | None = None
     failing: dict[str, Labels] = field(default_factory=dict)
+
+    def succeed(self, earlier: Running | None) -> None:
+        """Continue the alerts, the failures and the time of the next evaluation of a group of the same name."""
+        if earlier is None:
+            return
+        for owner, unit in self.units.items():
+            before = earlier.units.get(owner)
+            if (
+                unit is not before
+                and before is not None
+                and unit.state is not None
+                and before.state is not None
+            ):
+                unit.state.take_over(before.state)
+        self.failing = {owner: labels for owner, labels in earlier.failing.items() if owner in self.units}
+        if earlier.interval == self.interval and not self.units.keys().isdisjoint(earlier.units):
+            self.due = earlier.due
 
     def is_due(self, now: Instant) -> bool:
         """Whether it should be evaluated."""
@@ -48,6 +77,12 @@ class Running:
         due = now.monotonic if self.due is None else self.due
         missed = math.floor((now.monotonic - due + _EPSILON) / self.interval)
         self.due = due + (missed + 1) * self.interval
+
+
+def names_read(rules: Iterable[Rule]) -> frozenset[str | None]:
+    """Return the names of the metrics that rules read; None among them where a selector has no name."""
+    names = frozenset(use.name for rule in rules for use in selectors_of(rule))
+    return names | {"ALERTS"} if "ALERTS_FOR_STATE" in names else names
 
 
 def owner_of(group: RuleGroup, rule: Rule) -> str:

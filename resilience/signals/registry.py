@@ -114,7 +114,7 @@ class InstrumentRegistry:
         self._callbacks: dict[Gauge, Callable[[], float]] = {}
         self._samplers: list[Callable[[Instant], object]] = []
         self._failing: set[object] = set()
-        self._kept: list[LiveSelection] = []
+        self._kept: dict[LiveSelection, None] = {}
         self.windowed: dict[LiveSelection, None] = {}
         self.known_since: float = -math.inf
         self._warned: set[tuple[str, str]] = set()
@@ -419,8 +419,7 @@ class InstrumentRegistry:
         self.windowed[selection] = None
         if seconds <= self.retention.reach:
             return
-        if selection not in self._kept:
-            self._kept.append(selection)
+        self._kept[selection] = None
         self._index.keep(selection, rows)
 
     def collect(self) -> Iterator[Family]:

@@ -64,6 +64,13 @@ class Account:
         self._renewed: float | None = None
         self._head: Mapping[str, Any] | None = None
 
+    def judge(self, slo: SLO) -> bool:
+        """Count for another version of the objective from now on; return False if that needs another account."""
+        if slo.sliced or _counting(slo) != _counting(self._slo):
+            return False
+        self._slo = slo
+        return True
+
     def tick(self, now: Instant) -> None:
         """Take in what was counted since the last tick."""
         slo = self._slo
@@ -136,6 +143,12 @@ def _fingerprint(slo: SLO) -> int:
     """What tells whether two objectives count the same thing."""
     sliced = (slo.budgeting, slo.slice_length, slo.slice_target) if slo.sliced else ()
     return zlib.crc32(repr((slo.service, slo.measure, sliced)).encode())
+
+
+def _counting(slo: SLO) -> tuple[object, ...]:
+    """Return what an account depends on, except for slices of time."""
+    windows = {alert.window for alert in slo.burn_rates}
+    return slo.service, slo.measure, slo.sliced, slo.reach, slo.calendar, windows
 
 
 def _slices(slo: SLO, signals: Signals) -> tuple[CounterSeries, CounterSeries]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
@@ -37,7 +38,7 @@ def compile_rules(slos: Iterable[SLO], *, known: Mapping[str, SLO] | None = None
         ['slo:ok', 'slo:ok:budget']
     """
     listed = list(slos)
-    everything = {**(known or {}), **{slo.id: slo for slo in listed}}
+    everything = ChainMap({slo.id: slo for slo in listed}, dict(known or {}))
     groups: list[RuleGroup] = []
     for slo in listed:
         windows = sorted(

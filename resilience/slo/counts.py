@@ -48,13 +48,13 @@ class Counts:
         before, self._slos = self._slos, slos
         accounts, self._accounts = self._accounts, {}
         self._elsewhere = {
-            name: each for name, each in self._elsewhere.items() if slos.get(name) == before[name]
+            name: each for name, each in self._elsewhere.items() if _same(slos.get(name), before[name])
         }
         for name, slo in slos.items():
             if isinstance(slo.measure, Weighted):
                 continue
             kept = accounts.get(name)
-            if kept is not None and slo == before[name]:
+            if kept is not None and (_same(slo, before[name]) or kept.judge(slo)):
                 self._accounts[name] = kept
                 continue
             self._accounts[name] = account = Account(slo, self._signals)
@@ -178,6 +178,10 @@ class Counts:
             else:
                 self._gone += [f"{name}/{number}" for number in ("", *buckets.get(name, ()))]
         return unread
+
+
+def _same(slo: SLO | None, before: SLO) -> bool:
+    return slo is before or slo == before  # to compare all fields of many takes long
 
 
 def weigh_history(measure: Weighted, parts: Mapping[str, Sequence[Bucket]], step: float) -> list[Bucket]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeAlias
+from itertools import chain
+from typing import NamedTuple, TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
 from resilience.core.ports import Labels, Put
 from resilience.core.rows import Unread
+from resilience.core.slices import breathe
 from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.rules import Alert, AlertState, RuleGroup
@@ -27,14 +29,26 @@ from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.judging import burn_rate_states, slo_status
 from resilience.slo.latency import LATENCY_TABLE, LatencyHistory
 from resilience.slo.ledger import Bucket
+from resilience.slo.measure import Weighted
 from resilience.slo.objective import SLO, by_id, exact_ratio
 from resilience.slo.sli import Availability, Latency, Throughput
 
-__all__ = ["SLOManager"]
+__all__ = ["Objectives", "SLOManager"]
 
 UseRules: TypeAlias = Callable[[Sequence[RuleGroup]], object]
 
 _DAY = 86_400.0
+
+
+class Objectives(NamedTuple):
+    """Objectives by id, and the groups of rules that each compiles to."""
+
+    slos: dict[str, SLO]
+    groups: dict[str, tuple[RuleGroup, ...]]
+
+    def rules(self) -> tuple[RuleGroup, ...]:
+        """Return the groups of all objectives."""
+        return tuple(chain.from_iterable(self.groups.values()))
 
 
 class SLOManager:
@@ -85,7 +99,7 @@ class SLOManager:
         self._resolve = resolve
         self.interval: float = number("interval", interval, above=0)
         self._slos: dict[str, SLO] = {}
-        self._groups: tuple[RuleGroup, ...] = ()
+        self._groups: dict[str, tuple[RuleGroup, ...]] = {}
         self._counts = Counts(signals)
         self.latency: LatencyHistory = LatencyHistory(signals)
         self._now = signals.last_tick
@@ -108,29 +122,53 @@ class SLOManager:
             ConfigError: an id is taken, or a composite names what there is not; none is added then.
         """
         known = by_id(slos, self._slos)
-        groups = (*self._groups, *compile_rules(slos, known=known))
-        self._use_rules(groups)
-        self._use(known, groups)
+        compiled = {slo.id: compile_rules([slo], known=known) for slo in slos}
+        objectives = Objectives(known, {**self._groups, **compiled})
+        self._use_rules(objectives.rules())
+        self._use(objectives)
 
-    def reload(self, slos: Iterable[SLO], *, use_rules: UseRules | None = None) -> None:
+    def prepare(self, slos: Iterable[SLO]) -> Objectives:
+        """Compile the rules of objectives for a `reload`; nothing changes. It may be called in another thread.
+
+        Args:
+            slos: all of them. Those that are judged already are not compiled again.
+
+        Raises:
+            ConfigError: as for `reload`.
+        """
+        known = by_id(slos, {})
+        groups: dict[str, tuple[RuleGroup, ...]] = {}
+        for name, slo in known.items():
+            breathe()
+            judged, compiled = self._slos.get(name), self._groups.get(name)
+            if judged is not None and judged == slo:
+                known[name] = judged  # the same object is told apart at no cost
+            else:
+                compiled = None
+            if compiled is None or isinstance(slo.measure, Weighted):
+                compiled = compile_rules([slo], known=known)
+            groups[name] = compiled
+        return Objectives(known, groups)
+
+    def reload(self, slos: Iterable[SLO] | Objectives, *, use_rules: UseRules | None = None) -> None:
         """Judge these objectives instead of those there are.
 
         Those whose id is known keep their budget, unless other things are counted now; the alerts of those that are gone
         resolve.
 
         Args:
-            slos: all of them.
+            slos: all of them, or what `prepare` made of them.
             use_rules: takes their rules, where other rules change along with them.
 
         Raises:
             ConfigError: two have one id, or a composite names what there is not; nothing has changed then.
         """
-        known = by_id(slos, {})
-        groups = compile_rules(known.values())
-        (use_rules or self._use_rules)(groups)
-        self._use(known, groups)
+        objectives = slos if isinstance(slos, Objectives) else self.prepare(slos)
+        (use_rules or self._use_rules)(objectives.rules())
+        self._use(objectives)
 
-    def _use(self, known: dict[str, SLO], groups: tuple[RuleGroup, ...]) -> None:
+    def _use(self, objectives: Objectives) -> None:
+        known = objectives.slos
         for name, slo in self._slos.items():
             if name not in known:
                 self._due.pop(name, None)
@@ -138,7 +176,7 @@ class SLOManager:
                 self._signals.write(f"slo/{name}", self._now.monotonic, ())
             if slo.exclusions:
                 self._excluded(slo).set(0.0)  # the next tick knows better
-        self._slos, self._groups = known, groups
+        self._slos, self._groups = objectives
         self._counts.use(known)
         self._forget()
 

@@ -5,13 +5,13 @@ Source: Prometheus' documentation, "Template reference"; checked against promtoo
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from resilience.core.ports import Labels
 from resilience.errors import QueryError
+from resilience.promql.parse_cache import ParseCache
 from resilience.rules.template import go, prometheus
 from resilience.rules.template import nodes as parts
 from resilience.rules.template.base import Failed, Sample
@@ -104,9 +104,11 @@ class Template:
             raise QueryError(" ".join(str(error).split()), text=self.text) from error
 
 
-@functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> tuple[parts.Node, ...]:
+def _parse(text: str) -> tuple[parts.Node, ...]:
     return parse(text, _FUNCTIONS, _VARIABLES)
+
+
+_parsed = ParseCache(_parse)
 
 
 class _Run:
