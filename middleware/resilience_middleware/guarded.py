@@ -14,6 +14,7 @@ from resilience.core.ports import Call, Policy
 from resilience.errors import ConfigError, Rejected
 from resilience.policies.base import is_async
 from resilience.policies.timeout import Timeout
+from resilience_middleware.guarded_stream import GuardedEndpoint, yields
 
 __all__ = ["guarded"]
 
@@ -29,7 +30,8 @@ def guarded(
 
     With the middleware installed a timeout is answered with 504, a rate limit with 429, and any other refusal
     with 503. A plain `def` runs in a thread, as it would without this; its time being up answers the client, and
-    the thread runs on to its end.
+    the thread runs on to its end. An endpoint or a dependency that yields is guarded as a stream: permits are held until
+    its end, and the timeout counts from the call to the end.
 
     Args:
         policies: guards, outermost first: a bulkhead, a limiter, a breaker; shared by all calls.
@@ -39,7 +41,8 @@ def guarded(
         the decorator.
 
     Raises:
-        ConfigError: nothing was given, or a policy repeats: an endpoint runs once, its client may try again.
+        ConfigError: nothing was given, or a policy repeats: an endpoint runs once, its client may try again. Also where the
+            endpoint yields, and a policy is neither a guard nor a timeout.
 
     Example:
         >>> import asyncio
@@ -62,6 +65,8 @@ def guarded(
     names = {policy.name for policy in policies}
 
     def decorate(function: Callable[P, Any]) -> Callable[P, Any]:
+        if yields(function):
+            return GuardedEndpoint.of(function, layers, _in_thread, names)
         run = function if is_async(function) else _in_thread(function)
 
         @functools.wraps(function)
