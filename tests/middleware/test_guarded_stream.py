@@ -176,7 +176,7 @@ async def test_a_dependency_that_yields_is_held_until_the_request_has_ended(
                 ended.append("well")
 
     @app.get("/orders")
-    async def orders(given: str = Depends(session), fail: bool = False) -> str:  # noqa: FAST002, FBT001, FBT002  `session` is local
+    async def orders(given: str = Depends(session), fail: bool = False) -> str:  # noqa: FAST002  `session` is local
         seen.append(in_flight(bulkhead))
         if fail:
             raise ValueError
