@@ -108,6 +108,7 @@ class SLOManager:
         self._budgets: dict[str, ErrorBudget] = {}
         self._statuses: dict[str, SLOStatus] = {}
         self._burning: dict[str, bool] = {}
+        self._firing: dict[str, frozenset[str | None]] | None = None
         signals.on_tick(self._mark_exclusions)
 
     @property
@@ -290,6 +291,7 @@ class SLOManager:
     def _forget(self) -> None:
         self._budgets.clear()
         self._statuses.clear()
+        self._firing = None
 
     def _mark_exclusions(self, now: Instant) -> None:
         """Show, before any rule is evaluated, which objectives do not count now."""
@@ -419,8 +421,12 @@ class SLOManager:
 
     def _alerting(self, slo_id: str) -> frozenset[str | None]:
         """Return the names of the burn-rate alerts of an objective that are firing by their rules."""
-        firing = (alert.labels for alert in self.active_alerts())
-        return frozenset(labels.get("burn_rate") for labels in firing if labels["slo"] == slo_id)
+        if self._firing is None:
+            self._firing = {
+                name: frozenset(alert.labels.get("burn_rate") for alert in alerts)
+                for name, alerts in self.alerts_by_slo().items()
+            }
+        return self._firing.get(slo_id, frozenset())
 
     def _not_known(self) -> str:
         since = self._signals.known_since + self._now.wall - self._now.monotonic
@@ -461,6 +467,7 @@ class SLOManager:
             message = f"alert_id must be the fingerprint of an alert that fires, got {alert_id!r}"
             raise ConfigError(message)
         self._resolve(alert_id)
+        self._forget()
 
     def history(self, slo_id: str) -> list[Bucket]:
         """Return what was counted in the period, oldest first, in stretches of 1/720 of it; by Unix time.
