@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import aiohttp
@@ -12,6 +13,7 @@ from resilience.core.secret import Secret, masked, secret_url
 from resilience.core.validate import number, text
 from resilience.errors import DeliveryError, Rejected, TimeoutExceeded
 from resilience.http.client import GuardedClient, Response
+from resilience.notifiers._worker import in_worker
 from resilience.policies.retry_after import parse_retry_after
 
 __all__ = ["HttpChannel"]
@@ -64,47 +66,56 @@ class HttpChannel:
 
     async def _post(
         self,
-        payload: object = None,
+        payload: object,
         *,
         key: str,
-        data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         url: str | None = None,
     ) -> Response:
-        """Post JSON (or `data` as it is); anything but a 2xx raises DeliveryError.
+        """Post the JSON of a value or of what a function returns, made in a worker thread; or bytes as they are.
+
+        Any answer but a 2xx raises DeliveryError.
 
         Every receiver recognises a repeat by `key` or shows it at worst twice, so the client may send it again.
         """
+        body = payload if isinstance(payload, bytes) else await in_worker(_json, payload)
         try:
             response = await self._client.post(
                 url or self._url.reveal(),
-                json=payload,
-                data=data,
-                headers={"Idempotency-Key": key, **(headers or {})},
+                data=body,
+                headers={"Content-Type": "application/json", "Idempotency-Key": key, **(headers or {})},
                 params=params,
                 idempotent=True,
             )
         except Rejected as error:
             message = f"{self.name}: {type(error).__name__}"
-            raise DeliveryError(message, retry_after=error.retry_after) from None
-        except ValueError as error:  # a URL that only the client finds fault with
-            message = f"{self.name}: {type(error).__name__}"
-            raise DeliveryError(message, retryable=False) from None
-        except (aiohttp.ClientError, TimeoutExceeded, TimeoutError, OSError) as error:
+            raise DeliveryError(message, retry_after=error.retry_after, reached=False) from None
+        except (aiohttp.ClientError, TimeoutExceeded, TimeoutError, OSError, ValueError) as error:
             # `from None`: aiohttp's errors show the URL, and the URL is the secret.
             message = f"{self.name}: {type(error).__name__}"
-            raise DeliveryError(message) from None
+            # The one final error: the client does not take the URL. A URL that an answer redirects to is no such error.
+            final = isinstance(error, aiohttp.InvalidURL) and not isinstance(
+                error, aiohttp.RedirectClientError
+            )
+            unsent = final or isinstance(error, aiohttp.ClientConnectorError)
+            raise DeliveryError(message, retryable=not final, reached=not unsent) from None
         if 200 <= response.status < 300:  # noqa: PLR2004  2xx
             return response
         raise self._refused(response)
 
     def _refused(self, response: Response) -> DeliveryError:
+        failed = response.status >= 500  # noqa: PLR2004  5xx
         said = masked(response.text, self._secrets)[:_SHOWN].strip()
         return DeliveryError(
             f"{self.name}: answered {response.status}: {said}"
             if said
             else f"{self.name}: answered {response.status}",
-            retryable=response.status >= 500 or response.status in _MAY_PASS,  # noqa: PLR2004  5xx
+            retryable=failed or response.status in _MAY_PASS,
+            reached=failed,
             retry_after=parse_retry_after(response.headers.get("Retry-After"), self._clock.time()),
         )
+
+
+def _json(payload: object) -> bytes:
+    return json.dumps(payload() if callable(payload) else payload).encode()

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from resilience.core.moments import LATEST
 from resilience.core.ports import Notification, NotifiedAlert
 
-__all__ = ["cut", "describe", "moment", "subject", "title", "units"]
+__all__ = ["LONG", "cut", "describe", "moment", "subject", "title", "units"]
+
+LONG = 10_000
+"""Characters of one annotation that people are shown."""
 
 _MARK = "\u2026"
 _SPACES = {code: " " for code in range(32) if chr(code) not in "\n\t"}
@@ -62,15 +65,17 @@ def title(notification: Notification) -> str:
 
 
 def describe(alert: NotifiedAlert) -> str:
-    """One alert in a line or two: what it says of itself, its labels, where to read on."""
-    notes = alert.annotations
+    """One alert in a line or two: what it says of itself, its labels, where to read on; long texts are cut."""
+    notes = {name: cut(text, LONG) if len(text) > LONG else text for name, text in alert.annotations.items()}
     said = (
         notes.get("summary")
         or notes.get("description")
         or notes.get("message")
         or alert.labels.get("alertname", "")
     )
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(alert.labels.items()) if key != "alertname")
+    labels = ", ".join(
+        f"{key}={value[:LONG]}" for key, value in sorted(alert.labels.items()) if key != "alertname"
+    )
     parts = [f"{alert.status}: {said}"]
     if labels:
         parts.append(labels)

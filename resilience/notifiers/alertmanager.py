@@ -14,7 +14,7 @@ from resilience.core.validate import number
 from resilience.errors import DeliveryError
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
-from resilience.notifiers._text import moment
+from resilience.notifiers._text import LONG, cut, moment
 
 __all__ = ["AlertmanagerNotifier", "from_config"]
 
@@ -124,7 +124,7 @@ class AlertmanagerNotifier(HttpChannel):
 def _alert(alert: NotifiedAlert, ends: float) -> dict[str, Any]:
     return {
         "labels": {name: value for name, value in alert.labels.items() if value},
-        "annotations": dict(alert.annotations),
+        "annotations": {name: cut(text, LONG) for name, text in alert.annotations.items()},
         "startsAt": moment(alert.started),
         "endsAt": moment(ends if alert.ended is None else alert.ended),
         "generatorURL": "",

@@ -12,6 +12,7 @@ from resilience.core.validate import text
 from resilience.errors import ConfigError, DeliveryError, MissingExtra
 from resilience.notifiers._options import build, one_or_more
 from resilience.notifiers._text import cut, describe, title
+from resilience.notifiers._worker import in_worker
 
 __all__ = ["AppriseNotifier", "from_config"]
 
@@ -51,7 +52,7 @@ class AppriseNotifier:
     async def send(self, notification: Notification) -> None:
         """Send it to every URL; where one fails, all are told again."""
         heading = title(notification)
-        body = "\n\n".join(map(describe, notification.alerts))
+        body = await in_worker(lambda: "\n\n".join(map(describe, notification.alerts)))
         kind = _TYPES[notification.status]
         sent = await asyncio.gather(
             *(

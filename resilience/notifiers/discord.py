@@ -32,15 +32,20 @@ class DiscordNotifier(HttpChannel):
 
     async def send(self, notification: Notification) -> None:
         """Post the message."""
-        await self._post(_message(notification), key=notification.key)
+        await self._post(lambda: _message(notification), key=notification.key)
 
 
 def _message(notification: Notification) -> dict[str, Any]:
+    described: list[str] = []
+    for alert in notification.alerts:
+        if sum(map(len, described)) > _DESCRIPTION:
+            break
+        described.append(describe(alert))
     return {
         "embeds": [
             {
                 "title": cut(title(notification), _TITLE),
-                "description": cut("\n\n".join(map(describe, notification.alerts)), _DESCRIPTION),
+                "description": cut("\n\n".join(described), _DESCRIPTION),
                 "color": _COLOURS[notification.status],
                 "timestamp": moment(notification.at),
             }

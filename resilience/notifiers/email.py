@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
 from resilience.core.clock import SYSTEM_CLOCK
@@ -18,12 +19,14 @@ from resilience.core.validate import choice, hostname, integer, number, text
 from resilience.errors import ConfigError, DeliveryError, MissingExtra
 from resilience.notifiers._options import build, one_or_more
 from resilience.notifiers._text import cut, describe, moment, title
+from resilience.notifiers._worker import in_worker
 
 __all__ = ["EmailNotifier", "from_config"]
 
 _SUBJECT = 200
-_BODY = 1_000_000
-_TEMPORARY = range(400, 500)  # RFC 5321: 4yz replies are transient
+_BODY = 100_000  # characters
+# RFC 5321, 4.2.1: a 5yz reply is permanent. A 4yz reply is transient, and so is what is no SMTP reply at all.
+_PERMANENT = range(500, 600)
 
 
 class EmailNotifier:
@@ -81,10 +84,12 @@ class EmailNotifier:
 
     async def send(self, notification: Notification) -> None:
         """Send the message."""
-        message = self._message(notification)
+        message = await in_worker(self._composed, notification)
         try:
             refused, _ = await self._smtp.send(
                 message,
+                sender=parseaddr(self._sender)[1],
+                recipients=[parseaddr(each)[1] for each in self._to],
                 hostname=self._host,
                 port=self._port,
                 username=self._username,
@@ -97,7 +102,7 @@ class EmailNotifier:
             raise self._failed(error, [each.code for each in error.recipients]) from None
         except self._smtp.SMTPResponseException as error:
             raise self._failed(error, [error.code]) from None
-        except (self._smtp.SMTPException, OSError) as error:
+        except (self._smtp.SMTPException, OSError, ValueError) as error:
             raise self._failed(error, []) from None
         if refused:  # the others have it: to send it again would tell them twice
             log(__name__).warning("recipients_refused", channel=self.name, recipients=sorted(refused))
@@ -105,8 +110,11 @@ class EmailNotifier:
     def _failed(self, error: Exception, codes: Sequence[int]) -> DeliveryError:
         # The reply's text may hold what was sent; its code says enough.
         answer = f" {codes[0]}" if codes else ""
-        permanent = bool(codes) and not any(code in _TEMPORARY for code in codes)
+        permanent = bool(codes) and all(code in _PERMANENT for code in codes)
         return DeliveryError(f"{self.name}: {type(error).__name__}{answer}", retryable=not permanent)
+
+    def _composed(self, notification: Notification) -> bytes:
+        return self._message(notification).as_bytes(policy=SMTP)
 
     def _message(self, notification: Notification) -> EmailMessage:
         domain = parseaddr(self._sender)[1].rpartition("@")[2]
@@ -120,9 +128,23 @@ class EmailNotifier:
         message["Message-ID"] = f"<{notification.key}@{domain}>"
         message["References"] = f"<{thread}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
-        parts = [f"{describe(alert)}\nsince {moment(alert.started)}" for alert in notification.alerts]
-        message.set_content(cut("\n\n".join(parts), _BODY).encode("utf-8", "replace").decode())
+        message.set_content(_text(notification).encode("utf-8", "replace").decode())
         return message
+
+
+def _text(notification: Notification) -> str:
+    """The alerts one after another, as many as there is room for, and how many are left out."""
+    parts: list[str] = []
+    room = _BODY
+    for alert in notification.alerts:
+        part = f"{describe(alert)}\nsince {moment(alert.started)}"
+        room -= len(part)
+        if parts and room < 0:
+            break
+        parts.append(cut(part, _BODY))
+    if more := len(notification.alerts) - len(parts):
+        parts.append(f"and {more} more")
+    return "\n\n".join(parts)
 
 
 def _address(option: str, value: object) -> str:

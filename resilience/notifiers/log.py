@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.validate import text
 from resilience.notifiers._options import build
 
 __all__ = ["LogNotifier", "from_config"]
+
+
+_LINES = 20
 
 
 class LogNotifier:
@@ -24,7 +29,9 @@ class LogNotifier:
 
     async def send(self, notification: Notification) -> None:
         """Write the lines."""
-        for alert in notification.alerts:
+        for number, alert in enumerate(notification.alerts):
+            if number and number % _LINES == 0:
+                await asyncio.sleep(0)  # the event loop has a turn between many lines
             details = {
                 "channel": self.name,
                 "alert": alert.labels.get("alertname", ""),

@@ -67,6 +67,9 @@ class PagerDutyNotifier(HttpChannel):
 
     async def send(self, notification: Notification) -> None:
         """Post the event."""
+        await self._post(lambda: self._event(notification), key=notification.key)
+
+    def _event(self, notification: Notification) -> dict[str, Any]:
         action = _ACTIONS[notification.status]
         event: dict[str, Any] = {
             "routing_key": self._routing_key.reveal(),
@@ -83,7 +86,8 @@ class PagerDutyNotifier(HttpChannel):
                 )
                 if url.startswith(("http://", "https://")) and len(url) <= _URL  # half a link leads nowhere
             ][:_LINKS]
-        await self._post(_within_limit(event), key=notification.key)
+            _add_details(event, notification)
+        return event
 
     def _payload(self, notification: Notification) -> dict[str, Any]:
         firing = [alert for alert in notification.alerts if alert.status == "firing"]
@@ -98,10 +102,6 @@ class PagerDutyNotifier(HttpChannel):
             "timestamp": moment(min(alert.started for alert in firing)),
             "class": cut(labels.get("alertname", ""), _FIELD),
             "group": cut(notification.group_key, _FIELD),
-            "custom_details": {
-                "alerts": [cut(describe(alert), _DETAIL) for alert in notification.alerts],
-                "omitted": 0,
-            },
         }
 
 
@@ -111,14 +111,18 @@ def _severity(label: str) -> str:
     return word if word in _SEVERITIES else "error"
 
 
-def _within_limit(event: dict[str, Any]) -> dict[str, Any]:
-    """Leave out details, the last ones first, until the event is short enough."""
-    details = event.get("payload", {}).get("custom_details")
-    while details and details["alerts"] and len(json.dumps(event).encode()) > _EVENT:
-        kept = len(details["alerts"]) // 2
-        details["omitted"] += len(details["alerts"]) - kept
-        del details["alerts"][kept:]
-    return event
+def _add_details(event: dict[str, Any], notification: Notification) -> None:
+    """Add the alerts one by one, as many as the event has room for."""
+    described: list[str] = []
+    event["payload"]["custom_details"] = details = {"alerts": described, "omitted": len(notification.alerts)}
+    room = _EVENT - len(json.dumps(event))
+    for alert in notification.alerts:
+        text = cut(describe(alert), _DETAIL)
+        room -= len(json.dumps(text)) + len(", ")
+        if room < 0:
+            break
+        described.append(text)
+    details["omitted"] = len(notification.alerts) - len(described)
 
 
 def from_config(name: str, setting: object, *, clock: Clock | None = None) -> Notifier:

@@ -36,7 +36,7 @@ class SlackNotifier(HttpChannel):
 
     async def send(self, notification: Notification) -> None:
         """Post the message."""
-        await self._post(_message(notification), key=notification.key)
+        await self._post(lambda: _message(notification), key=notification.key)
 
 
 def _message(notification: Notification) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
+from resilience.core.ports import Clock, Notification, Notifier
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
 from resilience.notifiers._text import cut, describe, title
@@ -32,24 +32,26 @@ class TeamsNotifier(HttpChannel):
 
     async def send(self, notification: Notification) -> None:
         """Post the card."""
-        await self._post(_message(notification), key=notification.key)
+        await self._post(lambda: _message(notification), key=notification.key)
 
 
 def _message(notification: Notification) -> dict[str, Any]:
-    alerts = list(notification.alerts)
-    kept = len(alerts)
-    while True:
-        message = _card(notification, alerts[:kept], len(alerts) - kept)
-        if kept <= 1 or len(json.dumps(message).encode()) <= _MESSAGE:
-            return message
-        kept //= 2
+    blocks: list[dict[str, Any]] = []
+    room = _MESSAGE - len(json.dumps(_card(notification, [], len(notification.alerts))))
+    for alert in notification.alerts:
+        block = _block(cut(describe(alert), _TEXT), separator=True)
+        room -= len(json.dumps(block)) + len(", ")
+        if blocks and room < 0:
+            break
+        blocks.append(block)
+    return _card(notification, blocks, len(notification.alerts) - len(blocks))
 
 
-def _card(notification: Notification, alerts: list[NotifiedAlert], omitted: int) -> dict[str, Any]:
+def _card(notification: Notification, blocks: list[dict[str, Any]], omitted: int) -> dict[str, Any]:
     heading = _block(
         cut(title(notification), 256), weight="bolder", size="medium", color=_COLOURS[notification.status]
     )
-    body = [heading, *(_block(cut(describe(alert), _TEXT), separator=True) for alert in alerts)]
+    body = [heading, *blocks]
     if omitted:
         body.append(_block(f"and {omitted} more"))
     return {

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
@@ -16,6 +16,7 @@ from resilience.errors import ConfigError
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
 from resilience.notifiers._text import cut, moment
+from resilience.notifiers._worker import in_worker
 
 __all__ = ["WebhookNotifier", "from_config", "payload"]
 
@@ -67,23 +68,21 @@ class WebhookNotifier(HttpChannel):
         """Post it; an acknowledgement, which the format does not know, is not posted."""
         if notification.status == "acknowledged":
             return
+        body, headers = await in_worker(self._signed, notification)
+        await self._post(body, key=notification.key, headers=headers)
+
+    def _signed(self, notification: Notification) -> tuple[bytes, dict[str, str]]:
         body = self._body(notification)
-        headers = {"Content-Type": "application/json", **self._sign(notification.key, body.decode())}
-        await self._post(data=body, key=notification.key, headers=headers)
+        return body, self._sign(notification.key, body.decode())
 
     def _body(self, notification: Notification) -> bytes:
         most = self._max_alerts or len(notification.alerts)
         for text in _TEXTS:
-            if len(body := self._encoded(_shortened(notification, text), most)) <= _BODY:
+            shortened = _shortened(notification, text)
+            size = sum(sum(map(len, each.annotations.values())) for each in shortened.alerts[:most])
+            if size <= _BODY and (body := _encoded(shortened, most, whole=True)) is not None:
                 return body
-        while len(body) > _BODY and most > 1:
-            most //= 2
-            body = self._encoded(_shortened(notification, _TEXTS[-1]), most)
-        return body
-
-    def _encoded(self, notification: Notification, most: int) -> bytes:
-        content = payload(notification, max_alerts=most)
-        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        return cast("bytes", _encoded(_shortened(notification, _TEXTS[-1]), most, whole=False))
 
     def _sign(self, key: str, body: str) -> dict[str, str]:
         if not self._keys:
@@ -101,6 +100,29 @@ class WebhookNotifier(HttpChannel):
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
+
+
+def _encoded(notification: Notification, most: int, *, whole: bool) -> bytes | None:
+    """Encode alert by alert, so that no single step is long; None where all are wanted and do not fit."""
+    alerts = notification.alerts[:most]
+    head = payload(notification, max_alerts=most)
+    head["alerts"] = []
+    parts: list[bytes] = []
+    room = _BODY - len(_dumped(head))
+    for alert in alerts:
+        part = _dumped(_alert(alert))
+        room -= len(part) + len(", ")
+        if room < 0 and whole:
+            return None
+        if room < 0 and parts:
+            break
+        parts.append(part)
+    head["truncatedAlerts"] += len(alerts) - len(parts)
+    return _dumped(head).removesuffix(b"]}") + b", ".join(parts) + b"]}"
+
+
+def _dumped(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _shortened(notification: Notification, text: int | None) -> Notification:
