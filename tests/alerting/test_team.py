@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from resilience.alerting import RaisedAlert, Route
 from resilience.alerting.leadership import Leadership
@@ -249,16 +250,17 @@ async def test_while_the_store_fails_who_leads_goes_on(
 
 
 async def test_a_damaged_report_of_another_is_named_and_harms_nothing(
-    hire: Callable[[], Worker], store: MemoryStore, capsys: pytest.CaptureFixture[str]
+    hire: Callable[[], Worker], store: MemoryStore
 ) -> None:
     one = hire()
-    async with one.running():
-        await one.manager.restore()
-        await store.write([Put("shop/alerting.peers", "other", b"{")])
-        one.fire("Down")
-        await pass_(10, one)
-        assert told(one) == ["firing"]
-    assert "stored_row_unreadable" in capsys.readouterr().out
+    with capture_logs() as lines:
+        async with one.running():
+            await one.manager.restore()
+            await store.write([Put("shop/alerting.peers", "other", b"{")])
+            one.fire("Down")
+            await pass_(10, one)
+            assert told(one) == ["firing"]
+    assert "stored_row_unreadable" in [line["event"] for line in lines]
 
 
 async def test_two_that_are_one_after_the_other_wait_for_the_lease(
