@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from resilience.core.labels import clean
 from resilience.core.ports import Put
 from resilience.core.rows import Moment, decode, encode
 
@@ -38,7 +39,7 @@ class Acknowledgements:
 
     def add(self, fingerprint: str, by: str, at: float, offset: float) -> Put:
         """Note one; `offset` leads from monotonic to Unix time."""
-        self._found[fingerprint] = Acknowledgement(by, at)
+        self._found[fingerprint] = Acknowledgement(clean(by), at)
         return _put(fingerprint, self._found[fingerprint], offset)
 
     def all(self) -> list[tuple[str, Acknowledgement]]:
@@ -58,7 +59,7 @@ class Acknowledgements:
         """Take back what was stored."""
         for fingerprint, row in rows.items():
             found = decode(row, ACKNOWLEDGEMENT)
-            self._found[fingerprint] = Acknowledgement(found["by"], found["at"] - offset)
+            self._found[fingerprint] = Acknowledgement(clean(found["by"]), found["at"] - offset)
 
 
 def _put(fingerprint: str, each: Acknowledgement, offset: float) -> Put:

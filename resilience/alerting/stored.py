@@ -108,7 +108,7 @@ class StoredAlerts:
         await self._write(Put(RaisedAlerts.table, alert_id, None), Put(Firing.closed_table, alert_id, b"1"))
 
     async def _known(self, alert_id: str) -> None:
-        if alert_id not in await self._load(Firing.table):
+        if text("alert_id", alert_id) not in await self._load(Firing.table):
             message = f"alert_id must be the id of an alert that fires, got {shown(alert_id)}"
             raise ConfigError(message)
 

@@ -18,6 +18,7 @@ from resilience.alerting import Inhibition, MaintenanceWindow, Matchers, RaisedA
 from resilience.alerting.group import Group
 from resilience.alerting.leadership import Leadership
 from resilience.alerting.plain import plain_alert, plain_event, plain_silence
+from resilience.alerting.stored import StoredAlerts
 from resilience.alerting.vetting import vetted
 from resilience.core.clock import Instant, ManualClock
 from resilience.core.ports import Matcher, Notification, NotifiedAlert, Put
@@ -342,3 +343,23 @@ async def test_a_group_that_cannot_decide_does_not_hold_up_the_others(
         await works(desk)
         await desk.pass_(70)
         assert {names for _, _, names in desk.phones["ops"].told} == {("Bad",), ("Critical",)}
+
+
+async def test_who_acknowledges_in_the_state_file_is_shown_on_every_output(make: Callable[..., Desk]) -> None:
+    store = MemoryStore()
+    stored = StoredAlerts(store, "shop")
+    desk = make(QUICK, store=store, service="shop")
+    async with desk.running():
+        alert_id = desk.fire("Down")
+        await desk.pass_(3)
+        await stored.acknowledge(alert_id, "ann\ud800")
+        for value in ODD:
+            with pytest.raises(ConfigError):
+                await stored.resolve(value)
+            with contextlib.suppress(ConfigError):
+                await stored.silence(value, end=value, author=value, comment=value)
+        again = make(QUICK, store=store, service="shop")
+        await again.manager.restore()
+        again.manager.tick(again.clock.now(), list(desk.firing.values()))
+        assert again.manager.active_alerts()[0].alert.acknowledged_by == "ann\ufffd"
+        list(readable(again))
