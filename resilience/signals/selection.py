@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from itertools import accumulate, islice
 from operator import itemgetter
@@ -14,8 +14,10 @@ from typing import NamedTuple
 from resilience.core.matchers import predicate
 from resilience.core.ports import Labels, Matcher
 from resilience.core.slices import breathe, breathing
+from resilience.signals.postings import Postings, hints
 from resilience.signals.series import Row, Series
 from resilience.signals.table import Table
+from resilience.signals.watchers import Handle, Watchers
 
 __all__ = ["LiveSelection", "Part", "SelectionIndex"]
 
@@ -215,20 +217,20 @@ class LiveSelection:
 
 
 class SelectionIndex:
-    """All series by metric name, and the selections that a new one may belong to.
+    """All series by name and label values, and the selections that a new one may belong to.
 
-    A new series is shown only to selections that ask for its name and for one of its label values, so its cost
-    does not grow with the number of rules that are loaded.
+    A selection looks only at the series that have the most selective of its label values, and a new series is shown
+    only to selections that ask for one of its own. So neither cost grows with the product of rules and series.
     """
 
     def __init__(self) -> None:
         # Series may be born in any thread.
         self.lock: AbstractContextManager[object] = threading.RLock()
-        self._series: dict[str, dict[Series, Table]] = {}
+        self._postings = Postings()
         self._interned: weakref.WeakValueDictionary[tuple[Matcher, ...], LiveSelection] = (
             weakref.WeakValueDictionary()
         )
-        self._watching: dict[tuple[str, str, str], weakref.WeakSet[LiveSelection]] = {}
+        self._watchers: Watchers[LiveSelection] = Watchers()
 
     def select(self, matchers: Sequence[Matcher]) -> LiveSelection:
         """Return the one selection of these matchers.
@@ -248,9 +250,9 @@ class SelectionIndex:
         """Show a new series to the selections that it belongs to."""
         labels = dict(series.labels)
         with self.lock:
-            self._series.setdefault(labels["__name__"], {})[series] = table
+            self._postings.add(table, series)
             rows = 0
-            for selection in self._watchers(labels):
+            for selection in self._watchers.of(labels):
                 if selection.matches(series.labels):
                     selection.grow(table, series)
                     rows = max(rows, selection.kept_rows)
@@ -262,8 +264,8 @@ class SelectionIndex:
         labels = dict(series.labels)
         with self.lock:
             table.forget(series)
-            self._series[labels["__name__"]].pop(series, None)
-            for selection in self._watchers(labels):
+            self._postings.drop(series)
+            for selection in self._watchers.of(labels):
                 selection.shrink()
 
     def sort(self) -> None:
@@ -281,31 +283,17 @@ class SelectionIndex:
 
     def _selected(self, matchers: tuple[Matcher, ...]) -> LiveSelection:
         selection = LiveSelection(matchers)
-        handle = _handle(matchers)
+        name = next((one.value for one in matchers if one.label == "__name__" and one.op == "="), "")
+        wanted = hints(matchers)
         with self.lock:
-            pools = (self._series.get(handle[0], {}),) if handle[0] else tuple(self._series.values())
-            present = [(table, series) for pool in pools for series, table in pool.items()]
+            present = self._postings.candidates(name, wanted)
+            handle = self._watchers.handle(name, wanted)
             # Finalizers run newest first: the set forgets the selection before it is asked whether it is empty.
             weakref.finalize(selection, self._unwatch, handle).atexit = False
-            self._watching.setdefault(handle, weakref.WeakSet()).add(selection)
+            self._watchers.add(selection, handle)
         selection.begin([one for one in breathing(present) if selection.matches(one[1].labels)])
         return selection
 
-    def _unwatch(self, handle: tuple[str, str, str]) -> None:
+    def _unwatch(self, handle: Handle) -> None:
         with self.lock:
-            if handle in self._watching and not self._watching[handle]:
-                del self._watching[handle]
-
-    def _watchers(self, labels: Mapping[str, str]) -> Iterator[LiveSelection]:
-        watching = self._watching
-        for name in (labels["__name__"], ""):
-            yield from watching.get((name, "", ""), ())
-            for label, value in labels.items():
-                yield from watching.get((name, label, value), ())
-
-
-def _handle(matchers: Sequence[Matcher]) -> tuple[str, str, str]:
-    """The metric name that matchers ask for, and one more label with its value; empty where they ask for none."""
-    equal = {one.label: one.value for one in matchers if one.op == "=" and one.value}
-    name = equal.pop("__name__", "")
-    return (name, *next(iter(equal.items()), ("", "")))
+            self._watchers.clean(handle)
