@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -122,12 +122,27 @@ async def test_a_kill_loses_at_most_one_tick_of_a_budget(clock: ManualClock) -> 
         await tick(rel, clock, 5, bad=1)
 
 
-async def test_a_state_file_of_the_first_release_is_read(tmp_path: Path, clock: ManualClock) -> None:
-    file = tmp_path / "state.db"
-    with closing(sqlite3.connect(file)) as db:
+@pytest.fixture
+async def file_store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Callable[[], SQLiteStore]]:
+    """Makes stores on one file that are closed in the end, whatever becomes of the test."""
+    stores: list[SQLiteStore] = []
+
+    def make_store() -> SQLiteStore:
+        stores.append(SQLiteStore(tmp_path / "state.db", clock=clock))
+        return stores[-1]
+
+    yield make_store
+    for store in stores:
+        await store.close()
+
+
+async def test_a_state_file_of_the_first_release_is_read(
+    file_store: Callable[[], SQLiteStore], clock: ManualClock
+) -> None:
+    store = file_store()
+    with closing(sqlite3.connect(store.path)) as db:
         db.executescript(EARLY_RELEASE.read_text())
     clock.step_wall(1_700_000_120 - clock.time())
-    store = SQLiteStore(file, clock=clock)
     rel = make(clock, store)
     await begin(rel)
     budget = rel.slos.error_budget("availability")
@@ -144,11 +159,9 @@ async def test_a_state_file_of_the_first_release_is_read(tmp_path: Path, clock: 
     assert "resolved" not in {event.kind for event in rel.alerts.history()}
     await tick(rel, clock, 3, bad=1)
     await rel.alerts.close()
-    await store.close()
-    again = make(clock, SQLiteStore(file, clock=clock))
+    again = make(clock, file_store())
     await begin(again)
     assert again.slos.error_budget("availability").total == 930
-    await again._store.close()
 
 
 async def test_a_takeover_replaces_what_the_former_leader_left(clock: ManualClock) -> None:
@@ -229,6 +242,37 @@ async def test_a_service_that_was_idle_knows_that_there_was_nothing(clock: Manua
     again = make(clock, store)
     await begin(again)
     await tick(again, clock, 30, bad=5)
+    assert None not in again.slos.error_budget("availability").burn_rates.values()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_state_file_that_is_deleted_is_written_anew(
+    file_store: Callable[[], SQLiteStore], clock: ManualClock, workers: int
+) -> None:
+    rels = [make(clock, file_store()) for _ in range(workers)]
+    file = file_store().path
+    for rel in rels:
+        await begin(rel)
+    rels[0].alerts.silence(["team=x"], end=clock.time() + 9e5, author="ann", comment="later")
+    rels[0].alerts.send_alert(RaisedAlert("DiskFull"))
+    await tick(rels[0], clock, 60, bad=5)
+    for end in ("", "-wal", "-shm"):
+        file.with_name(file.name + end).unlink()
+    for _ in range(20):
+        for rel in reversed(rels):
+            await rel.tick()
+        clock.shift(1)
+    assert [rel.alerts.leads for rel in rels] == [True, False][:workers]
+    for rel in rels:
+        await rel.alerts.close()
+    again = make(clock, file_store())
+    await begin(again)
+    assert again.slos.error_budget("availability").total == 600
+    assert [silence.author for silence in again.alerts.silences] == ["ann"]
+    names = {each.alert.labels["alertname"] for each in again.alerts.active_alerts()}
+    assert {"DiskFull", "ErrorBudgetBurn"} <= names
+    kinds = [event.kind for event in again.alerts.history() if event.subject == "DiskFull"]
+    assert kinds == ["fired"]
     assert None not in again.slos.error_budget("availability").burn_rates.values()
 
 

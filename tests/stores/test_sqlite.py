@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +128,79 @@ async def test_nothing_to_write_opens_nothing(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "state.db")
     await store.write([])
     assert not (tmp_path / "state.db").exists()
+
+
+Opened = Callable[..., SQLiteStore]
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Opened]:
+    """Makes stores that are closed in the end, whatever becomes of the test."""
+    stores: list[SQLiteStore] = []
+
+    def make(*arguments: Any, **options: Any) -> SQLiteStore:
+        stores.append(SQLiteStore(*arguments, **options))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+async def test_a_file_of_a_newer_release_is_left_as_it_is(tmp_path: Path, opened: Opened) -> None:
+    file = tmp_path / "state.db"
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA user_version = 9")
+    before = file.read_bytes()
+    store = opened(file)
+    with pytest.raises(StoreError, match=r"newer release \(version 9, this one knows 1\); left as it is"):
+        await store.load("a")
+    await store.close()
+    assert file.read_bytes() == before
+
+
+async def test_a_file_has_the_version_of_its_release(tmp_path: Path, opened: Opened) -> None:
+    file = tmp_path / "state.db"
+    store = opened(file)
+    await store.write([Put("a", "x", b"1")])
+    await store.close()
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("PRAGMA user_version").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+async def test_a_file_that_is_gone_is_noticed_with_the_next_lease_and_its_holder_goes_first(
+    tmp_path: Path, opened: Opened, replaced: bool
+) -> None:
+    file, clock = tmp_path / "state.db", ManualClock()
+    holder, other = opened(file, clock=clock), opened(file, clock=clock)
+    first = await holder.lease("tick", "me", 15)
+    assert await other.lease("tick", "you", 15) is None
+    await holder.write([Put("a", "x", b"1")])
+    file.unlink()
+    if replaced:
+        with closing(sqlite3.connect(file)) as db:
+            db.execute("CREATE TABLE t (x)")
+    clock.shift(5)
+    assert await other.lease("tick", "you", 15) is None
+    assert (other.generation, holder.generation) == (1, 0)
+    again = await holder.lease("tick", "me", 15)
+    assert holder.generation == 1
+    assert first is not None
+    assert again is not None
+    assert again > first
+    assert dict(await holder.load("a")) == {}
+    await holder.write([Put("a", "x", b"2")])
+    assert dict(await other.load("a")) == {"x": b"2"}
+    clock.shift(15)
+    assert await other.lease("tick", "you", 15) == again + 1
+
+
+async def test_a_file_that_is_there_is_not_taken_for_another(tmp_path: Path, opened: Opened) -> None:
+    store = opened(tmp_path / "state.db", clock=ManualClock())
+    for _ in range(3):
+        await store.lease("tick", "me", 15)
+        await store.write([Put("a", "x", b"1")])
+    await store.close()
+    await store.lease("tick", "me", 15)
+    assert store.generation == 0
