@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-from uuid import uuid4
 
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.log import log
 from resilience.core.ports import Clock, Store
+from resilience.core.process_name import process_name
 from resilience.core.validate import number, text
 from resilience.errors import StoreError
 
@@ -42,7 +42,7 @@ class Leadership:
     """
 
     def __init__(self, store: Store, name: str, *, ttl: float = 15.0, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.holder: str = uuid4().hex
+        self.holder: str = process_name()
         self.leads: bool = False
         self._store = store
         self._name = text("name", name)

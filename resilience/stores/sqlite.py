@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Clock, Put
+from resilience.core.process_name import is_gone
 from resilience.core.validate import number, text
 from resilience.errors import MissingExtra, StoreError
 
@@ -46,6 +47,8 @@ WHERE holder = excluded.holder OR until <= :now OR until > :now + 2 * :ttl
 RETURNING token
 """
 
+_RELEASE = "UPDATE leases SET until = :now WHERE name = :name AND holder = :other"
+
 
 class SQLiteStore:
     """Keeps state in one SQLite file in WAL mode; needs the extra `sqlite`.
@@ -53,6 +56,8 @@ class SQLiteStore:
     `synchronous=FULL`: what a `write` returned for is on the disk (the SQLite manual on WAL: NORMAL may lose the
     last transactions in a power cut). Every statement runs in aiosqlite's own thread, never on the loop. The file
     is opened at the first use and is readable by its owner alone, since alerts may say more than everybody should know.
+
+    A lease whose holder is known to be dead (killed on the same machine) is free.
 
     A file that is deleted or replaced is noticed when a lease is taken or renewed: it is opened anew, and `generation`
     grows, so that its writers write everything again. A file of a newer release is left alone.
@@ -144,6 +149,10 @@ class SQLiteStore:
 
         async def take(connection: aiosqlite.Connection) -> int | None:
             rows = list(await connection.execute_fetchall(_LEASE, values))
+            if not rows and await asyncio.to_thread(is_gone, other := await _holder(connection, name)):
+                # Killed: nobody has to wait for a lease that cannot be renewed.
+                await connection.execute(_RELEASE, {**values, "other": other})
+                rows = list(await connection.execute_fetchall(_LEASE, values))
             await connection.commit()
             return int(rows[0][0]) if rows else None
 
@@ -225,6 +234,11 @@ class SQLiteStore:
             raise
         self._file = await asyncio.to_thread(_identity, self.path)
         return connection
+
+
+async def _holder(connection: aiosqlite.Connection, name: str) -> str:
+    rows = list(await connection.execute_fetchall("SELECT holder FROM leases WHERE name = ?", (name,)))
+    return str(rows[0][0]) if rows else ""
 
 
 async def _check_version(connection: aiosqlite.Connection) -> None:
