@@ -16,18 +16,25 @@ from resilience.core.validate import number, text
 from resilience.errors import ConfigError, DeliveryError
 from resilience.reliability import Reliability
 from resilience_middleware.endpoint import Endpoint, Query, answer, body_of, refuse
+from resilience_middleware.endpoints.pages import PAGE_QUERY, page_limit, page_of
 from resilience_middleware.security import Access
 
 __all__ = ["ENDPOINTS"]
 
-_MOST: Final = 1000  # events of one answer
+_LISTED: Final = ("service", "limit", "cursor")
 _SERVICE: Final = Query("service", "Only what is about this service.")
 
 
 async def list_alerts(rel: Reliability, request: Request) -> Response:
-    """Answer with what fires; `?service=` asks for one service's."""
-    found = rel.alerts.active_alerts(service=request.query_params.get("service"))
-    return answer({"alerts": [plain_alert(each) for each in found]})
+    """Answer with a page of the firing alerts, the newest first; `?service=` asks for one service's."""
+    query = request.query_params
+    found = rel.alerts.active_alerts(service=query.get("service"))
+    page = page_of(found, _position, {name: query[name] for name in _LISTED if name in query}, "alerts")
+    body = {"alerts": [plain_alert(each) for each in page.items], "total": page.total, "next": page.next}
+    answered = answer(body)
+    if page.next is not None:
+        answered.headers["link"] = f'<{page.next}>; rel="next"'
+    return answered
 
 
 async def one_alert(rel: Reliability, request: Request) -> Response:
@@ -43,11 +50,9 @@ async def history(rel: Reliability, request: Request) -> Response:
     """Answer with what happened, the newest first: `?since=` Unix seconds, `?limit=`, `?service=`, `?alert_id=`."""
     query = request.query_params
     since = _figure("since", query.get("since", "0"))
-    limit = _figure("limit", query.get("limit", "100"), high=_MOST)
-    if limit < 1 or not limit.is_integer():
-        raise ConfigError(f"limit must be a whole number from 1 to {_MOST}, got {limit:g}")
+    limit = page_limit(query)
     events = rel.alerts.history(
-        alert_id=query.get("alert_id"), service=query.get("service"), since=since, limit=int(limit)
+        alert_id=query.get("alert_id"), service=query.get("service"), since=since, limit=limit
     )
     return answer({"events": [plain_event(event) for event in events]})
 
@@ -113,14 +118,14 @@ async def test_channel(rel: Reliability, request: Request) -> Response:
 
 
 ENDPOINTS: Final = (
-    Endpoint("/alerts", Access.READ, list_alerts, query=(_SERVICE,)),
+    Endpoint("/alerts", Access.READ, list_alerts, query=(_SERVICE, *PAGE_QUERY)),
     Endpoint(
         "/alerts/history",
         Access.READ,
         history,
         query=(
             Query("since", "Unix seconds; from the beginning when not given.", "number"),
-            Query("limit", f"How many at most, 1 to {_MOST}; 100 when not given.", "integer"),
+            PAGE_QUERY[0],
             _SERVICE,
             Query("alert_id", "Only of the alert with this id."),
         ),
@@ -134,6 +139,10 @@ ENDPOINTS: Final = (
     Endpoint("/alerts/{alert_id}/resolve", Access.CHANGE, resolve, methods=("POST",)),
 )
 """Those of alerts; the fixed paths stand before the one that takes any id."""
+
+
+def _position(each: ActiveAlert) -> tuple[float, str]:
+    return -each.alert.started, each.alert.fingerprint
 
 
 def _find(rel: Reliability, request: Request) -> ActiveAlert | None:
@@ -161,9 +170,9 @@ def _end(rel: Reliability, body: Mapping[str, Any]) -> float:
     return start + parse_duration(body["duration"])
 
 
-def _figure(option: str, value: str, **bounds: float) -> float:
+def _figure(option: str, value: str) -> float:
     try:
         found = float(value)
     except ValueError:
         found = math.nan
-    return number(option, found, low=0, **bounds)
+    return number(option, found, low=0)

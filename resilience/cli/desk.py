@@ -27,6 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 HERE = "http://127.0.0.1:8000"
 """Where a service is looked for when nobody says."""
 _UNAUTHORIZED, _SERVER_ERROR = 401, 500
+_PAGE = 200  # alerts, each with texts of a few kilobytes
 
 
 class Desk(Protocol):
@@ -80,7 +81,15 @@ class Service:
 
     async def alerts(self) -> list[dict[str, Any]]:
         """What fires."""
-        found: list[dict[str, Any]] = (await self._ask("GET", "/alerts"))["alerts"]
+        found: list[dict[str, Any]] = []
+        link: str | None = f"alerts?limit={_PAGE}"
+        while link is not None:
+            page = await self._ask("GET", f"/{link}")
+            found += page["alerts"]
+            before, link = link, page.get("next")
+            if link == before:
+                message = f"{self._url}/{link} leads to itself"
+                raise ResilienceError(message)
         return found
 
     async def history(self, *, alert_id: str | None, since: float, limit: int) -> list[dict[str, Any]]:

@@ -50,6 +50,9 @@ def place(request: Any, tmp_path: Path) -> Iterator[list[str]]:
 class running:  # noqa: N801  a context manager
     """A service in a thread of its own, as the command has its own loop too."""
 
+    def __init__(self, alerts: int = 1) -> None:
+        self.alerts = alerts
+
     def __enter__(self) -> str:
         rel = Reliability(
             "shop", notifiers=[RecordingNotifier("phone")], token="s3cret", interval=0.05, watch=0
@@ -57,6 +60,8 @@ class running:  # noqa: N801  a context manager
         app = Starlette()
         install(app, rel, prefix="/ops")
         disk_full(rel)
+        for number in range(1, self.alerts):
+            rel.alerts.send_alert(RaisedAlert(f"Full{number}", labels={"host": "b"}))
         self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -241,3 +246,10 @@ def test_bad_input_is_2_and_one_message(
     assert says in shown.err
     assert not shown.out
     assert shown.err.lower().count("error:") == 1
+
+
+def test_all_pages_of_a_service_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with running(alerts=450) as url:
+        assert main(["alerts", "list", "--json", "--url", url, "--token", "s3cret"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len({each["id"] for each in found}) == len(found) == 450

@@ -63,12 +63,49 @@ async def test_what_fires_is_listed_and_one_alert_has_its_history(ask: Ask, aler
     [listed] = json.loads((await ask("/alerts")).body)["alerts"]
     assert (listed["id"], listed["status"]) == (alert_id, "firing")
     assert listed["labels"] == {"alertname": "DiskFull", "severity": "critical", "service": "shop"}
-    assert json.loads((await ask("/alerts?service=other")).body) == {"alerts": []}
+    assert json.loads((await ask("/alerts?service=other")).body) == {"alerts": [], "total": 0, "next": None}
     one = json.loads((await ask(f"/alerts/{alert_id}")).body)
     assert [event["kind"] for event in one.pop("history")] == ["fired"]
     assert one == listed
     events = json.loads((await ask("/alerts/history?limit=1&since=0")).body)["events"]
     assert [event["subject"] for event in events] == ["DiskFull"]
+
+
+async def test_many_alerts_come_in_pages_that_stay_right_while_alerts_come_and_go(
+    ask: Ask, shop: Reliability, clock: ManualClock
+) -> None:
+    ids = []
+    for number in range(250):
+        ids.append(shop.alerts.send_alert(RaisedAlert(f"Full{number}", labels={"service": "shop"})))
+        if number % 50 == 0:
+            clock.shift(1)
+            await shop.tick()
+    clock.shift(1)
+    await shop.tick()
+    seen: list[str] = []
+    link, sizes = "alerts?service=shop&limit=100", []
+    while link is not None:
+        answered = await ask(f"/{link}")
+        page = json.loads(answered.body)
+        assert answered.headers.get("link") == (f'<{page["next"]}>; rel="next"' if page["next"] else None)
+        sizes.append((len(page["alerts"]), page["total"]))
+        seen += [each["id"] for each in page["alerts"]]
+        link = page["next"]
+        if len(sizes) == 1:
+            shop.alerts.resolve(seen[-1])  # the cursor's own
+            shop.alerts.send_alert(RaisedAlert("New", labels={"service": "shop"}))
+            clock.shift(1)
+            await shop.tick()
+    assert sizes == [(100, 250), (100, 250), (50, 250)]
+    assert sorted(seen) == sorted(ids)
+    assert len(json.loads((await ask("/alerts")).body)["alerts"]) == 100
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "limit=1e2", "cursor=x", "cursor=nan~a", "cursor="]
+)
+async def test_a_page_that_is_none_is_refused(ask: Ask, query: str) -> None:
+    assert (await ask(f"/alerts?{query}")).status == 400
 
 
 async def test_an_alert_is_acknowledged_and_resolved(ask: Ask, alert_id: str, shop: Reliability) -> None:
@@ -124,7 +161,7 @@ async def test_a_channel_is_tested(ask: Ask, shop: Reliability) -> None:
         ("/alerts/silences", "POST", {**MUTE, "end": 5e9, "start": 6e9}, "must be after its start"),
         ("/alerts/history?limit=0", "GET", None, "limit must be a whole number from 1 to 1000"),
         ("/alerts/history?limit=1.5", "GET", None, "limit must be a whole number from 1 to 1000"),
-        ("/alerts/history?limit=5000", "GET", None, "at most 1000"),
+        ("/alerts/history?limit=5000", "GET", None, "limit must be a whole number from 1 to 1000"),
         ("/alerts/history?since=yesterday", "GET", None, "since must be a number"),
         ("/alerts/history?since=nan", "GET", None, "since must be a number"),
     ],
