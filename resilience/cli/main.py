@@ -112,7 +112,8 @@ def _configure_log(ctx: click.Context, level: str) -> None:
     import structlog  # noqa: PLC0415  35 ms that `--version` and `--help` need not pay
 
     # A program that calls `main` by itself gets its own configuration back.
-    ctx.call_on_close(functools.partial(structlog.configure, **structlog.get_config()))
+    before = functools.partial(structlog.configure, **structlog.get_config())
+    ctx.call_on_close(before if structlog.is_configured() else structlog.reset_defaults)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -169,3 +169,17 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+def test_a_command_leaves_structlog_as_it_was(tmp_path: Path) -> None:
+    structlog.reset_defaults()
+    main(["config", "validate", str(tmp_path / "none.yaml")])
+    assert not structlog.is_configured()
+    try:
+        structlog.configure(cache_logger_on_first_use=True)
+        before = structlog.get_config()
+        main(["config", "validate", str(tmp_path / "none.yaml")])
+        assert structlog.is_configured()
+        assert structlog.get_config() == before
+    finally:
+        structlog.reset_defaults()
