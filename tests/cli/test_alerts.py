@@ -250,6 +250,7 @@ def test_bad_input_is_2_and_one_message(
 
 def test_all_pages_of_a_service_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     with running(alerts=450) as url:
+        capsys.readouterr()
         assert main(["alerts", "list", "--json", "--url", url, "--token", "s3cret"]) == 0
-    found = json.loads(capsys.readouterr().out)
+        found = json.loads(capsys.readouterr().out)
     assert len({each["id"] for each in found}) == len(found) == 450
