@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -22,6 +23,7 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 
 from resilience.core.slices import breathe
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
 __all__ = ["Document", "Place", "load", "read"]
@@ -339,7 +341,7 @@ class _Builder:
             if kind == "float":
                 return _float(text)
         except ValueError as error:
-            message = f"{text!r} is not a {kind}"
+            message = f"{shown(text)} is not a {kind}"
             raise self._error(message, event) from error
         if kind in ("str", "timestamp", "value", "merge"):
             return text
@@ -353,7 +355,10 @@ def _integer(text: str) -> int:
     digits = digits.lstrip("+-")
     bases = {"0x": 16, "0o": 8, "0b": 2}
     base = bases.get(digits[:2].lower(), 10)
-    return sign * int(digits if base == 10 else digits[2:], base)  # noqa: PLR2004  the base of plain figures
+    value = int(digits if base == 10 else digits[2:], base)  # noqa: PLR2004  the base of plain figures
+    if value > sys.float_info.max:  # arithmetic with it would overflow, and Python does not even write it
+        raise ValueError(text)
+    return sign * value
 
 
 def _float(text: str) -> float:

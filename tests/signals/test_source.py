@@ -89,7 +89,7 @@ def test_selections_that_nobody_holds_are_forgotten() -> None:
     for number in range(50):
         signals.source.select([Matcher("__name__", "=", f"x{number}")])
     gc.collect()
-    assert signals._index._watching == {}
+    assert not signals._index._watchers._by_value
 
 
 def test_a_pattern_that_is_not_one_is_refused() -> None:

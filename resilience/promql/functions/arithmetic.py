@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from resilience.promql.functions.registry import elementwise, general
 from resilience.promql.nodes import Call
+from resilience.promql.operators import ARITHMETIC
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Vector
 
@@ -107,8 +108,8 @@ def _sgn(value: float) -> float:
 @elementwise("round", "scalar", least=0)
 def _round(value: float, nearest: float = 1.0) -> float:
     # Prometheus multiplies by the inverse: rounding to 0.1 is exacter that way.
-    inverse = 1 / nearest if nearest else math.inf
-    return _floor(value * inverse + 0.5) / inverse
+    inverse = ARITHMETIC["/"](1.0, nearest)
+    return ARITHMETIC["/"](_floor(value * inverse + 0.5), inverse)
 
 
 def _least(one: float, other: float) -> float:
