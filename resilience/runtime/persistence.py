@@ -112,6 +112,8 @@ class PersistedState:
             for table, unread in self.unread.items():
                 self._set_aside(table, unread)
             self._term = None  # everything is to be written in the present form
+        if not any(rows.values()):
+            return  # there was no earlier process whose windows would have to fill up again
         slicer = Slicer(_SLICE)
         for part in self._parts:
             restore = functools.partial(part.restore, rows, now, down_at=down_at)

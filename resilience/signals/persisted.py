@@ -205,6 +205,7 @@ class _Stream:
         self._newest: tuple[str, float] | None = None  # key and expiry of the newest row that was stored
         self._stored: bytes | None = None
         self._begins = True
+        self._forgotten = table.forgotten
 
     # -- what is stored -----------------------------------------------------------------------------------------
 
@@ -327,6 +328,9 @@ class _Stream:
         self._read = None
 
     def _leave_dropped(self) -> None:
+        if self._forgotten == self.table.forgotten:
+            return
+        self._forgotten = self.table.forgotten
         for place, block in list(self._blocks.items()):
             if block.series[0].dropped:
                 del self._blocks[place]

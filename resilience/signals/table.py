@@ -42,6 +42,7 @@ class Table:
         self._long: list[Series | None] = []
         self._long_free: list[int] = []
         self._kept = 0
+        self.forgotten: int = 0  # how many series have been dropped so far
         self._unsealed = False
 
     # -- columns ------------------------------------------------------------------------------------------------
@@ -133,6 +134,7 @@ class Table:
     def forget(self, series: Series) -> None:
         """Leave a dropped series out of the long rows to come; older ones are never read for who has its place next."""
         series.dropped = True
+        self.forgotten += 1
         if series.position >= 0:
             self._long[series.position] = None
             self._long_free.append(series.position)

@@ -1,0 +1,242 @@
+"""How costs grow: for each curve the exponent over a factor of 50, the longest stretch of the loop, the bytes per tick.
+
+    python benchmarks/bench_growth.py [NAME...] [--json]
+
+A curve is a function that takes a size and returns a `Cost`; it is run at a size and at 50 times that, and judged by its
+bars. A script of its own, because what matters here is a ratio within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resilience import AlertRule, Reliability
+from resilience.core.clock import ManualClock
+from resilience.core.ports import Put
+from resilience.core.verdict import Verdict
+from resilience.slo import SLO
+from resilience.stores.memory import MemoryStore
+
+FACTOR = 50
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a size costs: seconds of CPU, the longest stretch of the loop in seconds of CPU, and bytes stored for each tick."""
+
+    seconds: float
+    stretch: float = 0.0
+    bytes_per_tick: float = 0.0
+
+
+Run = Callable[[int], Awaitable[Cost]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve and its bars; None for no bar."""
+
+    run: Run
+    size: int
+    exponent: float | None = 1.1
+    stretch: float | None = None
+    bytes_per_tick: float | None = None
+
+
+CURVES: dict[str, Curve] = {}
+
+
+def curve(name: str, size: int, **bars: float | None) -> Callable[[Run], Run]:
+    def register(run: Run) -> Run:
+        CURVES[name] = Curve(run, size, **bars)
+        return run
+
+    return register
+
+
+class CountingStore(MemoryStore):
+    """Counts what is written."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.bytes = 0
+
+    async def write(self, batch: Sequence[Put]) -> None:
+        self.bytes += sum(len(put.table) + len(put.key) + len(put.value or b"") for put in batch)
+        await super().write(batch)
+
+
+class Stretches:
+    """The longest stretch for which a loop was busy with one coroutine."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def of(self, work: Awaitable[Any]) -> None:
+        steps = work.__await__()
+        while True:
+            began = time.thread_time()
+            try:
+                next(steps)
+            except StopIteration:
+                return
+            finally:
+                self.longest = max(self.longest, time.thread_time() - began)
+            await asyncio.sleep(0)
+
+
+async def collecting(rel: Reliability, clock: ManualClock, ticks: int, change: Callable[[], object]) -> Cost:
+    """The cost of collecting and storing what ticks have changed, apart from the ticks themselves."""
+    store: Any = rel._store
+    persisted, stretches = rel._persisted, Stretches()
+    rel._persisted = Uncollected()
+    store.bytes, seconds = 0, 0.0
+    for _ in range(ticks):
+        change()
+        clock.shift(1)
+        await rel.tick()
+        before = store.bytes
+        began = time.thread_time()
+        found: list[Put] = []
+
+        async def collect(into: list[Put] = found) -> None:
+            into += await persisted.collect(clock.now(), term=rel.alerts.term)
+
+        await stretches.of(collect())
+        seconds += time.thread_time() - began
+        await store.write(found)
+        assert before <= store.bytes
+    rel._persisted = persisted
+    return Cost(seconds / ticks, stretches.longest, store.bytes / ticks)
+
+
+class Uncollected:
+    """Stands in for the state while a tick is made whose collection is measured apart."""
+
+    closing = False
+
+    async def collect(self, at: object, *, term: object) -> list[Put]:
+        return []
+
+
+@curve("budgets", 2, stretch=0.002, bytes_per_tick=20_000)
+async def budgets(size: int) -> Cost:
+    """Objectives with full periods, each with an event in each tick."""
+    clock = ManualClock()
+    slos = [SLO(f"objective-{number}", service=f"s{number}", target="0.99") for number in range(size)]
+    rel = Reliability("shop", slos=slos, store=CountingStore(clock), clock=clock)
+    await rel._restore()
+    for account in rel.slos._counts._accounts.values():
+        for hour in range(720):
+            account.ledger.add(clock.monotonic() - (720 - hour) * 3600.0, 3.0, 12345.0)
+    await rel.tick()
+
+    def change() -> None:
+        for number in range(size):
+            rel.slos.record_metric(f"objective-{number}", success=number % 10 > 0, duration=0.01)
+
+    for _ in range(12):
+        await collecting(rel, clock, 1, change)
+    rel.signals.windowed.clear()  # the rows of windows are another curve
+    return await collecting(rel, clock, 30, change)
+
+
+@curve("windows", 100, stretch=0.002, bytes_per_tick=1_000_000 / 60)
+async def windows(size: int) -> Cost:
+    """Columns that rules ask for, all of which change in each tick."""
+    clock = ManualClock()
+    rules = [AlertRule("Busy", "sum(rate(things_total[5m])) > 1e9")]
+    rel = Reliability("shop", rules=rules, store=CountingStore(clock), clock=clock)
+    rel.signals.max_label_sets = size + 1
+    things = rel.signals.counter("things_total", labels=("n",))
+    bound = [things.bind(str(number)) for number in range(size)]
+    await rel._restore()
+
+    def change() -> None:
+        for each in bound:
+            each.inc()
+
+    while len(rel._windows._streams["instruments"]._blocks) < size:
+        await collecting(rel, clock, 5, change)
+    return await collecting(rel, clock, 60, change)
+
+
+@curve("nothing changes", 20, exponent=None, bytes_per_tick=0)
+async def nothing_changes(size: int) -> Cost:
+    """Alerts that are pending, firing and resolved, with objectives, while nothing changes."""
+    clock = ManualClock()
+    ending: list[int] = []
+
+    def found(first: int) -> Any:
+        return lambda: [({"n": str(number)}, 1.0) for number in range(first, size, 3)]
+
+    rules = [
+        AlertRule("Firing", condition=found(0)),
+        AlertRule("Pending", condition=found(1), for_=1e6),
+        AlertRule("Resolved", condition=lambda: [] if ending else found(2)()),
+    ]
+    slos = [SLO(f"objective-{number}", service="shop", target="0.99") for number in range(3)]
+    rel = Reliability(
+        "shop", rules=rules, slos=slos, store=CountingStore(clock), evaluation_interval=1, clock=clock
+    )
+    await rel._restore()
+    for number in range(100):
+        if number == 50:
+            ending.append(1)
+        if number < 10:
+            rel.sli.request("GET", "/", "500", Verdict.FAILURE, 0.01)
+        clock.shift(1)
+        await rel.tick()
+    assert {alert.state.value for alert in rel.rules.alerts()} == {"firing", "pending"}
+    assert rel.rules.resolved()
+    return await collecting(rel, clock, 60, lambda: None)
+
+
+def exponent(size: int, small: Cost, large: Cost) -> float:
+    return math.log(max(large.seconds, 1e-9) / max(small.seconds, 1e-9)) / math.log(FACTOR) if size else 0.0
+
+
+async def measure(name: str) -> dict[str, Any]:
+    one = CURVES[name]
+    small, large = await one.run(one.size), await one.run(one.size * FACTOR)
+    row: dict[str, Any] = {
+        "curve": name,
+        "sizes": [one.size, one.size * FACTOR],
+        "ms": [round(small.seconds * 1e3, 4), round(large.seconds * 1e3, 4)],
+        "exponent": round(exponent(one.size, small, large), 2),
+        "longest_ms": round(large.stretch * 1e3, 3),
+        "bytes_per_tick": round(large.bytes_per_tick),
+    }
+    over = [
+        what
+        for what, value, bar in (
+            ("exponent", row["exponent"], one.exponent),
+            ("longest_ms", large.stretch, one.stretch),
+            ("bytes_per_tick", large.bytes_per_tick, one.bytes_per_tick),
+        )
+        if bar is not None and value > bar
+    ]
+    return {**row, "over": over}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CURVES)}")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = [asyncio.run(measure(name)) for name in options.names or CURVES]
+    for row in rows:
+        print(json.dumps(row) if options.json else "  ".join(f"{key}={value}" for key, value in row.items()))
+    return 1 if any(row["over"] for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
