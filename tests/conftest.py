@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -29,6 +30,16 @@ settings.load_profile("repeatable")
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture(autouse=True)
+def structlog_as_it_was() -> Iterator[None]:
+    """Leave structlog unconfigured where it was: `capture_logs` configures it, and later tests would log elsewhere."""
+    structlog = sys.modules.get("structlog")
+    before = structlog is not None and structlog.is_configured()
+    yield
+    if (structlog := sys.modules.get("structlog")) is not None and not before:
+        structlog.reset_defaults()
 
 
 @pytest.fixture
