@@ -56,11 +56,12 @@ def check_files(
     faults: list[ConfigError] = []
     broken = 0
     for file in files:
-        if found := rule_file.faults(file):
+        read, found = rule_file.check(file)
+        if found:
             faults += found
             broken += 1
         else:
-            groups.extend(rule_file.load(file))
+            groups.extend(read)
     names = {prefix + name for name in METRICS} | (known or set())
     findings = check(groups, metrics=names, complete=known is not None, buckets=buckets, prefix=prefix)
     count = sum(len(group.rules) for group in groups)

@@ -25,15 +25,17 @@ class Token(NamedTuple):
 # An underscore may stand between two digits only.
 _TOKEN = re.compile(
     r"""
-    (?P<space>\s+|\#[^\n]*)
-  | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
+    (?:\s+|\#[^\n]*)*+
+    (?:(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
   | (?P<duration>(?:[0-9]+(?:ms|[smhdwy]))+)(?![0-9A-Za-z_.])
   | (?P<number>0[xX](?:_?[0-9a-fA-F])+|(?:DIGITS(?:\.(?:DIGITS)?)?|\.DIGITS)(?:[eE][+-]?DIGITS)?)(?![0-9A-Za-z_.])
   | (?P<name>[A-Za-z_:][A-Za-z0-9_:]*)
   | (?P<operator>==|!=|=~|!~|<=|>=|</|>/|[-+*/%^<>=(){},@\[\]:])
+  | (?P<end>\Z))
     """.replace("DIGITS", "[0-9](?:_?[0-9])*"),
     re.VERBOSE,
 )
+_SPACE = re.compile(r"(?:\s+|#[^\n]*)*+")
 # Inside brackets a colon divides the range from the step; outside it is part of a metric's name.
 _IN_BRACKETS = re.compile(
     _TOKEN.pattern.replace("[A-Za-z_:][A-Za-z0-9_:]*", "[A-Za-z_][A-Za-z0-9_]*"), re.VERBOSE
@@ -86,24 +88,25 @@ def tokens(text: str) -> list[Token]:
     except UnicodeEncodeError as error:
         fail("half of a surrogate pair is no character", text, error.start)
     found: list[Token] = []
-    position, brackets = 0, 0
-    while position < len(text):
-        match = (_IN_BRACKETS if brackets else _TOKEN).match(text, position)
+    position, brackets, match_next = 0, 0, _TOKEN.match
+    while True:
+        match = match_next(text, position)
         if match is None:
+            position = _SPACE.match(text, position).end()  # type: ignore[union-attr]  # it matches nothing, too
             what = "string that is not closed" if text[position] in "\"'`" else "character"
             fail(f"unexpected {what} {text[position : position + 1]!r}", text, position)
-        kind, word = str(match.lastgroup), match.group()
+        kind = match.lastgroup or ""
+        word, (start, position) = match[kind], match.span(kind)
         if kind == "operator":
-            if word in {"</", ">/"}:
-                fail(f"{word} trims native histograms, which are not supported", text, position)
             kind = word
-            brackets += (word == "[") - (word == "]")
-        if kind != "space":
-            # Interned: the rules of many objectives repeat the same words.
-            found.append(Token(kind, sys.intern(word), position))
-        position = match.end()
-    found.append(Token("end", "", len(text)))
-    return found
+            if word in {"</", ">/"}:
+                fail(f"{word} trims native histograms, which are not supported", text, start)
+            if word in {"[", "]"}:
+                brackets += 1 if word == "[" else -1
+                match_next = (_IN_BRACKETS if brackets else _TOKEN).match
+        found.append(Token(kind, word, start))
+        if kind == "end":
+            return found
 
 
 def unquote(literal: str, text: str, position: int) -> str:

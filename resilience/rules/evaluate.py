@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -267,8 +268,9 @@ class Evaluator:
         text = _reason(error)
         labels = (("error", text), ("group", running.group.name), ("rule", unit.rule.name))
         if running.failing.get(unit.owner) != labels:
-            trace = None if isinstance(error, QueryError) else error
-            log(__name__).warning("rule_failed", **dict(labels), exc_info=trace)
+            # One line: a traceback with the locals of an evaluation has hundreds.
+            raised_at = {} if isinstance(error, QueryError) else {"raised_at": _origin(error)}
+            log(__name__).warning("rule_failed", **dict(labels), **raised_at)
         running.failing[unit.owner] = labels
 
     def _tell_failures(self, now: Instant) -> None:
@@ -402,6 +404,12 @@ def _recordings(groups: Iterable[Running]) -> Iterator[Recording]:
         for unit in running.units.values():
             if isinstance(unit.rule, RecordingRule):
                 yield unit.rule, running.interval + running.group.query_offset
+
+
+def _origin(error: Exception) -> str:
+    """Return the source location at which an error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
 
 
 def _reason(error: Exception) -> str:

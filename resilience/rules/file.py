@@ -17,7 +17,7 @@ from resilience.errors import ConfigError
 from resilience.rules.model import AlertRule, NoData, RecordingRule, Rule, RuleGroup, check_texts
 from resilience.rules.reader import Reader
 
-__all__ = ["dump", "faults", "load", "loads", "write"]
+__all__ = ["check", "dump", "faults", "load", "loads", "write"]
 
 _GROUP_KEYS = ("name", "interval", "query_offset", "limit", "labels", "rules")
 _RECORD_KEYS = ("record", "expr", "labels")
@@ -46,12 +46,16 @@ def load(*files: str | Path) -> tuple[RuleGroup, ...]:
 
 def faults(file: str | Path) -> list[ConfigError]:
     """Return all faults of a rule file, in the order of their lines; `load` raises the first."""
+    return check(file)[1]
+
+
+def check(file: str | Path) -> tuple[list[RuleGroup], list[ConfigError]]:
+    """Return the groups of a rule file that are without a fault, and all faults in the order of their lines."""
     try:
         reader = _Reader(yaml.read(file))
     except ConfigError as fault:
-        return [fault]
-    reader.groups()
-    return sorted(reader.faults, key=lambda fault: fault.line or 0)
+        return [], [fault]
+    return reader.groups(), sorted(reader.faults, key=lambda fault: fault.line or 0)
 
 
 def loads(text: str | bytes, *, file: str | None = None) -> tuple[RuleGroup, ...]:

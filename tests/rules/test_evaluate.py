@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from resilience import promql
 from resilience.core.clock import Instant
@@ -339,3 +340,17 @@ async def test_conditions_are_asked_on_the_loop() -> None:
     rule = AlertRule("Here", condition=lambda: asyncio.get_running_loop() is loop)
     rules = Evaluator([RuleGroup("g", (rule,))], promql.MemorySource())
     assert changes(await rules.evaluate(at(0))) == [("Here", "inactive", "firing")]
+
+
+def test_the_log_of_a_failure_is_short_and_names_where_it_was_raised() -> None:
+    def condition() -> bool:
+        raise RuntimeError("no answer")
+
+    rules = Evaluator([RuleGroup("g", (AlertRule("Broken", condition=condition),))], promql.MemorySource())
+    with capture_logs() as logs:
+        rules.tick(at(0))
+    (entry,) = [each for each in logs if each["event"] == "rule_failed"]
+    assert entry["error"] == "no answer"
+    assert entry["raised_at"].startswith(f"{__file__}:")
+    assert entry["raised_at"].endswith("in condition")
+    assert "exc_info" not in entry
