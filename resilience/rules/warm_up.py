@@ -49,8 +49,8 @@ class WarmUp:
             self._recordings.setdefault(recording[0].name, []).append(recording)
 
     def of(self, rule: Rule) -> float:
-        """Return the longest warm-up of a rule, in seconds; the lookback for a Python condition."""
-        return self._lookback if rule.expression is None else self.seconds(rule.expression.node)
+        """Return the longest warm-up of a rule, in seconds; 0 for a Python condition, which says how things are now."""
+        return 0.0 if rule.expression is None else self.seconds(rule.expression.node)
 
     def seconds(self, node: nodes.Node, has_result: Callable[[nodes.Node], bool] | None = None) -> float:
         """Return the seconds after a restart until the result of an expression can be trusted.

@@ -76,6 +76,10 @@ def test_a_rule_warms_up_for_as_long_as_the_windows_behind_its_series(
     assert warm_up.of(AlertRule("A", expr)) == window
 
 
+def test_a_python_condition_counts_from_its_first_evaluation() -> None:
+    assert WarmUp([], 300.0).of(AlertRule("A", condition=bool)) == 0
+
+
 def test_of_the_rules_that_record_one_name_those_count_that_a_selector_can_mean() -> None:
     short = RecordingRule("ratio", "rate(a[5m])", {"slo": "a"})
     long = RecordingRule("ratio", "rate(a[1h])", {"slo": "b"})
