@@ -195,7 +195,7 @@ FIELDS = [
 
 @pytest.mark.parametrize("field", FIELDS)
 async def test_of_alerts_that_cannot_be_handled_each_is_left_out_and_the_others_go_on(
-    make: Callable[..., Desk], field: str, capsys: pytest.CaptureFixture[str]
+    make: Callable[..., Desk], field: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = make(QUICK)
     async with desk.running():
@@ -207,7 +207,7 @@ async def test_of_alerts_that_cannot_be_handled_each_is_left_out_and_the_others_
         desk.firing["none"] = None
         await works(desk)
         assert any("Good" in names for _, _, names in desk.phones["ops"].told)
-        log = capsys.readouterr().out
+        log = caplog.text
         assert log.count("alert=\"'NoneType'") == 1, "what is left out is said once"
 
 
