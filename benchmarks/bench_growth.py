@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import math
 import sys
+import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from resilience import AlertRule, Reliability
 from resilience.core.clock import ManualClock
 from resilience.core.ports import Put
 from resilience.core.verdict import Verdict
+from resilience.rules import Evaluator, RuleGroup
+from resilience.signals import Signals
+from resilience.signals.instruments import Counter
 from resilience.slo import SLO
 from resilience.stores.memory import MemoryStore
 
@@ -167,6 +174,117 @@ async def windows(size: int) -> Cost:
     while len(rel._windows._streams["instruments"]._blocks) < size:
         await collecting(rel, clock, 5, change)
     return await collecting(rel, clock, 60, change)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Leave out the garbage collector, whose full passes grow with all that the process holds."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def routes(count: int) -> tuple[ManualClock, Signals, Counter]:
+    """Signals with as many series of one metric."""
+    clock = ManualClock()
+    signals = Signals(clock, max_label_sets=2 * count + 1_000)
+    counter = signals.counter("calls_total", labels=("svc", "route"))
+    for number in range(count):
+        counter["s", f"/r{number}"].inc()
+    return clock, signals, counter
+
+
+def rules_over_routes(count: int) -> list[AlertRule]:
+    return [
+        AlertRule(f"Busy{number}", f'rate(calls_total{{svc="s",route=~"/r{number}|/q{number}"}}[5m]) > 1')
+        for number in range(count)
+    ]
+
+
+@curve("rules times series", 100)
+async def rules_times_series(size: int) -> Cost:
+    """Loading as many rules as there are series."""
+    _, signals, _ = routes(size)
+    rules = rules_over_routes(size)
+    with uncollected():
+        began = time.thread_time()
+        Evaluator([RuleGroup("g", rules)], signals.source, signals)
+        return Cost(time.thread_time() - began)
+
+
+@curve("births", 100, exponent=0.3)
+async def births(size: int) -> Cost:
+    """Births of 500 series beside as many rules."""
+    _, signals, counter = routes(1)
+    rules = Evaluator([RuleGroup("g", rules_over_routes(size))], signals.source, signals)
+    began = time.thread_time()
+    for number in range(500):
+        counter["s", f"/new{number}"].inc()
+    assert rules.groups
+    return Cost(time.thread_time() - began)
+
+
+@curve("alerts that end together", 40)
+async def alerts_that_end_together(size: int) -> Cost:
+    """The evaluation at which as many alerts end."""
+    clock = ManualClock()
+    signals = Signals(clock, max_label_sets=size + 1)
+    up = signals.gauge("up", labels=("job",))
+    rules = Evaluator([RuleGroup("g", [AlertRule("Down", "up == 0")], interval=1)], signals.source, signals)
+    for state in (0.0, 1.0):
+        for number in range(size):
+            up.bind(f"job-{number}").set(state)
+        clock.shift(1)
+        signals.tick(clock.now())
+        began = time.process_time()
+        assert len(await rules.evaluate(clock.now())) == size
+    return Cost(time.process_time() - began)
+
+
+@curve("registration", 4)
+async def registration(size: int) -> Cost:
+    """Objectives that are registered one by one."""
+    rel = Reliability("shop", clock=ManualClock())
+    slos = [
+        SLO(f"registered-{size}-{number}", service=f"s{number}", target="0.999") for number in range(size)
+    ]
+    with uncollected():
+        began = time.thread_time()
+        for slo in slos:
+            rel.slos.register(slo)
+        return Cost(time.thread_time() - began)
+
+
+@curve("reload", 4, exponent=None, stretch=0.005)
+async def reload_of_objectives(size: int) -> Cost:
+    """A reload in which one objective of many has changed: the part of it that the loop does."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "reliability.yaml")
+
+        def write(target: float) -> None:
+            file.write_text(
+                "service: shop\nservices:\n"
+                + "".join(
+                    f"  - name: s{number}\n    slos: [{{id: reloaded-{number},"
+                    f" target: {target if number == 0 else 99.9}, sli: {{type: availability}}}}]\n"
+                    for number in range(size)
+                )
+            )
+
+        write(99.9)
+        rel = Reliability.from_file(file, watch=0.0, clock=ManualClock())
+        write(99.5)
+        reloading = asyncio.create_task(rel.reload())
+        longest, last = 0.0, time.thread_time()
+        while not reloading.done():
+            await asyncio.sleep(0.001)
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+        await reloading
+        return Cost(longest, longest)
 
 
 @curve("nothing changes", 20, exponent=None, bytes_per_tick=0)
