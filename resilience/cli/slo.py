@@ -21,10 +21,10 @@ from resilience.reports.words import length, percent, rate
 from resilience.rules import dump
 from resilience.slo import SLO, compile_rules
 from resilience.slo.burn_rate import BurnRateAlert, detection_time, reset_time
-from resilience.slo.openslo import import_openslo
-from resilience.slo.sloth import import_sloth
-from resilience.slo.to_config import to_config
-from resilience.slo.to_openslo import export_openslo
+from resilience.slo.formats.native_write import to_config
+from resilience.slo.formats.openslo_read import import_openslo
+from resilience.slo.formats.openslo_write import export_openslo
+from resilience.slo.formats.sloth import import_sloth
 
 __all__ = ["slo"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from resilience.config.schema import schema, schema_text
 from resilience.errors import ConfigError
-from resilience.slo import spec
-from resilience.slo.from_config import from_config
+from resilience.slo.formats import json_schema
+from resilience.slo.formats.native_read import from_config
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "schema" / "reliability.schema.json"
 SLO: dict[str, Any] = {"id": "ok", "target": 99.9}
@@ -73,5 +73,7 @@ def test_what_the_schema_refuses_the_loader_refuses(slo: dict[str, Any]) -> None
 
 
 def test_every_key_is_offered_in_both_cases() -> None:
-    keys = spec.with_camel_case(spec.SERVICES)["items"]["properties"]["slos"]["items"]["properties"]
+    keys = json_schema.with_camel_case(json_schema.SERVICES)["items"]["properties"]["slos"]["items"][
+        "properties"
+    ]
     assert {"timeWindow", "time_window", "budgetingMethod", "budgeting_method"} <= keys.keys()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from resilience.errors import ConfigError
 from resilience.slo import SLO, Exclusion
-from resilience.slo.from_config import from_config
+from resilience.slo.formats.native_read import from_config
 
 DAY = 86_400
 ZONES = (

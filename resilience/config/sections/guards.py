@@ -11,7 +11,7 @@ from resilience.core.validate import text
 from resilience.errors import ConfigError
 from resilience.http.admission import Admission, RouteAdmission, guard_kinds, networks, route_admission
 from resilience.http.context import CRITICALITIES
-from resilience.slo.spec import with_camel_case
+from resilience.slo.formats.json_schema import with_camel_case
 
 __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 

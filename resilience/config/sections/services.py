@@ -9,16 +9,17 @@ from typing import Any
 from resilience.config.source import Source
 from resilience.core.validate import text
 from resilience.errors import ConfigError
-from resilience.slo import SLO, spec
-from resilience.slo.from_config import from_config
+from resilience.slo import SLO
+from resilience.slo.formats import json_schema
+from resilience.slo.formats.native_read import from_config
 
 __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
 KEYS = ("global", "services", "include")
 SECRETS = ()
 SCHEMA: dict[str, Any] = {
-    "global": spec.with_camel_case(spec.GLOBAL),
-    "services": spec.with_camel_case(spec.SERVICES),
+    "global": json_schema.with_camel_case(json_schema.GLOBAL),
+    "services": json_schema.with_camel_case(json_schema.SERVICES),
     "include": {
         "type": "array",
         "description": "files with further services, relative to this one; patterns such as slos/*.yaml",

@@ -14,9 +14,8 @@ from resilience.core import yaml
 from resilience.errors import ConfigError
 from resilience.slo.alerting import DEFAULT_EXHAUSTION, Alerting
 from resilience.slo.burn_rate import BurnRateAlert
-from resilience.slo.foreign import Part
-from resilience.slo.from_config import indicator
-from resilience.slo.imported import Imported
+from resilience.slo.formats.document import Imported, Part
+from resilience.slo.formats.native_read import indicator
 from resilience.slo.objective import SLO
 from resilience.slo.period import Calendar
 from resilience.slo.sli import Indicator

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from resilience.core.duration import parse_duration
 from resilience.core.validate import choice, flag, integer, text
 from resilience.errors import ConfigError
-from resilience.slo import spec
 from resilience.slo.alerting import DEFAULT_EXHAUSTION, Alerting, ExhaustionAlert
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, burn_factor, default_alerts
 from resilience.slo.exclusions import Exclusion
-from resilience.slo.keys import decimal, items, keys, optional, texts
+from resilience.slo.formats import json_schema
+from resilience.slo.formats.fields import decimal, items, keys, optional, texts
 from resilience.slo.objective import BUDGETING, SLO
 from resilience.slo.period import Calendar, zone
 from resilience.slo.sli import KINDS, Indicator
@@ -82,7 +82,7 @@ def from_config(
         listed = [] if services is None else items("services", services)
     for index, service in enumerate(listed):
         with located("services", index):
-            about = keys("a service", service, spec.SERVICES["items"])
+            about = keys("a service", service, json_schema.SERVICES["items"])
             text("name", about.get("name"))
             given = items("slos", about.get("slos", []))
         for position, each in enumerate(given):
@@ -100,7 +100,7 @@ def _check_unique(slo: SLO, others: Sequence[SLO]) -> None:
 
 
 def _global(given: object) -> GlobalSettings:
-    found = keys("global", {} if given is None else given, spec.GLOBAL)
+    found = keys("global", {} if given is None else given, json_schema.GLOBAL)
     settings = GlobalSettings()
     if "default_time_window" in found:
         parse_duration(found["default_time_window"], option="default_time_window")
@@ -113,7 +113,7 @@ def _global(given: object) -> GlobalSettings:
     if "budget_calculation_interval" in found:
         minutes = decimal("budget_calculation_interval", found["budget_calculation_interval"])
         settings = replace(settings, budget_calculation_interval=float(minutes) * 60)
-    boards = keys("dashboards", found.get("dashboards", {}), spec.GLOBAL["properties"]["dashboards"])
+    boards = keys("dashboards", found.get("dashboards", {}), json_schema.GLOBAL["properties"]["dashboards"])
     return replace(
         settings,
         dashboards=flag("auto_generate", boards.get("auto_generate", False)),
@@ -125,7 +125,7 @@ def _global(given: object) -> GlobalSettings:
 
 
 def _slo(given: object, service: Mapping[str, Any], settings: GlobalSettings) -> SLO:
-    found = keys("an SLO", given, spec.SERVICES["items"]["properties"]["slos"]["items"])
+    found = keys("an SLO", given, json_schema.SERVICES["items"]["properties"]["slos"]["items"])
     tier = _tier(service.get("tier"))
     target = percentage("target", found.get("target"))
     calendar = _calendar(found.get("calendar"))
@@ -204,7 +204,7 @@ def _tier(given: object) -> int | None:
 def _calendar(given: object) -> Calendar | None:
     if given is None or isinstance(given, str):
         return None if given is None else Calendar(given)
-    found = keys("calendar", given, spec.CALENDAR)
+    found = keys("calendar", given, json_schema.CALENDAR)
     return Calendar(found.get("unit", ""), found.get("time_zone", "UTC"))
 
 
@@ -216,7 +216,7 @@ def _budgeting(given: object) -> str:
 
 
 def _exclusion(given: object, calendar: Calendar | None) -> Exclusion:
-    found = keys("an exclusion", given, spec.EXCLUSION)
+    found = keys("an exclusion", given, json_schema.EXCLUSION)
     time_zone = found.get("time_zone", calendar.time_zone if calendar else "UTC")
     here = zone(time_zone)
     start = _moment("start", found.get("start"), here)
@@ -254,7 +254,7 @@ def indicator(given: object) -> Indicator:
         >>> indicator({"type": "latency", "threshold": "250ms"})
         Latency(threshold=0.25, percentile=None, metric='', query=None)
     """
-    found = keys("sli", given, spec.INDICATOR)
+    found = keys("sli", given, json_schema.INDICATOR)
     kind = KINDS[choice("type", found.pop("type", _kind(found)), KINDS)]
     known = {field.name for field in fields(kind)}
     if unknown := found.keys() - known:
@@ -285,7 +285,7 @@ def _kind(found: Mapping[str, object]) -> str:
 def _alerting(
     found: Mapping[str, Any], slo_id: str, budget: Decimal, period: float, tier: int | None
 ) -> Alerting:
-    given = keys("alerting", found.get("alerting", {}), spec.ALERTING)
+    given = keys("alerting", found.get("alerting", {}), json_schema.ALERTING)
     if not flag("enabled", given.get("enabled", True)):
         return Alerting((), ())
     minima = {
@@ -296,7 +296,9 @@ def _alerting(
     burn_rates = _burn_rates(given.get("burn_rate", {}), slo_id, budget, period, tier)
     spent = given.get("budget_exhaustion", {})
     exhaustion = _exhaustion(spent)
-    least = None if spent is False else keys("budget_exhaustion", spent, spec.EXHAUSTION).get("min_events")
+    least = (
+        None if spent is False else keys("budget_exhaustion", spent, json_schema.EXHAUSTION).get("min_events")
+    )
     if least is not None:
         minima["period_events"] = integer("min_events", least, low=0)
     return Alerting(burn_rates, exhaustion, **minima)
@@ -328,7 +330,7 @@ def _burn_rate(
 ) -> BurnRateAlert | None:
     if given is False:
         return None
-    found = keys(f"burn rate {name!r}", given, spec.BURN_RATE)
+    found = keys(f"burn rate {name!r}", given, json_schema.BURN_RATE)
     if not flag("enabled", found.get("enabled", True)):
         return None
     if default is None and "window" not in found:
@@ -364,14 +366,14 @@ def _duration(found: Mapping[str, Any], key: str, default: float) -> float:
 def _exhaustion(given: object) -> tuple[ExhaustionAlert, ...]:
     if given is False:
         return ()
-    found = keys("budget_exhaustion", given, spec.EXHAUSTION)
+    found = keys("budget_exhaustion", given, json_schema.EXHAUSTION)
     if not flag("enabled", found.get("enabled", True)):
         return ()
     if "thresholds" not in found:
         return DEFAULT_EXHAUSTION
     thresholds = []
     for each in items("thresholds", found["thresholds"]):
-        said = keys("a threshold", each, spec.THRESHOLD)
+        said = keys("a threshold", each, json_schema.THRESHOLD)
         consumed = decimal("percentage", said.get("percentage")) / 100
         thresholds.append(ExhaustionAlert(consumed, said.get("severity", "warning")))
     return tuple(thresholds)

@@ -20,11 +20,11 @@ from resilience.slo import (
     Ratio,
     Threshold,
 )
-from resilience.slo.imported import Imported
-from resilience.slo.openslo import import_openslo
-from resilience.slo.sloth import import_sloth
-from resilience.slo.to_openslo import export_openslo
-from tests.slo.junk import spoiled
+from resilience.slo.formats.document import Imported
+from resilience.slo.formats.openslo_read import import_openslo
+from resilience.slo.formats.openslo_write import export_openslo
+from resilience.slo.formats.sloth import import_sloth
+from tests.slo.formats.junk import spoiled
 
 RATIO = """
 apiVersion: openslo/v1

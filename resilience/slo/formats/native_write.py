@@ -12,10 +12,10 @@ from resilience.core.duration import format_duration
 from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert
 from resilience.slo.exclusions import Exclusion
+from resilience.slo.formats.json_schema import camel
 from resilience.slo.objective import SLO
 from resilience.slo.period import Calendar, zone
 from resilience.slo.sli import Indicator
-from resilience.slo.spec import camel
 from resilience.slo.tiers import TIERS
 
 __all__ = ["to_config"]

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from resilience.slo import SLO, Alerting, BurnRateAlert, Calendar, Exclusion, ExhaustionAlert
-from resilience.slo.from_config import from_config
+from resilience.slo.formats.native_read import from_config
+from resilience.slo.formats.native_write import to_config
 from resilience.slo.sli import (
     Availability,
     Composite,
@@ -18,7 +19,6 @@ from resilience.slo.sli import (
     Throughput,
     Uptime,
 )
-from resilience.slo.to_config import to_config
 
 COUNT = "sum(increase(http_requests_total{{{}}}[{{{{window}}}}]))"
 ALERTS = Alerting(

@@ -12,9 +12,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from resilience.core.duration import format_duration
+from resilience.slo.formats.openslo_read import BUDGETING, CALENDARS, VERSION
 from resilience.slo.measure import Condition, Events
 from resilience.slo.objective import SLO
-from resilience.slo.openslo import BUDGETING, CALENDARS, VERSION
 
 __all__ = ["export_openslo"]
 

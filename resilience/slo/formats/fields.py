@@ -9,7 +9,7 @@ from typing import Any
 
 from resilience.core.validate import text
 from resilience.errors import ConfigError
-from resilience.slo import spec
+from resilience.slo.formats import json_schema
 
 __all__ = ["decimal", "items", "keys", "optional", "texts"]
 
@@ -29,21 +29,23 @@ def keys(what: str, given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = schema["properties"]
     if not isinstance(given, Mapping):
-        message = f"{what} must be a mapping of {', '.join(map(spec.camel, known))}, got {given!r}"
+        message = f"{what} must be a mapping of {', '.join(map(json_schema.camel, known))}, got {given!r}"
         raise ConfigError(message)
-    names = {written: name for name in known for written in (name, spec.camel(name))}
+    names = {written: name for name in known for written in (name, json_schema.camel(name))}
     found: dict[str, Any] = {}
     for key, value in given.items():
         name = names.get(key)
         if name is None:
             near = difflib.get_close_matches(str(key), names, n=1)
             hint = (
-                f"; did you mean {near[0]}?" if near else f"; known are {', '.join(map(spec.camel, known))}"
+                f"; did you mean {near[0]}?"
+                if near
+                else f"; known are {', '.join(map(json_schema.camel, known))}"
             )
             message = f"{what} has no key {key!r}{hint}"
             raise ConfigError(message)
         if name in found:
-            message = f"{what} says {spec.camel(name)} twice"
+            message = f"{what} says {json_schema.camel(name)} twice"
             raise ConfigError(message)
         found[name] = value
     return found

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from resilience.core.duration import parse_duration
 from resilience.errors import ConfigError
+from resilience.slo.objective import SLO
 
-__all__ = ["Part"]
+__all__ = ["Imported", "Part"]
 
 _SHOWN = 80  # characters of a value that an error shows
 _DIGITS = 30  # before or behind the point: more is no figure of anything
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was read, and what could not be taken over.
+
+    Args:
+        slos: the objectives.
+        lost: one line for each thing that has no counterpart here.
+    """
+
+    slos: tuple[SLO, ...]
+    lost: tuple[str, ...]
 
 
 class Part:

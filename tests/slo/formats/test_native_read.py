@@ -14,9 +14,9 @@ from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError, QueryError
 from resilience.slo import SLO, Alerting, Availability, Calendar, EventRatio, Latency, compile_rules
 from resilience.slo.burn_rate import default_alerts
-from resilience.slo.from_config import from_config
-from resilience.slo.to_config import to_config
-from tests.slo.junk import spoiled
+from resilience.slo.formats.native_read import from_config
+from resilience.slo.formats.native_write import to_config
+from tests.slo.formats.junk import spoiled
 
 LARGE = r"""
 version: "1.0"

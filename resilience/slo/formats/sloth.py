@@ -12,9 +12,8 @@ from resilience.core import yaml
 from resilience.errors import ConfigError
 from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, default_alerts
-from resilience.slo.foreign import Part
-from resilience.slo.from_config import indicator, percentage
-from resilience.slo.imported import Imported
+from resilience.slo.formats.document import Imported, Part
+from resilience.slo.formats.native_read import indicator, percentage
 from resilience.slo.objective import SLO
 from resilience.slo.period import DAY
 from resilience.slo.query import WINDOW

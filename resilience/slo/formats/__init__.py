@@ -1,0 +1,1 @@
+"""File formats of objectives: the native one, OpenSLO and Sloth."""
