@@ -12,8 +12,9 @@ from typing import Any, Final, TypeAlias
 
 from starlette.types import Send
 
+from resilience.core.classify import rejection
 from resilience.core.deadline import timeout
-from resilience.errors import RateLimited, Rejected, TimeoutExceeded
+from resilience.errors import RateLimited, TimeoutExceeded
 from resilience_middleware.endpoints.sending import SEND_TIMEOUT
 
 __all__ = ["Problem", "ProblemBody", "problem_of", "render", "send_problem"]
@@ -68,10 +69,11 @@ def problem_of(error: BaseException) -> Problem | None:
     """
     if isinstance(error, TimeoutExceeded):
         return Problem(504, _DETAILS[504], None, error)
-    if not isinstance(error, Rejected):
+    refusal = rejection(error)
+    if refusal is None:
         return None
-    status = 429 if error.inbound and isinstance(error, RateLimited) else 503
-    return Problem(status, _DETAILS[status], error.retry_after, error)
+    status = 429 if refusal.inbound and isinstance(refusal, RateLimited) else 503
+    return Problem(status, _DETAILS[status], refusal.retry_after, refusal)
 
 
 def render(problem: Problem, scope: Mapping[str, Any]) -> tuple[str, bytes]:  # noqa: ARG001  a ProblemBody

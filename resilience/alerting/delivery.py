@@ -12,9 +12,10 @@ import anyio
 import anyio.abc
 
 from resilience.alerting.delivery_metrics import DeliveryMetrics, Outcome
+from resilience.core.classify import rejection
 from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
-from resilience.errors import DeliveryError, Rejected, ResilienceError
+from resilience.errors import DeliveryError, ResilienceError
 from resilience.policies.backoff import Exponential
 from resilience.policies.breaker_events import BreakerState, BreakerTransition
 from resilience.policies.circuit_breaker import CircuitBreaker
@@ -283,7 +284,7 @@ class Dispatcher:
             await retry.call(channel.attempt, delivery)
         except Exception as error:  # noqa: BLE001  a notifier's fault ends this notification, not the channel
             # Where the breaker had the last word, what the channel itself said last is the reason.
-            reason = (channel.last_error if isinstance(error, Rejected) else "") or _words(error)
+            reason = (channel.last_error if rejection(error) is not None else "") or _words(error)
             log(__name__).error(
                 "notification_given_up", channel=channel.name, key=notification.key, error=reason
             )

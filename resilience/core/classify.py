@@ -3,32 +3,86 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from resilience.core.validate import callback
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError, Rejected
 
-__all__ = ["Classifier", "ErrorFilter", "matcher"]
+__all__ = ["Classifier", "ErrorFilter", "matcher", "parts", "rejection"]
 
 ErrorFilter: TypeAlias = type[BaseException] | Sequence[type[BaseException]] | Callable[[BaseException], bool]
 """Exception types, or a predicate on the exception."""
 
 
+def parts(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions of a group, at any depth, or the exception itself where it is no group.
+
+    Example:
+        >>> list(parts(ExceptionGroup("both", [OSError(), ExceptionGroup("inner", [KeyError()])])))
+        [OSError(), KeyError()]
+    """
+    queue = [error]
+    while queue:
+        error = queue.pop()
+        if isinstance(error, BaseExceptionGroup):
+            queue.extend(reversed(error.exceptions))
+        else:
+            yield error
+
+
+def rejection(error: BaseException) -> Rejected | None:
+    """Return the rejection by a policy that an exception is, or the first one of a group of nothing but rejections.
+
+    Example:
+        >>> rejection(ExceptionGroup("calls", [Rejected("full"), Rejected("open")]))
+        Rejected('full')
+        >>> rejection(ExceptionGroup("calls", [Rejected("full"), OSError()])) is None
+        True
+    """
+    if isinstance(error, Rejected):
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    first: Rejected | None = None
+    for part in parts(error):
+        if not isinstance(part, Rejected):
+            return None
+        first = first or part
+    return first
+
+
 def matcher(option: str, errors: ErrorFilter) -> Callable[[BaseException], bool]:
-    """Make one predicate of exception types or of a predicate.
+    """Make one predicate of exception types or of a predicate, which also holds for a group that contains a match.
 
     Args:
         option: the option's name, for the message.
         errors: a type, several types, or a function of the exception.
 
     Returns:
-        a function that says whether an exception is meant.
+        a function that returns True for a match.
 
     Raises:
         ConfigError: `errors` is none of these.
+
+    Example:
+        >>> network = matcher("on", OSError)
+        >>> network(ExceptionGroup("calls", [KeyError(), OSError()])), network(KeyError())
+        (True, False)
     """
+    matches = _plain(option, errors)
+
+    def contains(error: BaseException) -> bool:
+        if matches(error):
+            return True
+        return isinstance(error, BaseExceptionGroup) and any(map(matches, parts(error)))
+
+    return contains
+
+
+def _plain(option: str, errors: ErrorFilter) -> Callable[[BaseException], bool]:
+    """Make a predicate that does not search groups."""
     if isinstance(errors, type) and issubclass(errors, BaseException):
         return lambda error: isinstance(error, errors)
     if isinstance(errors, Sequence) and not isinstance(errors, str | bytes):
@@ -44,7 +98,9 @@ def matcher(option: str, errors: ErrorFilter) -> Callable[[BaseException], bool]
 class Classifier:
     """Says what a call came to, from what it raised or returned.
 
-    A cancellation is never a verdict, an inner rejection never a failure; both come before the user's filters.
+    A cancellation is never a verdict, an inner rejection never a failure; both come before the user's filters. An
+    exception group is a failure if one of its exceptions is, or if `on` names the group itself; it is rejected, or
+    ignored, if all of its exceptions are or if `ignore` names the group itself.
 
     Args:
         on: what counts as a failure; an exception that is not meant counts as a success, since the called side
@@ -70,8 +126,8 @@ class Classifier:
         ignore: ErrorFilter = (),
         failed_result: Callable[[Any], bool] | None = None,
     ) -> None:
-        self.on: Callable[[BaseException], bool] = matcher("on", on)
-        self.ignore: Callable[[BaseException], bool] = matcher("ignore", ignore)
+        self.on: Callable[[BaseException], bool] = _plain("on", on)
+        self.ignore: Callable[[BaseException], bool] = _plain("ignore", ignore)
         self.failed_result: Callable[[Any], bool] | None = (
             None if failed_result is None else callback("failed_result", failed_result)
         )
@@ -82,9 +138,23 @@ class Classifier:
             return Verdict.CANCELLED
         if isinstance(error, Rejected):
             return Verdict.REJECTED
+        if isinstance(error, ExceptionGroup):
+            return self._group(error)
         if self.ignore(error):
             return Verdict.IGNORED
         return Verdict.FAILURE if self.on(error) else Verdict.SUCCESS
+
+    def _group(self, group: ExceptionGroup[Exception]) -> Verdict:
+        verdicts = set(map(self.error, parts(group)))
+        if verdicts == {Verdict.REJECTED}:
+            return Verdict.REJECTED
+        if self.ignore(group):
+            return Verdict.IGNORED
+        if Verdict.FAILURE in verdicts:
+            return Verdict.FAILURE
+        if Verdict.SUCCESS in verdicts:
+            return Verdict.FAILURE if self.on(group) else Verdict.SUCCESS
+        return Verdict.IGNORED
 
     def result(self, result: object) -> Verdict:
         """Judge a returned value."""

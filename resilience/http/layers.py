@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from sys import modules
 from typing import Generic, Protocol, TypeVar
 
+from resilience.core.classify import rejection
 from resilience.core.deadline import reason
 from resilience.core.ports import Call, CallContext
 from resilience.core.verdict import Verdict
-from resilience.errors import Rejected
 from resilience.http.context import DEADLINE_HEADER, TRACING, criticality, format_budget, tell
 from resilience.http.rules import LABELS, OTHER, UNKNOWN, verdict_of_status
 from resilience.policies.generate import Source
@@ -247,7 +247,7 @@ class Attempt(_Layer, Generic[R]):
 
     def failed(self, context: HttpContext, error: BaseException, seconds: float) -> None:
         """Count an attempt that raised."""
-        if isinstance(error, Rejected):
+        if rejection(error) is not None:
             verdict = Verdict.REJECTED
         elif isinstance(error, asyncio.CancelledError) and reason(error) is error:
             verdict = Verdict.CANCELLED

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from resilience.core.callbacks import BROKEN, callback_failed
-from resilience.core.classify import ErrorFilter, matcher
+from resilience.core.classify import ErrorFilter, matcher, rejection
 from resilience.core.deadline import remaining
 from resilience.core.ports import CallContext
 from resilience.core.validate import callback, flag, integer, number
-from resilience.errors import ConfigError, Rejected
+from resilience.errors import ConfigError
 from resilience.policies.backoff import Backoff, Exponential
 from resilience.policies.budget import RetryBudget
 from resilience.policies.retry_after import retry_after_of
@@ -133,7 +133,7 @@ class RetrySettings:
             # A cancellation is no failure: nobody waits for the answer any more.
             if not isinstance(error, Exception):
                 return False
-            if isinstance(error, Rejected) and not self.retry_rejections:
+            if not self.retry_rejections and rejection(error) is not None:
                 return False
             return bool(self.meant(error))
         except BROKEN as broken:
