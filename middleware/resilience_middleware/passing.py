@@ -8,9 +8,6 @@ the block: what ends a request is a message, not the end of a call, and half of 
 
 from __future__ import annotations
 
-import itertools
-import linecache
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
@@ -89,7 +86,7 @@ class Passage:
         watch: called with each request once it is recorded, or None.
     """
 
-    __slots__ = ("__weakref__", "_seconds", "enter", "finish", "guarded", "leave", "told")
+    __slots__ = ("_seconds", "enter", "finish", "guarded", "leave", "told")
 
     def __init__(
         self,
@@ -139,9 +136,7 @@ class Passage:
             own=deadlines is not None,
             watched=watch is not None,
         )
-        file = f"<passage {next(_NUMBERS)}>"
-        weakref.finalize(self, linecache.cache.pop, file, None)
-        exec(code_of(_text(shape), file), names)  # noqa: S102  our own text, of nothing but numbered names
+        exec(code_of(_text(shape), "passage", names), names)  # noqa: S102  our own text, of nothing but numbered names
         self.enter: Callable[[Any], Awaitable[None] | None] = names["enter"]
         """Starts the deadline of a request, counted from when it came, and enters the guards, each as soon as the one before
         it admits.
@@ -160,8 +155,6 @@ class Passage:
         """Return how much time a request has had."""
         return request.seconds if self.told else self._seconds
 
-
-_NUMBERS: Final = itertools.count(1)
 
 _SLOTS: Final = {
     "END": END,

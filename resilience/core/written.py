@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import linecache
+import weakref
 from types import CodeType
+from typing import Any
 
 __all__ = ["code_of"]
+
+
+_number = itertools.count(1).__next__
+
+
+class _Kept:
+    """Lifetime of the source lines of written code."""
+
+    __slots__ = ("__weakref__",)
 
 
 @functools.lru_cache
@@ -14,8 +26,8 @@ def _compiled(text: str) -> CodeType:
     return compile(text, "<written>", "exec")
 
 
-def code_of(text: str, file: str) -> CodeType:
-    """Return the code of a text, which tracebacks show under the name of a file.
+def code_of(text: str, label: str, names: dict[str, Any]) -> CodeType:
+    """Return the code of a text, which tracebacks show.
 
     To compile takes a millisecond, and what is written for each host, or each route, is mostly the same text. What it runs
     in is not: CPython notes in the code itself where its globals were found last, so code that two of them shared
@@ -23,18 +35,23 @@ def code_of(text: str, file: str) -> CodeType:
 
     Args:
         text: the source.
-        file: its name, `<pipeline pay 1>`, to be taken out of `linecache.cache` when it is not needed any more.
+        label: what tracebacks show in place of a file, with a number: `pipeline pay` for `<pipeline pay 1>`.
+        names: the globals that the code will run in. The source is kept for as long as they are, that is for as long
+            as any function that the code defines.
 
     Returns:
         code for `exec`, of which no other has a part.
 
     Example:
         >>> names = {}
-        >>> exec(code_of("def two(): return 1 + 1", "<sum 1>"), names)
+        >>> exec(code_of("def two(): return 1 + 1", "sum", names), names)
         >>> names["two"]()
         2
     """
+    file = f"<{label} {_number()}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    names["__source__"] = kept = _Kept()
+    weakref.finalize(kept, linecache.cache.pop, file, None).atexit = False
     return _own(_compiled(text), file)
 
 

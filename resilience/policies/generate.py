@@ -87,14 +87,14 @@ def identified(call: Call[Any], context: CallContext | None) -> CallContext | No
 
 
 def generate(
-    policies: Sequence[Policy | Guard[Any]], monotonic: Callable[[], float], file: str
+    policies: Sequence[Policy | Guard[Any]], monotonic: Callable[[], float], label: str
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Write the function of a pipeline.
 
     Args:
         policies: outermost first.
         monotonic: the clock of all of them.
-        file: the name under which tracebacks show the source.
+        label: what tracebacks show in place of a file.
 
     Returns:
         `execute(call, context)`, and a decorator that does the same with less on the way.
@@ -107,24 +107,24 @@ def generate(
             source.line("context = None")
             source.whole("function(*args, **kwargs)", "partial(function, *args, **kwargs)")
         source.line("return guarded")
-    names = _compiled(source, monotonic, file)
+    names = _compiled(source, monotonic, label)
     return cast("tuple[Callable[..., Any], Callable[..., Any]]", (names["execute"], names["decorate"]))
 
 
 def generate_sender(
-    policies: Sequence[Policy | Guard[Any]], monotonic: Callable[[], float], file: str
+    policies: Sequence[Policy | Guard[Any]], monotonic: Callable[[], float], label: str
 ) -> Callable[..., Any]:
     """Write the function of a pipeline for what is sent: `execute(send, request, context)`; see `generate`."""
     source = Source(policies)
     with source.block("async def execute(send, request, context):"):
         source.whole("send(request)", "partial(send, request)")
-    return cast("Callable[..., Any]", _compiled(source, monotonic, file)["execute"])
+    return cast("Callable[..., Any]", _compiled(source, monotonic, label)["execute"])
 
 
-def _compiled(source: Source, monotonic: Callable[[], float], file: str) -> dict[str, object]:
+def _compiled(source: Source, monotonic: Callable[[], float], label: str) -> dict[str, object]:
     text = "\n".join(source.lines) + "\n"
     names = _NAMES | source.names | {"monotonic": monotonic, "identified": identified}
-    exec(code_of(text, file), names)  # noqa: S102  our own text, of nothing but numbered names
+    exec(code_of(text, label, names), names)  # noqa: S102  our own text, of nothing but numbered names
     return names
 
 

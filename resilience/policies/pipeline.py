@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import linecache
 import warnings
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -29,8 +26,6 @@ __all__ = ["Pipeline", "ReloadFailed", "Reloaded"]
 P = ParamSpec("P")
 Q = TypeVar("Q")
 T = TypeVar("T")
-
-_serial = itertools.count(1).__next__
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +101,6 @@ class Pipeline(WrappingPolicy):
             warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=2)
         self._recorder = recorder
         self._classifier = Classifier() if classifier is None else classifier
-        self._file = f"<pipeline {self.name} {_serial()}>"
-        weakref.finalize(self, linecache.cache.pop, self._file, None)
         self._compile()
 
     def _compile(self) -> None:
@@ -116,7 +109,7 @@ class Pipeline(WrappingPolicy):
             layers = (Recording(self._recorder, self._classifier, self.clock, name=self.name), *layers)
         self._layers = layers
         self._executors = [_executor(policy, self.clock) for policy in layers]
-        execute, self._decorate = generate(layers, self.clock.monotonic, self._file)
+        execute, self._decorate = generate(layers, self.clock.monotonic, f"pipeline {self.name}")
         # In the method's own place: a coroutine that only hands on would cost a tenth of the whole.
         self.execute = execute  # type: ignore[method-assign]  # of the same signature
 
@@ -160,10 +153,8 @@ class Pipeline(WrappingPolicy):
 
         The policies and their state are the same; what is added must write itself, see `generate.Unrolled`.
         """
-        file = f"<pipeline {self.name} {_serial()}>"
-        execute = generate_sender((outside, *self._layers, inside), self.clock.monotonic, file)
-        weakref.finalize(execute, linecache.cache.pop, file, None)
-        return execute
+        layers = (outside, *self._layers, inside)
+        return generate_sender(layers, self.clock.monotonic, f"pipeline {self.name}")
 
     async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""

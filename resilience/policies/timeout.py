@@ -212,7 +212,7 @@ class Timeout(WrappingPolicy):
         if not self.unrolls:
             return super().__call__(function)
         refuse_sync(function, f"Timeout {self.name!r}")
-        _, decorate = generate((self,), self.clock.monotonic, "<timeout>")
+        _, decorate = generate((self,), self.clock.monotonic, "timeout")
         return cast("Callable[P, Awaitable[T]]", functools.wraps(function)(decorate(function)))
 
     @property

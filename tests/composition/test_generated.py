@@ -274,6 +274,30 @@ async def test_tracebacks_show_the_generated_source() -> None:
     assert "result = await call()" in text
 
 
+@pytest.mark.parametrize("policies", [(Timeout(5), Bulkhead(3)), (Timeout(5),)])
+async def test_tracebacks_show_the_source_around_a_decorated_function(policies: tuple[Any, ...]) -> None:
+    @Pipeline(*policies)
+    async def fail() -> None:
+        raise KeyError
+
+    gc.collect()
+    with pytest.raises(KeyError) as caught:
+        await fail()
+    assert "result = await function(*args, **kwargs)" in "".join(traceback.format_exception(caught.value))
+
+
+async def test_tracebacks_show_the_source_around_a_function_with_a_timeout() -> None:
+    @Timeout(5)
+    async def fail() -> None:
+        raise KeyError
+
+    Timeout(5)(fail)
+    gc.collect()
+    with pytest.raises(KeyError) as caught:
+        await fail()
+    assert "result = await function(*args, **kwargs)" in "".join(traceback.format_exception(caught.value))
+
+
 def test_the_source_goes_with_its_pipeline() -> None:
     pipeline = Pipeline(Bulkhead(3), name="short-lived")
     assert any("short-lived" in name for name in linecache.cache)

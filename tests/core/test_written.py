@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
+import re
 import traceback
+from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
+
+import pytest
 
 from resilience.core.written import code_of
 
@@ -17,9 +22,9 @@ def outer():
 """
 
 
-def made(file: str) -> Any:
+def made(label: str) -> Any:
     names: dict[str, Any] = {}
-    exec(code_of(TEXT, file), names)
+    exec(code_of(TEXT, label, names), names)
     return names["outer"]
 
 
@@ -29,19 +34,28 @@ def codes(function: FunctionType) -> list[CodeType]:
 
 
 def test_the_same_text_gives_everyone_code_of_their_own() -> None:
-    one, other = codes(made("<one>")), codes(made("<other>"))
+    one, other = codes(made("one")), codes(made("other"))
     assert len(one) == len(other) == 2
     assert not {id(code) for code in one} & {id(code) for code in other}
 
 
-def test_tracebacks_show_the_line_under_its_own_name() -> None:
-    for file in ("<first 1>", "<second 2>"):
-        try:
-            made(file)()()
-        except ZeroDivisionError as error:
-            shown = "".join(traceback.format_exception(error))
-            assert f'File "{file}", line 3, in inner' in shown
-            assert "return 1 / 0" in shown
-        else:
-            raise AssertionError(file)
-        linecache.cache.pop(file)
+def shown_by(function: Callable[[], object]) -> str:
+    with pytest.raises(ZeroDivisionError) as caught:
+        function()
+    return "".join(traceback.format_exception(caught.value))
+
+
+def test_tracebacks_show_the_line_under_a_name_of_its_own() -> None:
+    shown = [shown_by(made("sum")()) for _ in range(2)]
+    assert all("return 1 / 0" in text for text in shown)
+    files = {match for text in shown for match in re.findall(r'File "(<sum \d+>)", line 3, in inner', text)}
+    assert len(files) == 2
+
+
+def test_the_source_is_kept_for_as_long_as_a_function_of_it() -> None:
+    inner = made("brief")()
+    gc.collect()
+    assert "return 1 / 0" in shown_by(inner)
+    del inner
+    gc.collect()
+    assert not any("<brief " in name for name in linecache.cache)
