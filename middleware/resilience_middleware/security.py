@@ -42,7 +42,7 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(?:
 _Headers = Iterable[tuple[bytes, bytes]]
 
 
-class Access(enum.Enum):
+class Access(enum.StrEnum):
     """Requirement of an endpoint for its callers."""
 
     OPEN = "open"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 
 from resilience.signals import InstrumentRegistry
 
 __all__ = ["DeliveryMetrics", "Outcome"]
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """Outcome of a notification, or of one attempt to send it.
 
     Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from resilience.core.verdict import Verdict
@@ -323,7 +323,7 @@ class Closeable(Protocol):
         """Let go of them; a later use opens them again."""
 
 
-class Status(Enum):
+class Status(StrEnum):
     """How something is, from best to worst but for `UNKNOWN`, which nobody has looked at yet."""
 
     HEALTHY = "healthy"

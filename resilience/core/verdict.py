@@ -7,7 +7,7 @@ import enum
 __all__ = ["Verdict"]
 
 
-class Verdict(enum.Enum):
+class Verdict(enum.StrEnum):
     """What a call came to, as the guards and the indicators count it.
 
     `SUCCESS` and `FAILURE` are the verdicts that judge the called side. `REJECTED` (a policy refused it),

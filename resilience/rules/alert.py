@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from resilience.core.clock import Instant
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class AlertState(Enum):
+class AlertState(StrEnum):
     """Where an alert is in its life."""
 
     INACTIVE = "inactive"

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from resilience import promql
 from resilience.errors import QueryError
@@ -22,7 +22,7 @@ from resilience.signals.names import HISTOGRAMS
 __all__ = ["Finding", "Severity", "check"]
 
 
-class Severity(Enum):
+class Severity(StrEnum):
     """How much a finding matters: an error can not be meant, a warning hardly, a hint is advice."""
 
     ERROR = "error"

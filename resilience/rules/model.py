@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TypeAlias, TypeGuard
 
 from resilience import promql
@@ -34,7 +34,7 @@ Condition: TypeAlias = Callable[[], Found]
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
-class NoData(Enum):
+class NoData(StrEnum):
     """What an alert rule makes of an expression that finds nothing to judge by.
 
     `RESOLVE` is what Prometheus does: missing data is a false evaluation, which `keep_firing_for` may bridge. `OK`

@@ -14,7 +14,7 @@ from aiohttp import web
 __all__ = ["Health", "Payments"]
 
 
-class Health(enum.Enum):
+class Health(enum.StrEnum):
     """What the payments service does with a call."""
 
     HEALTHY = "healthy"
