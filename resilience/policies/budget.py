@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 from resilience.core.callbacks import answer_of
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock
-from resilience.core.validate import integer, number
+from resilience.core.validate import flag, integer, number
 from resilience.errors import ConfigError
 
 __all__ = [
@@ -41,13 +41,15 @@ class RetryBudget(Protocol):
     """What retries and hedges ask before they send again; any number of policies may share one.
 
     Each call is one `begin` and one `end`. In between, `spend` is asked after each failed attempt (or for a
-    hedge), and what it granted is given back by one `release` when that repeated attempt has ended.
+    hedge), and what it granted is given back by one `release` when that repeated attempt has ended. A call that may
+    be given up between two attempts, as a block of `Retry.attempts()` may, is put aside by `release` and `end` and
+    continued by `resume`.
     """
 
     def begin(self) -> None:
         """Learn that a call begins."""
 
-    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> int | None:
         """Ask for one more attempt.
 
         Args:
@@ -55,14 +57,22 @@ class RetryBudget(Protocol):
             wanted: False when none will be sent in any case: the failure is only to be counted.
 
         Returns:
-            whether it may be sent; then `release` follows.
+            the price of the attempt, for `end`, if it may be sent; then `release` follows. None if it may not.
         """
 
     def release(self) -> None:
         """Learn that an attempt that was granted has ended."""
 
-    def end(self, *, succeeded: bool) -> None:
-        """Learn that a call has ended; a cancelled one did not succeed, and did not fail either."""
+    def end(self, *, succeeded: bool, spent: int | None = None) -> None:
+        """Learn that a call has ended.
+
+        Args:
+            succeeded: False also for a cancelled call, which did not fail either.
+            spent: price of the retry with which the call ended; None if that is the first attempt, or a hedge.
+        """
+
+    def resume(self) -> None:
+        """Learn that a call continues, with an attempt that was granted before the call was put aside."""
 
 
 @runtime_checkable
@@ -88,15 +98,20 @@ def _milli(option: str, value: float, *, above: float | None = None) -> int:
 class TokenBudget:
     """A bucket of tokens that repeats empty and successes fill again.
 
-    The defaults are the AWS SDKs' (500 tokens, 5 for a retry, 10 after a timeout, 1 back for each success).
-    gRPC's retry throttling (proposal A6) is `TokenBudget(10, cost=1, timeout_cost=1, refund=0.1, loss=1, floor=5)`:
+    The defaults are those of the AWS SDKs' standard mode (botocore's `RetryQuota`): 500 tokens, 5 for a retry, 10
+    after a timeout. A success brings back the price of the retry that brought it, or 1 token if it needed none, so that
+    only retries that did not help empty the bucket. A hedge that wins brings 1 token, because no call failed before it.
+
+    gRPC's retry throttling (proposal A6) is
+    `TokenBudget(10, cost=1, timeout_cost=1, returns_cost=False, refund=0.1, loss=1, floor=5)`:
     every failed attempt costs a token, every success brings a tenth, and only above half is anything sent again.
 
     Args:
         capacity: tokens at the start and at most, above 0.
         cost: tokens for a repeat, zero or more.
         timeout_cost: tokens for a repeat after a `TimeoutError`, which held the other side's resources longest.
-        refund: tokens that a call brings back when it succeeds.
+        returns_cost: True if the success of a repeat brings back what the repeat cost; False: it brings `refund`.
+        refund: tokens that any other success brings back.
         loss: tokens for a failure after which nothing is sent again.
         floor: a repeat is granted while more than this is left once it is paid; at 0 the last token may be spent.
 
@@ -105,14 +120,28 @@ class TokenBudget:
 
     Example:
         >>> budget = TokenBudget(10, cost=5)
-        >>> budget.spend(OSError()), budget.spend(OSError()), budget.spend(OSError())
-        (True, True, False)
+        >>> prices = [budget.spend(OSError()) for _ in range(3)]
+        >>> [price is not None for price in prices], budget.tokens
+        ([True, True, False], 0.0)
+        >>> budget.end(succeeded=True, spent=prices[1])
+        >>> budget.tokens
+        5.0
     """
 
     full: ClassVar[str] = "{budget}._tokens == {budget}._capacity"
     """Whether a success brings nothing, as source: where code is generated, to ask costs more than that."""
 
-    __slots__ = ("_capacity", "_cost", "_floor", "_loss", "_refund", "_share", "_timeout_cost", "_tokens")
+    __slots__ = (
+        "_capacity",
+        "_cost",
+        "_floor",
+        "_loss",
+        "_refund",
+        "_returns_cost",
+        "_share",
+        "_timeout_cost",
+        "_tokens",
+    )
 
     def __init__(
         self,
@@ -120,6 +149,7 @@ class TokenBudget:
         *,
         cost: float = 5.0,
         timeout_cost: float = 10.0,
+        returns_cost: bool = True,
         refund: float = 1.0,
         loss: float = 0.0,
         floor: float = 0.0,
@@ -127,6 +157,7 @@ class TokenBudget:
         self._capacity = _milli("capacity", capacity, above=0)
         self._cost = _milli("cost", cost)
         self._timeout_cost = _milli("timeout_cost", timeout_cost)
+        self._returns_cost = flag("returns_cost", returns_cost)
         self._refund = _milli("refund", refund)
         self._loss = _milli("loss", loss)
         self._floor = _milli("floor", floor)
@@ -150,23 +181,28 @@ class TokenBudget:
     def begin(self) -> None:
         """Learn that a call begins, which costs nothing here."""
 
-    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> int | None:
         """Pay for one more attempt; see `RetryBudget.spend`."""
         cost = self._timeout_cost if isinstance(error, TimeoutError) else self._cost
-        left = self._tokens - round(cost / self._share)
+        price = round(cost / self._share)
+        left = self._tokens - price
         if wanted and (left > self._floor or left >= 0 == self._floor):
             self._tokens = left
-            return True
+            return price
         self._tokens = max(0, self._tokens - self._loss)
-        return False
+        return None
 
     def release(self) -> None:
-        """Learn that a repeat has ended, which brings nothing back here."""
+        """Learn that a repeat has ended, which alone brings nothing back."""
 
-    def end(self, *, succeeded: bool) -> None:
-        """Bring tokens back if the call succeeded."""
+    def end(self, *, succeeded: bool, spent: int | None = None) -> None:
+        """Bring tokens back if the call succeeded; see `RetryBudget.end`."""
         if succeeded and self._tokens < self._capacity:
-            self._tokens = min(self._capacity, self._tokens + self._refund)
+            brought = self._refund if spent is None or not self._returns_cost else spent
+            self._tokens = min(self._capacity, self._tokens + brought)
+
+    def resume(self) -> None:
+        """Learn that a call continues, which costs nothing."""
 
     def limit(self, share: float) -> None:
         """Make repeats dearer, so that only a share of them can be paid; see `Limited.limit`."""
@@ -194,8 +230,8 @@ class RatioBudget:
     Example:
         >>> budget = RatioBudget(0.5, ttl=None, floor=0)
         >>> budget.begin(); budget.begin()
-        >>> budget.spend(None), budget.spend(None)
-        (True, False)
+        >>> [budget.spend(None) is not None for _ in range(2)]
+        [True, False]
     """
 
     __slots__ = ("_calls", "_clock", "_floor", "_ratio", "_repeats", "_reserved", "_share", "_slices", "_ttl")
@@ -241,26 +277,32 @@ class RatioBudget:
         if self._ttl is not None:
             self._expire()[1] += 1
 
-    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:  # noqa: ARG002  the protocol's
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> int | None:  # noqa: ARG002  the protocol's
         """Count one more attempt, if it may be sent; see `RetryBudget.spend`."""
         if not wanted:
-            return False
+            return None
         current = self._expire()
         if self._repeats >= self._allowed():
-            return False
+            return None
         self._repeats += 1
         current[2] += 1
-        return True
+        return 1
 
     def release(self) -> None:
         """Learn that a repeat has ended."""
         if self._ttl is None:
             self._repeats -= 1
 
-    def end(self, *, succeeded: bool) -> None:  # noqa: ARG002  the protocol's argument
+    def end(self, *, succeeded: bool, spent: int | None = None) -> None:  # noqa: ARG002  the protocol's arguments
         """Learn that a call has ended."""
         if self._ttl is None:
             self._calls -= 1
+
+    def resume(self) -> None:
+        """Count a call and its repeat as in flight again."""
+        if self._ttl is None:
+            self._calls += 1
+            self._repeats += 1
 
     def limit(self, share: float) -> None:
         """Allow only a share of the repeats; see `Limited.limit`."""
@@ -310,12 +352,15 @@ class _GuardedBudget:
     def begin(self) -> None:
         answer_of(self._owner, "budget", None, self._budget.begin)
 
-    def spend(self, error: BaseException | None, *, wanted: bool = True) -> bool:
-        refused = False
-        return answer_of(self._owner, "budget", refused, self._budget.spend, error, wanted=wanted)
+    def spend(self, error: BaseException | None, *, wanted: bool = True) -> int | None:
+        price = answer_of(self._owner, "budget", None, self._budget.spend, error, wanted=wanted)
+        return None if price is False else price  # False is how a budget says no that has no prices
 
     def release(self) -> None:
         answer_of(self._owner, "budget", None, self._budget.release)
 
-    def end(self, *, succeeded: bool) -> None:
-        answer_of(self._owner, "budget", None, self._budget.end, succeeded=succeeded)
+    def end(self, *, succeeded: bool, spent: int | None = None) -> None:
+        answer_of(self._owner, "budget", None, self._budget.end, succeeded=succeeded, spent=spent)
+
+    def resume(self) -> None:
+        answer_of(self._owner, "budget", None, self._budget.resume)

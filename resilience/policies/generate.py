@@ -143,7 +143,7 @@ class Unrolled(Protocol):
             source: what to write to.
             index: which policy of the pipeline this is: the suffix of its names.
             limits: the deadlines around it, by their suffixes.
-            attempt: name of the variable that counts the attempts when a retry is the next layer outside, or empty.
+            attempt: name of the variable that is None in the first attempt when a retry is the next layer outside, or empty.
         """
 
 
@@ -327,37 +327,37 @@ class Source:
             self.line(f"{leave}({token}, result, None, started{index}, ended)")
 
     def _retry(self, index: int, retry: Retry, limits: tuple[int, ...]) -> None:
-        name, attempt, delay, pause, begun = (
-            f"{word}{index}" for word in ("retry", "attempt", "delay", "pause", "begun")
+        name, current, following, begun = (
+            f"{word}{index}" for word in ("retry", "current", "following", "begun")
         )
         self.names[name] = retry
         with self.block(f"if {name}.begin is not None:"):
             self.line(f"{name}.begin()")
-        self.line(f"{attempt}, {delay}, {begun} = 1, 0.0, now")
+        self.line(f"{current}, {begun} = None, now")
         with self.block("while True:"):
             with self.block("try:"):
-                self.layers(index + 1, limits, attempt=attempt)
+                self.layers(index + 1, limits, attempt=current)
             with self.block("except BaseException as error:"):
                 self._in_sight(
                     limits,
-                    f"{pause} = {name}.again({attempt}, {delay}, None, error, monotonic() - {begun}, context)",
+                    f"{following} = {name}.again({current}, None, error, monotonic() - {begun}, context)",
                 )
-                with self.block(f"if {pause} is None:"):
-                    self.line(f"{name}.gave_up(error, {attempt})")
+                with self.block(f"if {following} is None:"):
+                    self.line(f"{name}.gave_up(error, {current})")
                     self.line("raise")
             with self.block("else:"):
                 self._settled(index, retry)
-                with self.block(f"if not {name}.judges_results or {name}.accepts({attempt}, result):"):
+                with self.block(f"if not {name}.judges_results or {name}.accepts({current}, result):"):
                     self.line("break")
                 self._in_sight(
                     limits,
-                    f"{pause} = {name}.after_failure({attempt}, {delay}, result, None, ended - {begun}, context)",
+                    f"{following} = {name}.after_failure({current}, result, None, ended - {begun}, context)",
                 )
-                with self.block(f"if {pause} is None:"):
+                with self.block(f"if {following} is None:"):
                     self.line("break")
             with self.armed(limits):
-                self.line(f"await {name}.pause({pause})")
-            self.line(f"{attempt}, {delay} = {attempt} + 1, {pause}")
+                self.line(f"await {name}.pause({following})")
+            self.line(f"{current} = {following}")
             self.look_at_the_clock(limits)
 
     def _settled(self, index: int, retry: Retry) -> None:

@@ -210,6 +210,7 @@ class Hedge(WrappingPolicy):
         finally:
             answered = won is not None and race.judge(won) is Verdict.SUCCESS
             if budget is not None:
+                # Not what a hedge cost that won: no call has failed, so what is sent for mere slowness stays bounded.
                 budget.end(succeeded=answered)
             self._count(race, won if answered else None)
             await race.settle(won)
@@ -328,7 +329,7 @@ class _Race(Generic[T]):
         """Whether one more attempt may be sent."""
         wanted = len(self.attempts) <= self._settings.max_hedges
         budget = self._budget
-        granted = wanted if budget is None else budget.spend(error, wanted=wanted)
+        granted = wanted if budget is None else budget.spend(error, wanted=wanted) is not None
         self.refused += wanted and not granted
         return granted
 

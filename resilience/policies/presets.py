@@ -184,7 +184,7 @@ API_CALLS = Preset(
 | bulkhead | 100 at a time, no queue | the default pool of an aiohttp session: more would queue there, unseen |
 | retry | 3 attempts | as resilience4j: one retry covers a restart of one of several instances, two cover bad luck |
 | | 0.1 s, 0.2 s, at most 2 s, full jitter | a data centre recovers fast; jitter keeps clients apart (AWS) |
-| | budget 500 tokens, 5 a retry, 10 after a timeout, 1 back | the AWS SDKs' standard mode: no storm of retries |
+| | budget 500 tokens, 5 a retry, 10 after a timeout, back if it helps | the AWS SDKs' standard mode: no storm of retries |
 | circuit breaker | opens at 50% of at least 20 calls in 30 s | resilience4j's rate; Polly's 30 s; 20 calls say enough at low traffic |
 | | open for 10 s, then 5 probes | a rollout's restart takes about that long |
 | attempt timeout | 3 s | ten times a slow answer of a service in the same data centre |

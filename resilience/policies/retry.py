@@ -19,6 +19,7 @@ from resilience.policies.base import WrappingPolicy, refuse_sync
 from resilience.policies.budget import RetryBudget, TokenBudget, guarded_budget
 from resilience.policies.retry_settings import (
     BeforeSleep,
+    Repeat,
     RetrySettings,
     RetryStatistics,
     RetryStopped,
@@ -146,38 +147,35 @@ class Retry(WrappingPolicy):
         try:
             result = await call()
         except BaseException as error:
-            delay = self.again(1, 0.0, None, error, monotonic() - started, context)
-            if delay is None:
+            repeat = self.again(None, None, error, monotonic() - started, context)
+            if repeat is None:
                 raise
         else:
             if not self.judges_results:
                 return result
-            delay = self.again(1, 0.0, result, None, monotonic() - started, context)
-            if delay is None:
+            repeat = self.again(None, result, None, monotonic() - started, context)
+            if repeat is None:
                 return result
-        return await self._repeat(call, context, started, delay)
+        return await self._repeat(call, context, started, repeat)
 
     async def _repeat(
-        self, call: Call[T], context: CallContext | None, started: float, delay: float | None
+        self, call: Call[T], context: CallContext | None, started: float, repeat: Repeat | None
     ) -> T:
-        """Make the second attempt after `delay`, and those that follow."""
-        attempt = 1
-        while delay is not None:
-            await self.pause(delay)
-            attempt, previous = attempt + 1, delay
+        """Make the second attempt as `repeat` says, and those that follow."""
+        while repeat is not None:
+            await self.pause(repeat)
+            current = repeat
             try:
                 result = await call()
             except BaseException as error:
-                elapsed = self.clock.monotonic() - started
-                delay = self.again(attempt, previous, None, error, elapsed, context)
-                if delay is None:
-                    self.gave_up(error, attempt)
+                repeat = self.again(current, None, error, self.clock.monotonic() - started, context)
+                if repeat is None:
+                    self.gave_up(error, current)
                     raise
             else:
                 if not self.judges_results:
                     return result
-                elapsed = self.clock.monotonic() - started
-                delay = self.again(attempt, previous, result, None, elapsed, context)
+                repeat = self.again(current, result, None, self.clock.monotonic() - started, context)
         return result
 
     def attempts(self, context: CallContext | None = None) -> RetryAttempts:
@@ -226,52 +224,50 @@ class Retry(WrappingPolicy):
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                delay = self.again(1, 0.0, None, error, monotonic() - started, None)
-                if delay is None:
+                repeat = self.again(None, None, error, monotonic() - started, None)
+                if repeat is None:
                     raise
             else:
                 if not judged:
                     return result
-                delay = self.again(1, 0.0, result, None, monotonic() - started, None)
-                if delay is None:
+                repeat = self.again(None, result, None, monotonic() - started, None)
+                if repeat is None:
                     return result
-            return await self._repeat(functools.partial(function, *args, **kwargs), None, started, delay)
+            return await self._repeat(functools.partial(function, *args, **kwargs), None, started, repeat)
 
         return retried
 
     # -- what a generated pipeline asks -------------------------------------------------------------------------
 
-    def again(  # noqa: PLR0917  called for each attempt by generated code: keywords would cost
+    def again(
         self,
-        attempt: int,
-        previous: float,
+        current: Repeat | None,
         result: object,
         error: BaseException | None,
         elapsed: float,
         context: CallContext | None,
-    ) -> float | None:
+    ) -> Repeat | None:
         """Decide whether another attempt follows, count it and tell the listeners.
 
         A driver of its own calls `budget.begin()` first where there is a `budget`, then this after every attempt
-        that raised anything, and, where `judges_results`, after every other; and `pause` where this returns a delay.
+        that raised anything, and, where `judges_results`, after every other; and `pause` with what this returns.
 
         Args:
-            attempt: which attempt has ended, from 1.
-            previous: seconds waited before it; 0 for the first.
+            current: the attempt that has ended, as this returned it; None for the first attempt.
             result: what it returned, when `error` is None.
             error: what it raised.
             elapsed: seconds since the first attempt began.
             context: what is known about the call.
 
         Returns:
-            seconds to wait before the next attempt, or None when that was the last.
+            the attempt that follows, or None when that was the last.
         """
         if not self.settings.failed(self.name, result, error):
-            self.settle(attempt, succeeded=error is None)
+            self.settle(current, succeeded=error is None)
             return None
-        return self.after_failure(attempt, previous, result, error, elapsed, context)
+        return self.after_failure(current, result, error, elapsed, context)
 
-    def accepts(self, attempt: int, result: object) -> bool:
+    def accepts(self, current: Repeat | None, result: object) -> bool:
         """Whether a result is none to be retried, and the call ends with it; else `after_failure` must follow.
 
         The two are `again` in parts: what nearly every call comes to should not pay for the rest.
@@ -283,29 +279,32 @@ class Retry(WrappingPolicy):
             except BROKEN as broken:
                 callback_failed(self.name, "on_result", broken)
         if (budget := self.budget) is not None:
-            if attempt > 1:
+            if current is None:
+                budget.end(succeeded=True)
+            else:
                 budget.release()
-            budget.end(succeeded=True)
+                budget.end(succeeded=True, spent=current.spent)
         return True
 
-    def after_failure(  # noqa: PLR0917  as `again`
+    def after_failure(
         self,
-        attempt: int,
-        previous: float,
+        current: Repeat | None,
         result: object,
         error: BaseException | None,
         elapsed: float,
         context: CallContext | None,
-    ) -> float | None:
+    ) -> Repeat | None:
         """Decide as `again` does, after an attempt that is known to have failed."""
         settings, clock = self.settings, self.clock
+        attempt, previous = (1, 0.0) if current is None else (current.attempt, current.delay)
         delay = settings.delay(self.name, attempt, previous, result if error is None else error, clock.time())
         stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic())
+        spent: int | None = None
         if (budget := self.budget) is not None:
-            if attempt > 1:
+            if current is not None:
                 budget.release()
-            granted = budget.spend(error, wanted=stop is None and not self._observing)
-            if not granted:
+            spent = budget.spend(error, wanted=stop is None and not self._observing)
+            if spent is None:
                 budget.end(succeeded=False)
                 if not self._observing:
                     stop = stop or "budget"
@@ -318,31 +317,33 @@ class Retry(WrappingPolicy):
         self._retries += 1
         if self.events:
             self.events.emit(BeforeSleep(self.name, attempt, delay, elapsed, error, result, observed))
-        return None if observed else delay
+        return None if observed else Repeat(attempt + 1, delay, spent)
 
-    async def pause(self, delay: float) -> None:
+    async def pause(self, repeat: Repeat) -> None:
         """Wait for the next attempt; cancelled, it gives back what the budget granted."""
         try:
-            await self.clock.sleep(delay)
+            await self.clock.sleep(repeat.delay)
         except BaseException:
-            self.settle(2, succeeded=False)
+            self.settle(repeat, succeeded=False)
             raise
 
-    def gave_up(self, error: BaseException, attempt: int) -> None:
+    def gave_up(self, error: BaseException, current: Repeat | None) -> None:
         """Note on the error that is raised how many attempts were made, where it was more than one."""
-        if attempt > 1 and isinstance(error, Exception):
-            note = f"{self.name}: gave up after {attempt} attempts"
+        if current is not None and isinstance(error, Exception):
+            note = f"{self.name}: gave up after {current.attempt} attempts"
             with suppress(Exception):  # the error's own class may have other ideas of notes
                 # An error object that a caller raises over and over must not collect notes without end.
                 if note not in getattr(error, "__notes__", ()):
                     error.add_note(note)
 
-    def settle(self, attempt: int, *, succeeded: bool) -> None:
-        """Tell the budget that a call has ended during `attempt`, or in the wait before it."""
+    def settle(self, current: Repeat | None, *, succeeded: bool) -> None:
+        """Tell the budget that a call has ended with an attempt, or in the wait before it."""
         if (budget := self.budget) is not None:
-            if attempt > 1:
+            if current is None:
+                budget.end(succeeded=succeeded)
+            else:
                 budget.release()
-            budget.end(succeeded=succeeded)
+                budget.end(succeeded=succeeded, spent=current.spent)
 
 
 class RetryAttempts:
@@ -363,14 +364,14 @@ class RetryAttempts:
         3
     """
 
-    __slots__ = ("_context", "_delay", "_ended", "_previous", "_retry", "_started", "number")
+    __slots__ = ("_context", "_current", "_ended", "_next", "_retry", "_started", "number")
 
     def __init__(self, retry: Retry, context: CallContext | None) -> None:
         self._retry = retry
         self._context = context
         self._started = 0.0
-        self._previous = 0.0
-        self._delay: float | None = None
+        self._current: Repeat | None = None
+        self._next: Repeat | None = None
         self._ended = False
         self.number: int = 0
         """Which attempt this is, from 1."""
@@ -379,12 +380,14 @@ class RetryAttempts:
         return self
 
     async def __anext__(self) -> Self:
-        delay, self._delay = self._delay, None
         if self._ended:
             raise StopAsyncIteration
-        if delay is not None:
-            await self._retry.pause(delay)
-            self._previous = delay
+        if (following := self._next) is not None:
+            self._next = None
+            if (budget := self._retry.budget) is not None:
+                budget.resume()
+            await self._retry.pause(following)
+            self._current = following
         elif self.number:
             raise ConfigError(
                 "each turn of `async for attempt in retry.attempts()` must be `with attempt: ...`"
@@ -404,17 +407,14 @@ class RetryAttempts:
     ) -> bool:
         retry = self._retry
         if error is None:  # a block has no result that could be judged
-            retry.settle(self.number, succeeded=True)
+            retry.settle(self._current, succeeded=True)
         else:
             elapsed = retry.clock.monotonic() - self._started
-            self._delay = retry.again(self.number, self._previous, None, error, elapsed, self._context)
-            if self._delay is not None:
+            self._next = retry.again(self._current, None, error, elapsed, self._context)
+            if self._next is not None:
+                # The loop may be left here, and nobody would hear of that: the budget holds nothing meanwhile.
+                retry.settle(self._next, succeeded=False)
                 return True
-            retry.gave_up(error, self.number)
+            retry.gave_up(error, self._current)
         self._ended = True
         return False
-
-    def __del__(self) -> None:
-        # The loop was left between two attempts: what the budget granted for the next is not used.
-        if self._delay is not None:
-            self._retry.settle(2, succeeded=False)

@@ -22,6 +22,7 @@ from resilience.policies.settings import Mode, is_observing
 
 __all__ = [
     "BeforeSleep",
+    "Repeat",
     "RetrySettings",
     "RetryStatistics",
     "RetryStopped",
@@ -34,6 +35,21 @@ StopReason: TypeAlias = Literal["attempts", "elapsed", "deadline", "idempotency"
 
 _USUAL: Final = Exponential()
 """The curve in place of a backoff that raises."""
+
+
+@dataclass(slots=True)  # frozen it would cost three times as much, for each failed attempt
+class Repeat:
+    """An attempt after the first.
+
+    Args:
+        attempt: its number, from 2.
+        delay: seconds to wait before it.
+        spent: price that the budget took for it; None without a budget.
+    """
+
+    attempt: int
+    delay: float
+    spent: int | None
 
 
 @dataclass(frozen=True, slots=True)

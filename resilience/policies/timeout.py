@@ -227,7 +227,7 @@ class Timeout(WrappingPolicy):
         if limits:
             outer = f"before{limits[-1]}"
             source.line(
-                f"{before} = {outer} if {attempt} == 1 else task.cancelling()"
+                f"{before} = {outer} if {attempt} is None else task.cancelling()"
                 if attempt
                 else f"{before} = {outer}"
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError
+from resilience.policies.backoff import Constant
 from resilience.policies.budget import RatioBudget, RetryBudgetStatistics, TokenBudget
+from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Preset
+from resilience.policies.retry import Retry
+from resilience.policies.retry_settings import RetryStatistics
 
 thousandths = st.integers(0, 20_000).map(lambda number: number / 1000)
 
@@ -27,9 +33,18 @@ class TokenBudgetModel(RuleBasedStateMachine):
         refund=thousandths,
         loss=thousandths,
         share=st.sampled_from([0, 0.25, 0.5]),
+        returns_cost=st.booleans(),
     )
     def start(
-        self, *, capacity: int, cost: float, timeout_cost: float, refund: float, loss: float, share: float
+        self,
+        *,
+        capacity: int,
+        cost: float,
+        timeout_cost: float,
+        refund: float,
+        loss: float,
+        share: float,
+        returns_cost: bool,
     ) -> None:
         self.capacity = Fraction(capacity)
         self.floor = Fraction(share) * capacity
@@ -37,10 +52,13 @@ class TokenBudgetModel(RuleBasedStateMachine):
             Fraction(str(value)) for value in (cost, timeout_cost, refund, loss)
         )
         self.tokens = self.capacity
+        self.returns_cost = returns_cost
+        self.granted: list[tuple[Fraction, int]] = []
         self.budget = TokenBudget(
             capacity,
             cost=cost,
             timeout_cost=timeout_cost,
+            returns_cost=returns_cost,
             refund=refund,
             loss=loss,
             floor=float(self.floor),
@@ -48,14 +66,26 @@ class TokenBudgetModel(RuleBasedStateMachine):
 
     @rule(timed_out=st.booleans(), wanted=st.booleans())
     def failure(self, timed_out: bool, wanted: bool) -> None:
-        after = self.tokens - (self.timeout_cost if timed_out else self.cost)
+        cost = self.timeout_cost if timed_out else self.cost
+        after = self.tokens - cost
         enough = after > self.floor if self.floor else after >= 0
         if wanted and enough:
             self.tokens = after
         else:
             self.tokens = max(Fraction(0), self.tokens - self.loss)
         error = TimeoutError() if timed_out else OSError()
-        assert self.budget.spend(error, wanted=wanted) == (wanted and enough)
+        price = self.budget.spend(error, wanted=wanted)
+        assert (price is not None) == (wanted and enough)
+        if price is not None:
+            self.granted.append((cost, price))
+
+    @precondition(lambda self: getattr(self, "granted", None))
+    @rule()
+    def success_of_a_repeat(self) -> None:
+        cost, price = self.granted.pop()
+        self.tokens = min(self.capacity, self.tokens + (cost if self.returns_cost else self.refund))
+        self.budget.release()
+        self.budget.end(succeeded=True, spent=price)
 
     @rule()
     def success(self) -> None:
@@ -111,7 +141,7 @@ class RatioBudgetOverTime(RuleBasedStateMachine):
         expected = wanted and self.live(self.repeats) < self.allowed()
         if expected:
             self.repeats.append(self.present())
-        assert self.budget.spend(OSError(), wanted=wanted) == expected
+        assert (self.budget.spend(OSError(), wanted=wanted) is not None) == expected
         if expected:
             self.budget.release()
 
@@ -142,7 +172,7 @@ class RatioBudgetInFlight(RuleBasedStateMachine):
     @rule()
     def repeat(self) -> None:
         expected = self.repeats < max(self.floor, math.floor(self.ratio * self.calls))
-        assert self.budget.spend(None) == expected
+        assert (self.budget.spend(None) is not None) == expected
         self.repeats += expected
 
     @precondition(lambda self: getattr(self, "repeats", 0))
@@ -170,23 +200,89 @@ TestRatioBudgetInFlight = RatioBudgetInFlight.TestCase
 
 
 def test_grpc_throttles_at_half_and_needs_ten_successes_for_a_failure() -> None:
-    budget = TokenBudget(10, cost=1, timeout_cost=1, refund=0.1, loss=1, floor=5)
-    assert [budget.spend(OSError()) for _ in range(6)] == [True] * 4 + [False] * 2
+    budget = TokenBudget(10, cost=1, timeout_cost=1, returns_cost=False, refund=0.1, loss=1, floor=5)
+    prices = [budget.spend(OSError()) for _ in range(6)]
+    assert [price is not None for price in prices] == [True] * 4 + [False] * 2
     assert budget.tokens == 4
     for _ in range(20):
-        budget.end(succeeded=True)
+        budget.end(succeeded=True, spent=prices[0])
     assert budget.tokens == 6
-    assert not budget.spend(OSError())
+    assert budget.spend(OSError()) is None
     for _ in range(11):
         budget.end(succeeded=True)
-    assert budget.spend(OSError())
+    assert budget.spend(OSError()) is not None
 
 
 def test_aws_has_a_hundred_retries_or_fifty_after_timeouts() -> None:
-    assert sum(TokenBudget().spend(OSError()) for _ in range(1)) == 1
     one, other = TokenBudget(), TokenBudget()
-    assert sum(one.spend(OSError()) for _ in range(200)) == 100
-    assert sum(other.spend(TimeoutError()) for _ in range(200)) == 50
+    assert sum(one.spend(OSError()) is not None for _ in range(200)) == 100
+    assert sum(other.spend(TimeoutError()) is not None for _ in range(200)) == 50
+
+
+class Quota:
+    """The AWS SDKs' quota, as botocore's `RetryQuota` and `RetryQuotaChecker` state it."""
+
+    def __init__(self) -> None:
+        self.available = 500
+
+    def acquire(self, amount: int) -> int | None:
+        if amount > self.available:
+            return None
+        self.available -= amount
+        return amount
+
+    def success(self, acquired: int | None) -> None:
+        self.available = min(500, self.available + (1 if acquired is None else acquired))
+
+
+@pytest.mark.parametrize("layers", [API_CALLS, DATABASE, EXTERNAL_SERVICES])
+async def test_the_presets_retry_what_the_aws_sdks_would(layers: Preset) -> None:
+    chance = random.Random(8)
+    quota = Quota()
+    clock = ManualClock()
+    made = layers.layers["retry"].make("pay", clock)
+    assert isinstance(made, Retry)
+    assert isinstance(made.budget, TokenBudget)
+    for _ in range(3000):
+        answers: list[BaseException | None] = []
+        for _ in range(made.max_attempts):
+            answers.append(chance.choice([ConnectionError(), TimeoutError()]) if chance.random() < 0.3 else None)
+        made.reconfigure(backoff=Constant(0), on=OSError)
+        sent = 0
+
+        async def call() -> None:
+            nonlocal sent
+            sent += 1
+            if (error := answers[sent - 1]) is not None:  # noqa: B023  called before the next turn
+                raise error
+
+        with suppress(OSError):
+            await made.call(call)
+        expected, acquired = 1, None
+        for error in answers[:-1]:
+            if error is None or (paid := quota.acquire(10 if isinstance(error, TimeoutError) else 5)) is None:
+                break
+            acquired, expected = paid, expected + 1
+        if answers[expected - 1] is None:
+            quota.success(acquired)
+        assert (sent, made.budget.tokens) == (expected, quota.available)
+
+
+async def test_retries_that_help_never_empty_the_budget() -> None:
+    chance = random.Random(8)
+    retry = Retry(3, backoff=Constant(0), budget=TokenBudget())
+    failures = 0
+    for _ in range(3000):
+        answers: list[BaseException | None] = [OSError(), None] if chance.random() < 0.3 else [None]
+
+        async def call(answers: list[BaseException | None] = answers) -> None:
+            if (error := answers.pop(0)) is not None:
+                raise error
+
+        failures += len(answers) > 1
+        await retry.call(call)
+    assert failures > 800
+    assert retry.statistics() == RetryStatistics(failures, {})
 
 
 def test_finagle_grants_its_reserve_and_a_fifth_of_the_calls() -> None:
@@ -209,7 +305,7 @@ def test_a_share_that_is_a_whole_number_is_not_rounded_down_by_binary_fractions(
 def test_envoy_grants_three_however_few_calls_there_are() -> None:
     budget = RatioBudget(0.2, ttl=None, floor=3)
     budget.begin()
-    assert [budget.spend(None) for _ in range(4)] == [True, True, True, False]
+    assert [budget.spend(None) is not None for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,9 @@ async def test_a_pipeline_asks_of_each_result_once_and_settles_with_the_budget(
     call = getattr(pipeline, form)
     assert await run(clock, call(Script(503, 502, 200))) == 200
     assert asked == [503, 502, 200]
-    assert budget.tokens == 91
+    assert budget.tokens == 95
     assert await call(Script(200)) == 200
-    assert budget.tokens == 92
+    assert budget.tokens == 96
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit()])
@@ -157,7 +157,7 @@ def test_cancellations_and_exits_are_never_retried_even_when_asked(
     clock: ManualClock, error: BaseException
 ) -> None:
     retry = made(clock, on=BaseException)
-    assert retry.again(1, 0.0, None, error, 0.0, None) is None
+    assert retry.again(None, None, error, 0.0, None) is None
 
 
 @pytest.mark.parametrize("rejection", [CircuitOpen("open"), BulkheadFull("full")])
@@ -311,10 +311,11 @@ async def test_decorated_with_a_budget_it_counts_successes_too(clock: ManualCloc
     async def fetch() -> object:
         return await script()
 
+    assert budget.spend(OSError()) is not None
+    assert await run(clock, fetch()) == "ok"
+    assert budget.tokens == 5  # the success of the retry brings back what it cost, and no more
     assert await run(clock, fetch()) == "ok"
     assert budget.tokens == 7
-    assert await run(clock, fetch()) == "ok"
-    assert budget.tokens == 9
 
 
 async def test_decorated_it_judges_results_too(clock: ManualClock) -> None:
@@ -333,7 +334,7 @@ async def test_an_error_that_is_not_meant_brings_the_budget_nothing(clock: Manua
     await run(clock, retry.execute(Script(OSError(), "ok")))
     with pytest.raises(ValueError):
         await retry.execute(Script(ValueError()))
-    assert budget.tokens == 6
+    assert budget.tokens == 10
 
 
 async def test_of_an_observed_call_the_budget_pays_nothing_but_counts_its_loss(clock: ManualClock) -> None:
@@ -353,7 +354,8 @@ async def test_a_later_attempts_error_does_not_drag_the_earlier_ones_along(clock
 async def test_successes_fill_the_budget_again(clock: ManualClock) -> None:
     budget = TokenBudget(10, cost=5, refund=2)
     retry = made(clock, budget=budget)
-    await run(clock, retry.execute(Script(OSError(), "ok")))
+    assert budget.spend(OSError()) is not None
+    await run(clock, retry.execute(Script("ok")))
     assert budget.tokens == 7
 
 
@@ -531,13 +533,48 @@ async def test_the_waits_of_a_block_grow_from_its_own_last_one(clock: ManualCloc
     assert delays == [1, 3, 9]
 
 
-async def test_a_block_left_between_attempts_gives_back_what_the_budget_granted(clock: ManualClock) -> None:
+async def test_a_block_left_between_attempts_holds_nothing_of_the_budget(clock: ManualClock) -> None:
     budget = RatioBudget(0.0, ttl=None, floor=1)
     async for attempt in made(clock, budget=budget).attempts():
         with attempt:
             raise OSError
         break
-    del attempt
+    assert (attempt.number, budget.balance, budget._calls) == (1, 1, 0)
+
+
+async def test_a_repeated_block_counts_as_in_flight_while_it_waits_and_runs(clock: ManualClock) -> None:
+    budget = RatioBudget(0.0, ttl=None, floor=2)
+    held: list[tuple[int, int]] = []
+
+    async def work() -> None:
+        async for attempt in made(clock, budget=budget).attempts():
+            with attempt:
+                held.append((budget.balance, budget._calls))
+                if attempt.number < 3:
+                    raise OSError
+
+    task = asyncio.ensure_future(work())
+    await clock.advance(0)
+    held.append((budget.balance, budget._calls))
+    await run(clock, task)
+    assert held == [(2, 1), (1, 1), (1, 1), (1, 1)]
+    assert (budget.balance, budget._calls) == (2, 0)
+
+
+async def test_a_block_cancelled_in_the_wait_holds_nothing_of_the_budget(clock: ManualClock) -> None:
+    budget = RatioBudget(0.0, ttl=None, floor=1)
+
+    async def work() -> None:
+        async for attempt in made(clock, budget=budget).attempts():
+            with attempt:
+                raise OSError
+
+    task = asyncio.ensure_future(work())
+    await clock.advance(0)
+    assert (budget.balance, budget._calls) == (0, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert (budget.balance, budget._calls) == (1, 0)
 
 

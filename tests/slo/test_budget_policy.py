@@ -118,7 +118,7 @@ class World:
     def repeats(self) -> int:
         """How many repeats the retry's budget would pay for, from full."""
         fresh = 0
-        while self.budget.spend(OSError()):
+        while self.budget.spend(OSError()) is not None:
             fresh += 1
         for _ in range(100):
             self.budget.end(succeeded=True)
