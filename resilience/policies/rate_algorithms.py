@@ -12,8 +12,12 @@ from typing import Protocol
 
 __all__ = ["ALGORITHMS", "RateAlgorithm", "SlidingWindow", "TokenBucket"]
 
-# Sums of intervals and readings of the clock differ in their last bits; a call may be that many seconds early.
-_EARLY = 1e-9
+def _early(now: float) -> float:
+    """Return how many seconds before its time a call may come, because readings of the clock are rounded.
+
+    A reading is the coarser the longer the machine runs: after a year, floats are 4 ns apart.
+    """
+    return 1e-9 + now * 1e-15
 
 
 class RateAlgorithm(Protocol):
@@ -34,35 +38,44 @@ class RateAlgorithm(Protocol):
 class TokenBucket:
     """Tokens drip in evenly, up to `burst`; a call takes one.
 
-    Of the bucket one moment is kept, at which it will be full: the form in which the generic cell rate algorithm (GCRA, ITU-T
-    I.371) states the same rule. A call may come up to `burst - 1` intervals before it.
+    The bucket was full at `_full`, and `_taken` calls have gone since, so it is full again `_taken` intervals later. A
+    call may come up to `burst - 1` intervals before that. (So says the generic cell rate algorithm, GCRA, of ITU-T I.371.)
+    The time is reckoned from a count instead of adding intervals up, so that no rounding error grows.
     """
 
-    __slots__ = ("_due", "_interval", "_tolerance")
+    __slots__ = ("_burst", "_full", "_interval", "_taken")
 
     def __init__(self, rate: float, per: float, burst: int) -> None:
         self._interval = per / rate
-        self._tolerance = (burst - 1) * self._interval
-        self._due = -math.inf
+        self._burst = burst
+        self._full = -math.inf
+        self._taken = 0
 
     def take(self, now: float) -> bool:
-        """Move the moment on by an interval, if the call is not too early."""
-        due = self._due
-        if now < due - self._tolerance - _EARLY:
+        """Count a call, if it is not too early."""
+        since = now - self._full
+        taken = self._taken
+        if since >= taken * self._interval:
+            self._full = now
+            self._taken = 1
+            return True
+        if since + 1e-9 + now * 1e-15 < (taken + 1 - self._burst) * self._interval:  # `_early`, written out
             return False
-        self._due = (due if due > now else now) + self._interval  # noqa: FURB136  calling max() would cost as much as all the rest
+        self._taken = taken + 1
         return True
 
     def ready_at(self, position: int) -> float:
         """When the even stream will be so many calls further."""
-        return self._due - self._tolerance + (position - 1) * self._interval
+        return self._full + (self._taken + position - self._burst) * self._interval
 
     def adjust(self, rate: float, per: float, burst: int, now: float) -> None:
         """Change the interval and how early a call may be; as many calls as before may come at once now."""
-        at_once = min(1 + (self._tolerance - max(0.0, self._due - now)) / self._interval, burst)
+        missing = max(0.0, self._taken - (now - self._full) / self._interval)
+        at_once = min(self._burst - missing, burst)
         self._interval = per / rate
-        self._tolerance = (burst - 1) * self._interval
-        self._due = now + (burst - at_once) * self._interval
+        self._burst = burst
+        self._taken = math.ceil(burst - at_once)
+        self._full = now - (self._taken - (burst - at_once)) * self._interval
 
 
 class SlidingWindow:
@@ -77,7 +90,7 @@ class SlidingWindow:
     def take(self, now: float) -> bool:
         """Let a call go, if the one that stands `burst` before it has left the window."""
         taken = self._taken
-        if len(taken) == taken.maxlen and now < taken[0] + self._span - _EARLY:
+        if len(taken) == taken.maxlen and now < taken[0] + self._span - _early(now):
             return False
         taken.append(now)
         return True

@@ -22,6 +22,9 @@ __all__ = ["RateLimiter", "RateLimiterSettings", "RateLimiterStatistics"]
 
 _PASS = 1
 
+# A turn that is reckoned anew differs in its last bits from the same turn before.
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimiterStatistics:
@@ -71,6 +74,39 @@ class RateLimiterSettings:
     def figures(self) -> tuple[float, float, int]:
         """What an algorithm is made of: rate, per, burst."""
         return self.rate, self.per, math.ceil(self.rate) if self.burst is None else self.burst
+
+
+class _Waiter:
+    """A call that waits: until its turn, or until it is woken to look how it stands."""
+
+    __slots__ = ("_clock", "_woken", "admitted", "latest", "loop", "refused")
+
+    def __init__(self, clock: Clock, latest: float) -> None:
+        self._clock = clock
+        self._woken: asyncio.Future[None] | None = None
+        self.loop = asyncio.get_running_loop()
+        self.latest = latest
+        """Monotonic time after which its turn may not come."""
+        self.admitted = False
+        """True once it may go without a token, because the limiter only observes."""
+        self.refused: float | None = None
+        """Seconds until its turn, once that comes too late."""
+
+    async def sleep(self, when: float) -> None:
+        """Sleep until a monotonic time, or until `wake`."""
+        self._woken = woken = self.loop.create_future()
+        timer = None if when == math.inf else self._clock.call_at(when, self.wake)
+        try:
+            await woken
+        finally:
+            self._woken = None
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        """End its sleep, if it sleeps."""
+        if self._woken is not None and not self._woken.done() and not self.loop.is_closed():
+            self._woken.set_result(None)
 
 
 class RateLimiter(RefusingPolicy[int]):
@@ -128,7 +164,7 @@ class RateLimiter(RefusingPolicy[int]):
     ) -> None:
         super().__init__(name=name, clock=clock)
         # In the order they came. The first sleeps until its turn; each of the others waits to become the first.
-        self._waiters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         settings = RateLimiterSettings(
             rate=rate, per=per, burst=burst, algorithm=algorithm, max_wait=max_wait, mode=mode
         )
@@ -151,6 +187,11 @@ class RateLimiter(RefusingPolicy[int]):
         max_wait = self.settings.max_wait
         if not self._observing and (max_wait is None or (max_wait and delay <= max_wait)):
             return None
+        self._refuse(now, delay)
+        return _PASS
+
+    def _refuse(self, now: float, delay: float) -> None:
+        """Refuse a call, or when observing only say so."""
         if self._refuses("rate", now, delay):
             rate, per, _ = self.settings.figures
             raise RateLimited(
@@ -158,37 +199,45 @@ class RateLimiter(RefusingPolicy[int]):
                 policy=self.name,
                 retry_after=delay,
             )
-        return _PASS
 
     def _delay(self, now: float) -> float:
         return max(0.0, self._algorithm.ready_at(len(self._waiters) + 1) - now)
 
     async def wait(self, context: CallContext | None) -> int:
-        """Wait for the call's turn; cancelled, leave nothing behind."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._first() is None:
-            turn.set_result(None)
-        self._waiters[turn] = None
+        """Wait for the call's turn; cancelled, leave nothing behind.
+
+        Raises:
+            RateLimited: its turn has moved further away than `max_wait`, since the limiter was reconfigured.
+        """
+        max_wait = self.settings.max_wait
+        monotonic = self.clock.monotonic
+        waiter = _Waiter(self.clock, math.inf if max_wait is None else monotonic() + max_wait)
+        self._waiters[waiter] = None
         try:
-            await turn
-            now = self.clock.monotonic()
-            while not self._algorithm.take(now):
-                await self.clock.sleep(self._algorithm.ready_at(1) - now)
-                now = self.clock.monotonic()
+            while not waiter.admitted:
+                now = monotonic()
+                if waiter.refused is not None:
+                    self._refuse(now, waiter.refused)
+                    break
+                when = math.inf
+                if self._first() is waiter:
+                    if self._algorithm.take(now):
+                        break
+                    when = self._algorithm.ready_at(1)
+                await waiter.sleep(when)
         finally:
-            self._waiters.pop(turn, None)
-            # One that was called already sleeps and hears nothing; one that was cancelled calls the next when it runs.
-            if (first := self._first()) is not None and not first.done():
-                first.set_result(None)
+            self._waiters.pop(waiter, None)
+            if (first := self._first()) is not None:
+                first.wake()
         return _PASS
 
-    def _first(self) -> asyncio.Future[None] | None:
+    def _first(self) -> _Waiter | None:
         """Who is next, those passed over whose loop is closed and will never run them."""
         while self._waiters:
-            turn = next(iter(self._waiters))
-            if not turn.get_loop().is_closed():
-                return turn
-            del self._waiters[turn]
+            waiter = next(iter(self._waiters))
+            if not waiter.loop.is_closed():
+                return waiter
+            del self._waiters[waiter]
         return None
 
     def statistics(self) -> RateLimiterStatistics:
@@ -202,7 +251,10 @@ class RateLimiter(RefusingPolicy[int]):
         )
 
     def reconfigure(self, **options: Any) -> None:
-        """Change options while it works: what was counted stays, unless the algorithm changes, and so do those that wait.
+        """Change options while it works: what was counted stays, unless the algorithm changes.
+
+        Those that wait go when the new options say, in their order. One whose turn moves further away than the
+        `max_wait` that it came under is refused now. In `observe` mode all of them go now.
 
         Raises:
             ConfigError: an option is unknown or outside its range; nothing was changed.
@@ -213,3 +265,21 @@ class RateLimiter(RefusingPolicy[int]):
         else:
             self._algorithm = ALGORITHMS[settings.algorithm](*settings.figures)
         self._apply(settings)
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """Wake those that wait, to go by the options that hold now."""
+        now = self.clock.monotonic()
+        position = 1
+        for waiter in list(self._waiters):
+            if self._observing:
+                waiter.admitted = True
+            elif (turn := self._algorithm.ready_at(position)) > waiter.latest + _ROUNDING:
+                waiter.refused = turn - now
+            else:
+                position += 1
+                continue
+            del self._waiters[waiter]
+            waiter.wake()
+        if (first := self._first()) is not None:
+            first.wake()

@@ -286,3 +286,116 @@ def test_nonsense_is_refused_and_changes_nothing(options: dict[str, Any]) -> Non
     with pytest.raises(ConfigError):
         limiter.reconfigure(**{"rate": 5, **options})
     assert limiter.statistics().rate == 3
+
+
+# -- those that wait, when the options change ---------------------------------------------------------------------
+
+
+async def waiting(limiter: RateLimiter, count: int) -> list[asyncio.Task[None]]:
+    """Take the one token there is, and let `count` calls wait for the next."""
+    clock = limiter.clock
+    assert isinstance(clock, ManualClock)
+    assert allowed(limiter)
+    tasks = [asyncio.create_task(limiter.call(asyncio.sleep, 0)) for _ in range(count)]
+    await clock.advance(0)
+    assert limiter.statistics().waiting == count
+    return tasks
+
+
+@EVERY
+async def test_those_that_wait_go_at_the_new_rate(algorithm: Any) -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, 3600, max_wait=None, algorithm=algorithm, clock=clock)
+    tasks = await waiting(limiter, 3)
+    limiter.reconfigure(rate=1, per=1.0)
+    for done in range(1, 4):
+        await clock.advance(1)
+        assert [task.done() for task in tasks] == [number < done for number in range(3)]
+
+
+async def test_a_newcomer_waits_no_longer_than_its_max_wait_behind_those_that_slept() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, 3600, max_wait=None, clock=clock)
+    sleeper = (await waiting(limiter, 1))[0]
+    limiter.reconfigure(rate=10, per=1.0, max_wait=1.0)
+    newcomer = asyncio.create_task(limiter.call(asyncio.sleep, 0))
+    await clock.advance(1)
+    assert sleeper.done()
+    assert newcomer.done()
+
+
+async def test_those_that_wait_go_at_once_when_it_only_observes() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, 3600, max_wait=None, clock=clock)
+    tasks = await waiting(limiter, 3)
+    limiter.reconfigure(mode="observe")
+    await clock.advance(0)
+    assert all(task.done() for task in tasks)
+    assert limiter.statistics().waiting == 0
+
+
+async def test_another_algorithm_lets_those_that_wait_go() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, 3600, burst=1, max_wait=None, clock=clock)
+    tasks = await waiting(limiter, 2)
+    limiter.reconfigure(algorithm="sliding_window")
+    await clock.advance(0)
+    assert [task.done() for task in tasks] == [True, False]
+    await clock.advance(3600)
+    assert tasks[1].done()
+
+
+async def test_who_would_now_wait_longer_than_it_may_is_refused() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, max_wait=2.0, clock=clock)
+    tasks = await waiting(limiter, 2)
+    limiter.reconfigure(per=1.5)
+    await clock.advance(0)
+    assert [task.done() for task in tasks] == [False, True]
+    with pytest.raises(RateLimited) as caught:
+        await tasks[1]
+    assert caught.value.retry_after == pytest.approx(3.0)
+    await clock.advance(1.5)
+    assert tasks[0].done()
+    assert limiter.statistics().waiting == 0
+
+
+async def test_nothing_new_wakes_nobody_early() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter(1, max_wait=3.0, clock=clock)
+    tasks = await waiting(limiter, 3)
+    await clock.advance(0.5)
+    limiter.reconfigure(max_wait=0.0)
+    limiter.reconfigure(max_wait=3.0)
+    for second in range(1, 4):
+        await clock.advance(0.49)
+        assert sum(task.done() for task in tasks) == second - 1
+        await clock.advance(0.51)
+    await asyncio.gather(*tasks)
+
+
+# -- long uptimes -------------------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("uptime", [0.0, 1e3, 3e7, 1e9])
+@pytest.mark.parametrize(("rate", "burst"), [(10, 10), (3, 7), (7, 100), (1000, 1000)])
+def test_the_whole_burst_goes_however_long_the_machine_has_run(
+    algorithm: Any, uptime: float, rate: int, burst: int
+) -> None:
+    clock = ManualClock(uptime)
+    limiter = RateLimiter(rate, burst=burst, algorithm=algorithm, clock=clock)
+    for _ in range(3):
+        assert [allowed(limiter) for _ in range(burst + 1)] == [True] * burst + [False]
+        clock.shift(burst / rate + 1e-6)
+
+
+@pytest.mark.parametrize("uptime", [0.0, 3e7, 1e9])
+@pytest.mark.parametrize("rate", [3, 7, 30, 1000])
+def test_an_even_stream_is_neither_refused_nor_faster_at_long_uptimes(uptime: float, rate: int) -> None:
+    clock = ManualClock(uptime)
+    limiter = RateLimiter(rate, burst=1, clock=clock)
+    for number in range(1, 2000):
+        assert allowed(limiter)
+        assert not allowed(limiter)
+        clock.shift(uptime + number / rate - clock.monotonic())
