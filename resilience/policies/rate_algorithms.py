@@ -12,6 +12,7 @@ from typing import Protocol
 
 __all__ = ["ALGORITHMS", "RateAlgorithm", "SlidingWindow", "TokenBucket"]
 
+
 def _early(now: float) -> float:
     """Return how many seconds before its time a call may come, because readings of the clock are rounded.
 

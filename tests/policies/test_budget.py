@@ -246,7 +246,9 @@ async def test_the_presets_retry_what_the_aws_sdks_would(layers: Preset) -> None
     for _ in range(3000):
         answers: list[BaseException | None] = []
         for _ in range(made.max_attempts):
-            answers.append(chance.choice([ConnectionError(), TimeoutError()]) if chance.random() < 0.3 else None)
+            answers.append(
+                chance.choice([ConnectionError(), TimeoutError()]) if chance.random() < 0.3 else None
+            )
         made.reconfigure(backoff=Constant(0), on=OSError)
         sent = 0
 
