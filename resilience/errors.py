@@ -190,7 +190,16 @@ class IntegrationError(ResilienceError):
 
 
 class StoreError(ResilienceError):
-    """State could not be read or written durably."""
+    """State could not be read or written durably.
+
+    Args:
+        message: the store and what failed.
+        locked: True if another process held a lock for too long: the same call may succeed later.
+    """
+
+    def __init__(self, message: str, *, locked: bool = False) -> None:
+        super().__init__(message)
+        self.locked = locked
 
 
 class MissingExtra(ResilienceError, ImportError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from resilience.alerting import AlertManager, Route
 from resilience.alerting.config import AlertingConfig
-from resilience.alerting.leadership import Leadership
+from resilience.alerting.leadership import LEASE, Leadership
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
@@ -36,9 +36,11 @@ from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
 from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
+from resilience.runtime.fallback import FallbackStore
 from resilience.runtime.persistence import PersistedState
 from resilience.runtime.reload_metrics import record_reloads
 from resilience.runtime.self_monitoring import SelfMonitoring
+from resilience.runtime.standby import Standby
 from resilience.runtime.supervision import Supervisor
 from resilience.signals import Retention, Signals, SliRecorder
 from resilience.signals.persisted import PersistedWindows
@@ -110,6 +112,7 @@ class Reliability:
     """True from its start until its end is announced."""
     has_endpoints: bool = False
     """True once an application serves its endpoints."""
+    _process: ProcessFigures | None = None  # a simulation has none
 
     def __init__(
         self,
@@ -175,10 +178,14 @@ class Reliability:
             retain=self.signals.retain,
         )
         channels = _by_name(notifiers) or {"log": LogNotifier()}
-        self._store = store or MemoryStore()
-        settings = alerting or AlertingConfig()
-        settings = settings if route is None else replace(settings, route=route)
-        leadership = None if store is None else Leadership(store, f"{service}/alerting", clock=clock)
+        self._store = FallbackStore(
+            store or MemoryStore(clock=clock),
+            set_aside=lambda error: self._self_monitoring.store_set_aside(error),  # noqa: PLW0108  it is made below
+            clock=clock,
+        )
+        leadership = None if store is None else Leadership(self._store, f"{service}/alerting", clock=clock)
+        given = alerting or AlertingConfig()
+        settings = given if route is None else replace(given, route=route)
         self.alerts: AlertManager = AlertManager(
             channels,
             store=self._store,
@@ -236,10 +243,20 @@ class Reliability:
         self._persisted = PersistedState(
             service, (self._windows, self.slos, self.rules), self._store, leadership
         )
+        self._standby = Standby(
+            self._store,
+            restore=self._restore,
+            leave=self.alerts.leave,
+            patience=LEASE,
+            clock=clock,
+        )
         self._running: asyncio.Task[None] | None = None
-        self._process: ProcessFigures | None = None  # a simulation has none
         self._ticker = Ticker(
-            self.tick, interval=self.interval, late=self._late, failed=self._tick_failed, clock=clock
+            self._tick_when_ready,
+            interval=self.interval,
+            late=self._late,
+            failed=self._tick_failed,
+            clock=clock,
         )
 
     @classmethod
@@ -273,7 +290,14 @@ class Reliability:
         return self._running is not None
 
     async def start(self) -> None:
-        """Take back what was stored, and tick from now on; starting twice is starting once."""
+        """Restore what was stored, and tick from now on; starting twice is starting once.
+
+        A store that cannot be opened, or that another process locks, does not end the start: see `docs/asgi.md`.
+
+        Raises:
+            ConfigError: the configuration is not valid.
+            MissingExtra: the store needs a package that is not installed.
+        """
         if self._running is not None:
             return
         self.stopping = asyncio.Event()
@@ -284,6 +308,7 @@ class Reliability:
         except BaseException:
             self._running.cancel()
             self._running = None
+            await self._store.close()
             raise
         self.ready = True
         log(__name__).info("reliability_started", **self.describe())
@@ -338,7 +363,8 @@ class Reliability:
     async def _run(self, started: asyncio.Future[None]) -> None:
         """Tick and deliver until cancelled."""
         try:
-            await self._restore()
+            self._standby.begin()
+            await self._standby.ready()
             self._process = self._process or ProcessFigures(self.signals, memory_limit=self._memory_limit)
             await self._ticker.tick(Instant(self.clock.monotonic(), self.clock.time()))
             self._self_monitoring.resolve_restored()
@@ -369,6 +395,10 @@ class Reliability:
             self.alerts.hold()
 
     # -- the tick -----------------------------------------------------------------------------------------------
+
+    async def _tick_when_ready(self, at: Instant) -> None:
+        if await self._standby.ready():
+            await self.tick(at)
 
     async def tick(self, now: Instant | None = None) -> None:
         """Do everything that follows from time passing, in one order.

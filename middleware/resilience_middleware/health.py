@@ -49,8 +49,8 @@ async def readyz(rel: Reliability, request: Request) -> Response:
 
 async def startupz(rel: Reliability, request: Request) -> Response:
     """Answer whether the service has started: not while a check of the group `startup` is unhealthy or unknown."""
-    report = await rel.health.check_all(STARTUP) if rel.running else _NOTHING
-    return _answer(rel, request, report, up=rel.running, known=True)
+    report = await rel.health.check_all(STARTUP) if (started := rel.running or rel.ready) else _NOTHING
+    return _answer(rel, request, report, up=started, known=True)
 
 
 async def health(rel: Reliability, request: Request) -> Response:

@@ -100,7 +100,7 @@ class Keeper:
         if self._team is None:
             await self.state.restore(self._storage, self.offset)
         else:
-            await self._team.renew()
+            await self._team.join()
             await self._begin(self._team)
 
     async def commit(self, others: Sequence[Put]) -> None:

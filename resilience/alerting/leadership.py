@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.log import log
@@ -12,7 +13,10 @@ from resilience.core.process_name import process_name
 from resilience.core.validate import number, text
 from resilience.errors import StoreError
 
-__all__ = ["Leadership"]
+__all__ = ["LEASE", "Leadership"]
+
+LEASE: Final = 15.0
+"""Seconds after which another process takes over from one that is gone, unless something else is given."""
 
 
 class Leadership:
@@ -20,7 +24,8 @@ class Leadership:
 
     A lease that has expired by time is not held, even if nobody is known to have taken it: a process that was stopped
     and continued finds that out before it sends anything. While the store fails, the leader goes on, because a duplicate
-    notification is better than a lost one.
+    notification is better than a lost one. For the same reason, a process that does not lead begins to once another
+    process has locked the store for as long as a lease: nobody can take the lease then, and the leader may be gone.
 
     Args:
         store: where the lease is.
@@ -41,7 +46,7 @@ class Leadership:
         (True, True, False)
     """
 
-    def __init__(self, store: Store, name: str, *, ttl: float = 15.0, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, store: Store, name: str, *, ttl: float = LEASE, clock: Clock = SYSTEM_CLOCK) -> None:
         self.holder: str = process_name()
         self.leads: bool = False
         self._store = store
@@ -50,6 +55,10 @@ class Leadership:
         self._clock = clock
         self._due: float | None = None
         self._token: int | None = None
+        self.error: StoreError | None = None
+        """Why the lease could not be renewed the last time."""
+        self._failing_since: float | None = None
+        self._alone = False  # leads without a lease
         self._until = Instant(-math.inf, -math.inf)
         # Whoever asks while a renewal is under way waits for its outcome.
         self._renewing = asyncio.Lock()
@@ -79,8 +88,10 @@ class Leadership:
         try:
             token = await self._store.lease(self._name, self.holder, self._ttl)
         except StoreError as error:
-            log(__name__).error("lease_not_renewed", error=str(error))
-            return False
+            self._due = None if first else self._due
+            return self._failed(error, now)
+        alone, self._alone = self._alone, False
+        self.error = self._failing_since = None
         if token is not None:
             self._until = Instant(now.monotonic + self._ttl, now.wall + self._ttl)
         led, self.leads = self.leads, token is not None
@@ -90,7 +101,22 @@ class Leadership:
         # To lead from the start is how most do: no news.
         if self.leads != (led or first):
             log(__name__).info("alerting_leads" if self.leads else "alerting_stands_by", lease=self._name)
-        return first or led != self.leads or missed
+        return first or led != self.leads or missed or alone
+
+    def _failed(self, error: StoreError, now: Instant) -> bool:
+        """Go on as before; lead without the lease once the store has been locked for as long as a lease."""
+        self.error = error
+        self._failing_since = now.monotonic if self._failing_since is None else self._failing_since
+        if not error.locked:
+            log(__name__).error("lease_not_renewed", error=str(error))
+            return False
+        locked_for = now.monotonic - self._failing_since
+        if self.leads or locked_for < self._ttl:
+            return False
+        log(__name__).error("state_store_locked", seconds=round(locked_for, 3))
+        self.leads = self._alone = True
+        self._due = now.monotonic + self._ttl / 3
+        return True
 
     async def last_renewal(self) -> float | None:
         """Return the Unix time at which a process took or renewed the lease last, None if none ever did.

@@ -268,6 +268,10 @@ class AlertManager:
         """Keep the alerts firing that were restored, for a while: the state of their rules is not known."""
         self._keeper.hold()
 
+    async def leave(self) -> None:
+        """Let another process lead; `restore` takes part again."""
+        await self._keeper.leave()
+
     async def close(self) -> None:
         """Let another process lead, and close the channels' connections."""
         await self._keeper.leave()

@@ -32,6 +32,7 @@ class Storage:
         self._own: _Rows = {}
         self._others: _Rows = {}
         self._newer: set[tuple[str, str]] = set()
+        self._failing = False  # logged once for each outage, not at each tick
 
     @property
     def generation(self) -> int:
@@ -91,8 +92,11 @@ class Storage:
             self._own, self._others = {**mine, **self._own}, {**theirs, **self._others}
             if not isinstance(error, StoreError):
                 raise
-            log(__name__).error("alert_state_not_stored", error=str(error))
+            if not self._failing and not error.locked:  # a lock is logged once it lasts
+                log(__name__).error("alert_state_not_stored", error=str(error))
+            self._failing = True
         else:
+            self._failing = False
             self._shared.wrote(mine.values())
 
     @property

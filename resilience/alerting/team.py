@@ -41,6 +41,16 @@ class Team:
             self.news += 1
         return self._known != self.news
 
+    async def join(self) -> None:
+        """Take the lease if it is free, at the start.
+
+        Raises:
+            StoreError: nobody can know who leads.
+        """
+        await self.renew()
+        if self._leadership.error is not None and not self.elected:
+            raise self._leadership.error
+
     async def confirm(self) -> bool:
         """Return whether this process leads now; a lease that has expired by time is renewed or found lost first."""
         if self.elected and self._leadership.expired:

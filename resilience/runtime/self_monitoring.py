@@ -6,25 +6,27 @@ import contextlib
 from typing import Final
 
 from resilience.alerting import AlertManager, RaisedAlert
+from resilience.core.log import log
 from resilience.core.ports import CheckResult, Status
-from resilience.errors import ConfigError
+from resilience.errors import ConfigError, StoreError
 from resilience.rules.state import fingerprint
 from resilience.runtime.supervision import Supervisor, TaskFailed, TaskRecovered
 
 __all__ = ["SelfMonitoring"]
 
 _TASK_ALERT: Final = "ReliabilityTaskFailing"
+_STORE_ALERT: Final = "ReliabilityStateNotKept"
 
 
 class SelfMonitoring:
     """Health check and alerts of the library's own background tasks.
 
-    The check is degraded while a task is failing, and belongs to no group: a broken monitor must not take a working
+    The check is degraded while a task is failing or the store is set aside, and belongs to no group: a broken monitor must not take a working
     service out of the load balancer.
 
     Args:
         supervisor: keeper of the tasks.
-        alerts: manager that the alert `ReliabilityTaskFailing{task}` is sent to.
+        alerts: manager that the alerts `ReliabilityTaskFailing{task}` and `ReliabilityStateNotKept` are sent to.
     """
 
     outside: Final = False
@@ -32,11 +34,14 @@ class SelfMonitoring:
     def __init__(self, supervisor: Supervisor, alerts: AlertManager) -> None:
         self._supervisor = supervisor
         self._alerts = alerts
+        self._store_error: str | None = None
         supervisor.events.subscribe(self._on_event)
 
     async def check(self) -> CheckResult:
         """Return the failures of the last five minutes."""
         problems = [f"{each.task}: {each.error}" for each in self._supervisor.failing.values()]
+        if self._store_error is not None:
+            problems.append(f"state is kept in memory: {self._store_error}")
         return CheckResult(Status.DEGRADED if problems else Status.HEALTHY, "; ".join(problems))
 
     def resolve_restored(self) -> None:
@@ -44,6 +49,17 @@ class SelfMonitoring:
         for active in self._alerts.active_alerts():
             if active.alert.labels["alertname"] == _TASK_ALERT:
                 self._resolve(active.alert.fingerprint)
+
+    def store_set_aside(self, error: BaseException) -> None:
+        """Report that state is kept in memory from now on, because the store cannot be opened."""
+        self._store_error = str(error) if isinstance(error, StoreError) else repr(error)
+        trace = None if isinstance(error, StoreError) else error
+        log(__name__).error("state_store_set_aside", error=self._store_error, exc_info=trace)
+        notes = {
+            "summary": "The state of the reliability library is lost at the next restart",
+            "description": f"State is kept in memory: {self._store_error}",
+        }
+        self._alerts.send_alert(RaisedAlert(_STORE_ALERT, annotations=notes))
 
     def _on_event(self, event: TaskFailed | TaskRecovered) -> None:
         labels = {"task": event.task}

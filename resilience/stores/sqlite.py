@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ _UPSERT = (
     'INSERT INTO state VALUES (?, ?, ?) ON CONFLICT ("table", "key") DO UPDATE SET "value" = excluded."value"'
 )
 _DELETE = 'DELETE FROM state WHERE "table" = ? AND "key" = ?'
+_BUSY = 1.0  # seconds to wait for a lock: a transaction takes milliseconds, and ticks wait as long
 _DAMAGED = ("malformed", "not a database")
 # The old token lives on, so that a late writer of an earlier lease is told apart for ever.
 # An end that is further away than any holder sets it was written before the clock was set back.
@@ -213,9 +215,10 @@ class SQLiteStore:
                 return await work(self._connection)
             except (sqlite3.Error, OSError, ValueError) as error:
                 if self._connection is not None and self._connection.in_transaction:
-                    await self._connection.rollback()
+                    with contextlib.suppress(sqlite3.Error):
+                        await self._connection.rollback()
                 message = f"state file {str(self.path)!r}: {error}{_advice(error)}"
-                raise StoreError(message) from error
+                raise StoreError(message, locked=_is_locked(error)) from error
 
     async def _open(self) -> aiosqlite.Connection:
         try:
@@ -223,7 +226,7 @@ class SQLiteStore:
         except ImportError:
             raise MissingExtra("aiosqlite", "sqlite") from None
         await asyncio.to_thread(self.path.touch, mode=0o600)
-        connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=5.0)
+        connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=_BUSY)
         try:
             await _check_version(connection)
             await connection.execute("PRAGMA journal_mode = WAL")
@@ -255,6 +258,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _is_locked(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # without the extension of the code
+    return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def _advice(error: Exception) -> str:
