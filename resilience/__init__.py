@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Registry,
         Retry,
         Timeout,
+        Update,
     )
     from resilience.reliability import Reliability, default
     from resilience.rules import AlertRule
@@ -82,6 +83,7 @@ __all__ = [
     "Retry",
     "Timeout",
     "TimeoutExceeded",
+    "Update",
     "Verdict",
     "default",
 ]

@@ -12,12 +12,11 @@ from resilience.alerting import AlertManager
 from resilience.alerting.config import SECTIONS as ALERTING_SECTIONS
 from resilience.alerting.config import AlertingConfig
 from resilience.core.ports import Clock, Notifier
-from resilience.errors import ResilienceError
 from resilience.health.configured import ConfiguredChecks
 from resilience.http.doors import Doors
 from resilience.notifiers.log import LogNotifier
+from resilience.policies.changes import all_or_nothing
 from resilience.policies.configured import ConfiguredPipelines
-from resilience.policies.settings import undone
 from resilience.reload import Reloader
 from resilience.rules import RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
@@ -167,16 +166,12 @@ class Reconfiguration:
         tell = self._telling(config)
         if prepared is None or prepared.slos.keys() != {slo.id for slo in (*slos, *later)}:
             prepared = self._slos.prepare((*slos, *later))  # one was registered meanwhile
-        undo: list[Callable[[], None]] = []
-        try:
+        with all_or_nothing() as undo:
             waiting = self._guard(config, policy, undo)
             self._slos.reload(
                 prepared,
                 use_rules=lambda objectives: self._evaluate(given=groups, objectives=objectives),
             )
-        except ResilienceError:
-            undone(undo)
-            raise
         self._from_file = {slo.id for slo in slos}
         if "budget_interval" not in self._overridden:
             self._slos.interval = config.arguments.get("budget_interval", BUDGET_INTERVAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from resilience.core.ports import Clock, Guard
 from resilience.errors import ConfigError
 from resilience.http.admission import Admission, DoorGuard, RouteAdmission
 from resilience.policies.base import GuardPolicy
-from resilience.policies.settings import reconfigured, undone
+from resilience.policies.changes import all_or_nothing, reconfigured, undone
 from resilience.reliability import Reliability
 from resilience_middleware.admission import Per, RouteGuards, client_address, route
 from resilience_middleware.templates import flat
@@ -114,24 +115,19 @@ class Doorway:
         Raises:
             ConfigError: an option cannot be meant, or a route is unknown; nothing is changed then.
         """
-        undo: list[Callable[[], None]] = []
         door, made = self.door, self._made
-        try:
-            self.door, self._made = self._new(undo)
-            if templates is not None and (wrong := self.door.unknown(templates)) is not None:
-                raise wrong
-        except ConfigError:
-            self.door, self._made = door, made
-            undone(undo)
-            raise
-        self._show()
 
         def put_back() -> None:
             self.door, self._made = door, made
-            undone(undo)
-            self._show()
 
-        return put_back
+        with all_or_nothing() as undo:
+            undo.append(put_back)
+            self.door, self._made = self._new(undo)
+            if templates is not None and (wrong := self.door.unknown(templates)) is not None:
+                raise wrong
+        undo.insert(0, self._show)
+        self._show()
+        return functools.partial(undone, undo)
 
     def _new(self, undo: list[Callable[[], None]]) -> tuple[Door, _Made]:
         admission = self._reliability.guards or Admission()

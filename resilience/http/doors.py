@@ -6,8 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from resilience.errors import ConfigError
-from resilience.policies.settings import undone
+from resilience.policies.changes import all_or_nothing, undone
 
 if TYPE_CHECKING:
     from resilience.http.admission import Admission
@@ -47,12 +46,9 @@ class Doors:
         Raises:
             ConfigError: a middleware refuses it; nothing is changed then.
         """
-        undo: list[Callable[[], None]] = [functools.partial(setattr, self, "admission", self.admission)]
-        self.admission = admission
-        try:
+        with all_or_nothing() as undo:
+            undo.append(functools.partial(setattr, self, "admission", self.admission))
+            self.admission = admission
             for door in self._doors:
-                undo.append(door())  # noqa: PERF401  kept also when the next one refuses
-        except ConfigError:
-            undone(undo)
-            raise
+                undo.append(door())
         return functools.partial(undone, undo)

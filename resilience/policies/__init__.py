@@ -5,6 +5,7 @@ from resilience.policies.adaptive_limiter import AdaptiveLimiter
 from resilience.policies.backoff import Constant, Exponential, Fibonacci, Linear
 from resilience.policies.budget import RatioBudget, RetryBudget, TokenBudget
 from resilience.policies.bulkhead import Bulkhead
+from resilience.policies.changes import Update
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.coalesce import Coalesce
 from resilience.policies.event_log import EventLog
@@ -53,4 +54,5 @@ __all__ = [
     "TimeWindow",
     "Timeout",
     "TokenBudget",
+    "Update",
 ]

@@ -6,10 +6,9 @@ import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from resilience.errors import ConfigError
+from resilience.policies.changes import all_or_nothing, undone
 from resilience.policies.presets import Preset
 from resilience.policies.registry import Registry
-from resilience.policies.settings import undone
 
 __all__ = ["ConfiguredPipelines", "PipelineChanges"]
 
@@ -59,11 +58,11 @@ class ConfiguredPipelines:
             ConfigError: a policy refuses its options; nothing is changed then.
         """
         registry, names = self._registry, self._names
-        undo: list[Callable[[], None]] = [functools.partial(setattr, self, "_names", names)]
         waiting: list[str] = []
         gone = [name for name in names if name not in presets and registry.recipe(name) is not None]
-        try:
-            undo += map(registry.retire, gone)
+        with all_or_nothing() as undo:
+            undo.append(functools.partial(setattr, self, "_names", names))
+            undo.extend(map(registry.retire, gone))
             for name, preset in presets.items():
                 recipe = registry.recipe(name)
                 if name not in registry:
@@ -75,9 +74,6 @@ class ConfiguredPipelines:
                     waiting.append(name)
                 else:
                     undo.append(registry.reconfigure(name, preset, changes))
-        except ConfigError:
-            undone(undo)
-            raise
         self._names = tuple(presets)
         return PipelineChanges(functools.partial(undone, undo), tuple(waiting))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,9 +13,8 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, integer
-from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, refuse_sync
-from resilience.policies.settings import reconfigured, undone
+from resilience.policies.changes import all_or_nothing, reconfigured, undone
 
 __all__ = ["Keyed"]
 
@@ -35,6 +33,20 @@ class _Entry(Generic[G]):
         self.guard = guard
         self.calls = 0
         self.changes: dict[int, Callable[[], None]] = {}  # how each is undone, by its number
+
+
+class _Size:
+    """How many guards are kept: the option of the keyed guard itself."""
+
+    __slots__ = ("__weakref__", "max_keys")
+
+    name = "keyed"
+
+    def __init__(self, max_keys: int) -> None:
+        self.reconfigure(max_keys=max_keys)
+
+    def reconfigure(self, *, max_keys: int) -> None:
+        self.max_keys = integer("max_keys", max_keys)
 
 
 class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
@@ -79,7 +91,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
         super().__init__(name=name, clock=clock)
         self._factory = callback("factory", factory)
         self._key = None if key is None else callback("key", key)
-        self.max_keys: int = integer("max_keys", max_keys)
+        self._size = _Size(max_keys)
         self._busy: dict[object, _Entry[G]] = {}
         self._idle: OrderedDict[object, _Entry[G]] = OrderedDict()  # longest idle first
         self._changes: dict[int, Mapping[str, Any]] = {}  # options of all guards that were changed, by number
@@ -161,6 +173,11 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
             self._idle[entry.key] = self._busy.pop(entry.key)
             self._forget()
 
+    @property
+    def max_keys(self) -> int:
+        """How many guards are kept."""
+        return self._size.max_keys
+
     def _forget(self) -> None:
         # Never the one used last: it may be about to be entered.
         while len(self._idle) > 1 and len(self._idle) + len(self._busy) > self.max_keys:
@@ -215,26 +232,22 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
         """Do as `reconfigure` does, and return a function that puts everything back.
 
         Args:
-            options: the new values; a function makes the new value of each guard's old one.
+            options: the new values; an `Update` makes the new value of each guard's old one.
 
         Raises:
             ConfigError: as for `reconfigure`.
         """
         rest = dict(options)
-        undo: list[Callable[[], None]] = []
-        try:
+        with all_or_nothing() as undo:
             if "max_keys" in rest:
-                undo.append(functools.partial(self._resize, self.max_keys))
-                self._resize(rest.pop("max_keys"))
+                undo.append(reconfigured(self._size, {"max_keys": rest.pop("max_keys")}))
             if rest:
                 number = self._next_change()
                 undo.append(functools.partial(self._take_back, number))
                 for entry in self._entries():
                     entry.changes[number] = reconfigured(entry.guard, rest)
                 self._changes[number] = rest
-        except ConfigError:
-            undone(undo)
-            raise
+        self._forget()
         return functools.partial(undone, undo)
 
     def remade(self, factory: Callable[[Any], G], options: Mapping[str, Any]) -> Callable[[], None]:
@@ -250,20 +263,12 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
         Raises:
             ConfigError: a guard refuses an option; nothing is changed then.
         """
-        undo: list[Callable[[], None]] = [functools.partial(setattr, self, "_factory", self._factory)]
-        try:
+        with all_or_nothing() as undo:
+            undo.append(functools.partial(setattr, self, "_factory", self._factory))
             for entry in self._entries():
-                undo.append(reconfigured(entry.guard, options))  # noqa: PERF401  kept also when the next one refuses
-        except ConfigError:
-            undone(undo)
-            raise
-        self._factory = callback("factory", factory)
+                undo.append(reconfigured(entry.guard, options))
+            self._factory = callback("factory", factory)
         return functools.partial(undone, undo)
-
-    def _resize(self, max_keys: Any) -> None:
-        wanted = max_keys(self.max_keys) if inspect.isfunction(max_keys) else max_keys
-        self.max_keys = integer("max_keys", wanted)
-        self._forget()
 
     def _take_back(self, number: int) -> None:
         self._changes.pop(number, None)
@@ -275,7 +280,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
         for number, options in self._changes.items():
             try:
                 entry.changes[number] = reconfigured(entry.guard, options)
-            except ConfigError as error:  # it is too late to refuse them, and no reason to refuse the call
+            except Exception as error:  # noqa: BLE001  it is too late to refuse them, and no reason to refuse the call
                 log(__name__).error(
                     "reconfigure_failed", keyed=self.name, guard=entry.guard.name, error=str(error)
                 )

@@ -14,12 +14,12 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
+from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone, unknown
 from resilience.policies.generate import generate, generate_sender, identified
 from resilience.policies.opening import opened
 from resilience.policies.order import CompositionWarning, check_order
 from resilience.policies.recording import Recording
 from resilience.policies.retry import Retry
-from resilience.policies.settings import reconfigured, undone
 
 __all__ = ["Pipeline", "ReloadFailed", "Reloaded"]
 
@@ -51,7 +51,7 @@ class ReloadFailed:
     """
 
     name: str
-    error: ConfigError
+    error: Exception
 
 
 class Pipeline(WrappingPolicy):
@@ -255,7 +255,8 @@ class Pipeline(WrappingPolicy):
         """Change options of the policies: counts, permits and calls under way stay as they are.
 
         Args:
-            changes: new options by the policy's name; what is not named stays.
+            changes: new options by the policy's name; what is not named stays. An `Update` makes the new value of the
+                old one.
 
         Raises:
             ConfigError: a policy or an option is unknown, or a value out of its range; nothing is changed then.
@@ -271,13 +272,12 @@ class Pipeline(WrappingPolicy):
         Raises:
             ConfigError: as for `reload`.
         """
-        undo: list[Callable[[], None]] = []
         try:
-            for name, options in changes.items():
-                undo.append(reconfigured(self._known(name), options))
-            check_order(self.policies)
-        except ConfigError as error:
-            undone(undo)
+            with all_or_nothing() as undo:
+                for name, options in mapping_of_options("changes", changes).items():
+                    undo.append(reconfigured(self._known(name), options))
+                check_order(self.policies)
+        except Exception as error:
             self.events.emit(ReloadFailed(self.name, error))
             raise
         self.events.emit(Reloaded(self.name, changes))
@@ -285,9 +285,7 @@ class Pipeline(WrappingPolicy):
 
     def _known(self, name: str) -> Policy | Guard[Any]:
         if name not in self._by_name:
-            raise ConfigError(
-                f"pipeline {self.name!r}: unknown policy {name!r}; there are: {', '.join(self._by_name)}"
-            )
+            raise ConfigError(f"pipeline {self.name!r}: {unknown('policy', name, self._by_name)}")
         return self._by_name[name]
 
 

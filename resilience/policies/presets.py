@@ -17,10 +17,10 @@ from resilience.errors import ConfigError
 from resilience.policies.backoff import Exponential
 from resilience.policies.budget import TokenBudget
 from resilience.policies.bulkhead import Bulkhead
+from resilience.policies.changes import reconfigured
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.retry import Retry
-from resilience.policies.settings import reconfigured
 from resilience.policies.timeout import Timeout
 
 __all__ = ["API_CALLS", "DATABASE", "EXTERNAL_SERVICES", "Layer", "Preset"]

@@ -12,10 +12,10 @@ from resilience.core.events import Listener, Listeners
 from resilience.core.ports import Clock, Guard, Policy, Recorder
 from resilience.core.validate import text
 from resilience.errors import ConfigError
+from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.policies.recipes import recipe
-from resilience.policies.settings import reconfigured, undone
 
 __all__ = ["Registry"]
 
@@ -145,7 +145,7 @@ class Registry:
         ]
         if changes:
             undo.append(self._pipelines[name].reconfigured(changes))
-        self._recipes[name] = preset
+        self._recipes[name] = preset  # after what can be refused
         return functools.partial(undone, undo)
 
     def retire(self, name: str) -> Callable[[], None]:
@@ -307,39 +307,37 @@ class Registry:
         """Change options of many policies until further notice: fewer retries while an error budget is short, say.
 
         Args:
-            overrides: new options by path (`pay/retry`), by pipeline and kind alike, or by kind for all (`retry`). A
-                function makes the new value of the old one.
+            overrides: new options by path (`pay/retry`), by pipeline and kind alike, or by kind for all (`retry`).
+                An `Update` makes the new value of the old one.
 
         Returns:
-            a function that puts everything back.
+            a function that takes the overrides back. Overrides can be taken back in any order: the later ones of the
+            same option stay in force.
 
         Raises:
             ConfigError: no policy is meant, or one refuses an option; nothing is changed then.
 
         Example:
+            >>> from resilience.policies.changes import Update
             >>> registry = Registry()
             >>> retry = registry.pipeline("pay").policies[2]
-            >>> undo = registry.apply({"retry": {"attempts": lambda attempts: attempts - 1}})
+            >>> undo = registry.apply({"retry": {"attempts": Update(lambda attempts: attempts - 1)}})
             >>> retry.settings.attempts; undo(); retry.settings.attempts
             2
             3
         """
-        undo: list[Callable[[], None]] = []
-        try:
-            for target, options in overrides.items():
+        with all_or_nothing() as undo:
+            for target, options in mapping_of_options("overrides", overrides).items():
                 meant = [
                     policy
                     for pipeline, name, policy in self._named()
                     if target in (f"{pipeline}/{name}", name, getattr(policy, "kind", None))
                 ]
                 if not meant:
-                    raise ConfigError(f"there is no policy {target!r}")  # noqa: TRY301  undone below like any other
+                    raise ConfigError(f"there is no policy {target!r}")
                 for policy in meant:
-                    undo.append(reconfigured(policy, options))  # noqa: PERF401  kept also when the next one refuses
-        except ConfigError:
-            undone(undo)
-            raise
-        return lambda: undone(undo)
+                    undo.append(reconfigured(policy, options))
+        return functools.partial(undone, undo)
 
 
 def _by_name(pipeline: Pipeline) -> dict[str, Policy | Guard[Any]]:

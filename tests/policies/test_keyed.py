@@ -15,6 +15,7 @@ from resilience.core.ports import CallContext
 from resilience.errors import BulkheadFull, CircuitOpen, ConfigError
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.bulkhead import Bulkhead
+from resilience.policies.changes import Update
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.keyed import Keyed
 from resilience.policies.pipeline import Pipeline
@@ -212,7 +213,7 @@ class TestReconfigure:
         tenants.get("a")
         registry = Registry()
         registry.add(Pipeline(tenants, name="pay"))
-        undo = registry.apply({"keyed": {"limit": lambda limit: limit // 2, "max_keys": 50}})
+        undo = registry.apply({"keyed": {"limit": Update(lambda limit: limit // 2), "max_keys": 50}})
         assert self.limits(tenants) == [5, 5, 5]
         undo()
         assert self.limits(tenants) == [10, 10, 10]

@@ -11,6 +11,7 @@ from resilience.core.verdict import Verdict
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import BulkheadFull, ConfigError, TimeoutExceeded
 from resilience.policies import API_CALLS, DATABASE, Bulkhead, CircuitBreaker, Pipeline, Registry, Timeout
+from resilience.policies.changes import Update
 from resilience.policies.limit_algorithms import Aimd, Vegas
 from resilience.policies.pipeline import Reloaded
 from resilience.policies.quantile import Quantile
@@ -127,7 +128,7 @@ class TestApply:
         registry = Registry()
         pay, stock = registry.pipeline("pay"), registry.pipeline("stock")
         undo = registry.apply(
-            {"retry": {"attempts": lambda attempts: attempts - 1}, "stock/bulkhead": {"limit": 1}}
+            {"retry": {"attempts": Update(lambda attempts: attempts - 1)}, "stock/bulkhead": {"limit": 1}}
         )
         assert [each["retry"].settings.attempts for each in (pay, stock)] == [2, 2]
         assert [each["bulkhead"].settings.limit for each in (pay, stock)] == [100, 1]
