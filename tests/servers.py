@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -82,6 +84,68 @@ def alertmanager(config: Path) -> Iterator[Started]:
         "--cluster.listen-address=",
         "--log.level=error",
     )
+
+
+class Served(NamedTuple):
+    """An ASGI server that accepts connections."""
+
+    program: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+_ADDRESS = {
+    "granian": ("--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}"),
+    "hypercorn": ("--bind", "127.0.0.1:{port}"),
+    "uvicorn": ("--host", "127.0.0.1", "--port", "{port}"),
+}
+
+
+@contextmanager
+def asgi_server(program: str, app: str, folder: Path) -> Iterator[Served]:
+    """Serve an application in a process of its own.
+
+    Args:
+        program: `granian`, `hypercorn` or `uvicorn`.
+        app: `module:name`.
+        folder: where the module is.
+    """
+    port = next(port for port in _PORTS if _is_free(port))
+    options = [option.format(port=port) for option in _ADDRESS[program]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", program, *options, app],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # granian's workers are processes of their own
+    )
+    try:
+        end = time.monotonic() + PATIENCE
+        while not _accepts(port):
+            if process.poll() is not None or time.monotonic() > end:
+                os.killpg(process.pid, signal.SIGKILL)
+                pytest.fail(f"{program} did not become ready: {process.communicate()[0].decode()}")
+            time.sleep(0.02)
+        yield Served(program, port)
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _running(*command: str) -> Iterator[Started]:

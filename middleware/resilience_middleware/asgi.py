@@ -130,7 +130,7 @@ class ResilienceMiddleware:
         exchange.passage = self._passage
         exchange.monotonic = monotonic
         exchange.started = monotonic()
-        exchange.complete = exchange.plain = exchange.waiting = False
+        exchange.complete = exchange.plain = exchange.waiting = exchange.whole = False
         exchange.verdict = exchange.ahead = None
         exchange.code = 0
         in_flight = self._in_flight

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from resilience.core.buckets import Entry
 from resilience.core.verdict import Verdict
+from resilience_middleware.ahead import Ahead, bodiless
 from resilience_middleware.passing import Held, Passage
 
 __all__ = ["CLIENT_CLOSED", "Exchange", "Overruled", "QuietExchange", "may_raise"]
@@ -36,7 +37,7 @@ async def _refused(message: Message) -> None:  # noqa: ARG001  a Send
 class Exchange:
     """Watches the messages of one request and changes none of them.
 
-    Whoever makes one sets all down to `waiting`, and where the request is guarded the rest. An `__init__` would be a tenth of
+    Whoever makes one sets all down to `whole`, and where the request is guarded the rest. An `__init__` would be a tenth of
     all that a request costs: CPython is quick to set attributes, and slow to call that.
     """
 
@@ -58,6 +59,7 @@ class Exchange:
         "started",
         "verdict",
         "waiting",
+        "whole",
     )
 
     scope: Scope
@@ -81,10 +83,12 @@ class Exchange:
     """What it counts as where the status alone does not say; CANCELLED once the client left before its answer was whole."""
     plain: bool
     """Whether the answer has begun, and ends with the first body that does not say otherwise."""
-    ahead: list[Message] | None
-    """What was received before the application asked."""
+    ahead: Ahead | None
+    """Messages that are received before the application asks for them."""
     waiting: bool
     """Whether the application waits for the client."""
+    whole: bool
+    """True if the application has received the end of the request's body."""
 
     seconds: float | None
     """How much time it has, if there is a limit."""
@@ -132,16 +136,15 @@ class Exchange:
 
     async def receive(self) -> Message:
         """Hand the application the next message of the client."""
-        if self.ahead:
-            message = self.ahead.pop(0)
-        else:
-            self.waiting = True
-            try:
-                message = await self.server_receives()
-            finally:
-                self.waiting = False
+        self.waiting = True
+        try:
+            message = await (self.server_receives() if self.ahead is None else self.ahead.receive())
+        finally:
+            self.waiting = False
         if message["type"] == "http.disconnect":
             self.client_left()
+        elif not message.get("more_body", False):
+            self.whole = True
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -151,8 +154,8 @@ class Exchange:
     async def _watched(self, message: Message) -> None:
         if not (self.code or self.waiting):
             monotonic = self.monotonic
-            if monotonic() - self.started > _PATIENCE:
-                await self._look_for_client()
+            if (elapsed := monotonic() - self.started) > _PATIENCE:
+                await self._look_for_client(elapsed)
         send = self.server_sends
         try:
             await send(message)
@@ -187,25 +190,14 @@ class Exchange:
             self.complete = True
             self.passage.finish(self, error)
 
-    async def _look_for_client(self) -> None:
-        """Ask whether the client is still there: servers say so only to who receives."""
-        ahead = self.ahead = self.ahead or []
-        whole = 0
-        # What comes after the whole body can only be that the client left; whoever says anything else is asked no more.
-        while whole < 2 and not (ahead and ahead[-1].get("more_body", False)):  # noqa: PLR2004  the body, and what follows
-            waiting = asyncio.ensure_future(self.server_receives())
-            try:
-                await asyncio.sleep(0)  # one turn is enough for what has come in already
-            finally:
-                waiting.cancel()
-            await asyncio.wait((waiting,))
-            if waiting.cancelled() or waiting.exception() is not None:
+    async def _look_for_client(self, elapsed: float) -> None:
+        """Find out whether the client has left, where the body of the request is known to be whole."""
+        if self.ahead is None:
+            if not (self.whole or bodiless(self.scope)):
                 return
-            ahead.append(waiting.result())
-            whole += 1
-            if ahead[-1]["type"] == "http.disconnect":
-                self.client_left()
-                return
+            self.ahead = Ahead(self.server_receives)
+        if await self.ahead.client_left(elapsed):
+            self.client_left()
 
 
 def may_raise(scope: Scope) -> bool:

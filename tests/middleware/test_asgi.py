@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import json
 from typing import Any
@@ -373,3 +374,97 @@ async def test_ten_thousand_paths_make_one_series(serve: Any, rel: Any) -> None:
         await client.request(f"/nowhere/{number}")
         client.sent.clear()
     assert {request[1] for request in rel.sli.requests} == {"_UNMATCHED"}
+
+
+class Upload:
+    """A server whose client still sends its body, and how it was asked for it."""
+
+    def __init__(self) -> None:
+        self.asked = self.cancelled = 0
+        self.gone = asyncio.Event()
+        self.messages = [{"type": "http.request", "body": b"all", "more_body": False}]
+
+    async def receive(self) -> Any:
+        self.asked += 1
+        try:
+            if self.messages:
+                return self.messages.pop(0)
+            await self.gone.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return {"type": "http.disconnect"}
+
+
+def slow(rel: Any, *, reads: bool = False, listens: bool = False) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if reads:
+            await receive()
+        rel.clock.shift(5)
+        await send(START)
+        if listens:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await receive()
+            server.gone.set()
+            assert (await receive())["type"] == "http.disconnect"
+        await send(BODY)
+
+    server = Upload()
+    app.server = server  # type: ignore[attr-defined]
+    return app
+
+
+BODIES = [
+    {"headers": {"content-length": "3"}},
+    {"headers": {"Transfer-Encoding": "chunked"}},
+    {"http_version": "2"},
+    {"http_version": "3"},
+]
+
+
+@pytest.mark.parametrize("head", BODIES)
+async def test_nobody_receives_before_the_application_while_a_body_may_be_on_its_way(
+    serve: Any, rel: Any, head: Any
+) -> None:
+    app = slow(rel)
+    client = serve(app)
+    client.receive = app.server.receive
+    await client.request(method="POST", **head)
+    assert (app.server.asked, rel.last[2:]) == (0, (200, "success"))
+
+
+@pytest.mark.parametrize("head", [*BODIES, {}])
+async def test_a_client_that_left_after_its_whole_body_was_read_is_499(
+    serve: Any, rel: Any, head: Any
+) -> None:
+    app = slow(rel, reads=True)
+    client = serve(app)
+    client.receive = app.server.receive
+    app.server.gone.set()
+    await client.request(method="POST", **head)
+    assert (app.server.asked, rel.last[2:]) == (2, (499, "cancelled"))
+
+
+async def test_a_call_of_receive_is_never_cancelled_and_its_message_reaches_the_application(
+    serve: Any, rel: Any
+) -> None:
+    app = slow(rel, reads=True, listens=True)
+    client = serve(app)
+    client.receive = app.server.receive
+    await client.request(method="POST")
+    assert (app.server.asked, app.server.cancelled) == (2, 0)
+    assert rel.last[2:] == (499, "cancelled")
+
+
+async def test_a_server_that_answers_from_a_thread_is_given_a_little_time(serve: Any, rel: Any) -> None:
+    def receive() -> Any:
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        loop.call_later(0.01, answer.set_result, {"type": "http.disconnect"})
+        return answer
+
+    client = serve(slow(rel))
+    client.receive = receive
+    await client.request()
+    assert rel.last[2:] == (499, "cancelled")
