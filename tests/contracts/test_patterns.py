@@ -25,7 +25,7 @@ from resilience.replay.routes import Routes
 
 SEARCHING = frozenset({"search", "sub", "subn", "finditer", "findall", "split"})
 ONCE = frozenset({"match", "fullmatch", *SEARCHING})
-LENGTHS = (16, 20, 24, 28, 32, *(2**power for power in range(6, 15)))
+LENGTHS = (12, 16, 20, 24, 28, 32, *(2**power for power in range(6, 15)))
 NOTABLE = 0.01  # seconds: what is linear takes a fifth of it for the longest text
 STEEP = 1.5  # exponent: linear is 1, quadratic 2
 ROUNDS = 5
@@ -153,14 +153,13 @@ def attacks(pattern: re.Pattern[Any]) -> Iterator[Callable[[int], Any]]:
 
 def steepness(work: Callable[[Any], object], text: Callable[[int], Any]) -> float:
     """Return the exponent of the growth of time with length, 0 while nothing takes notable time."""
-    before = math.inf
-    for index, length in enumerate(LENGTHS):
+    for shorter, length in itertools.pairwise(LENGTHS):
         taken = seconds(work, text(length))
         if taken > NOTABLE:
             taken = min(taken, *(seconds(work, text(length)) for _ in range(ROUNDS)))
         if taken > NOTABLE:
-            before = min(seconds(work, text(LENGTHS[index - 1])) for _ in range(ROUNDS))
-            return math.log(taken / before) / math.log(length / LENGTHS[index - 1])
+            before = min(seconds(work, text(shorter)) for _ in range(ROUNDS))
+            return math.log(taken / before) / math.log(length / shorter)
     return 0.0
 
 
