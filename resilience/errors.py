@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 __all__ = [
     "BulkheadFull",
@@ -21,6 +22,27 @@ __all__ = [
     "StoreError",
     "TimeoutExceeded",
 ]
+
+_LONGEST: Final = 200  # characters of one given value
+_LONG: Final = re.compile(r"""(?<!\w)'[^']{201,}'(?!\w)|(?<!\w)"[^"]{201,}"(?!\w)|\S{202,}""")
+
+
+def shortened(message: str) -> str:
+    """Return an error message with each long value in it, a quoted text or a word, cut to 200 characters.
+
+    Example:
+        >>> message = shortened(f"unknown key {'x' * 1000!r}; known are service, slos")
+        >>> len(message), message[-29:]
+        (239, "xx…'; known are service, slos")
+    """
+    return message if len(message) <= _LONGEST else _LONG.sub(_cut, message)
+
+
+def _cut(match: re.Match[str]) -> str:
+    given = match[0]
+    quote = given[0] if given[0] in "'\"" and given[-1] == given[0] else ""
+    inner = given[len(quote) : len(given) - len(quote)]
+    return f"{quote}{inner[: _LONGEST - 1]}…{quote}"
 
 
 def _rebuild(kind: type[ResilienceError], args: tuple[Any, ...], state: dict[str, Any]) -> ResilienceError:
@@ -51,6 +73,7 @@ class ConfigError(ResilienceError, ValueError):
     def __init__(
         self, message: str, *, file: str | None = None, line: int | None = None, column: int | None = None
     ) -> None:
+        message = shortened(message)
         place = ":".join(str(part) for part in (file, line, column) if part is not None)
         super().__init__(f"{place}: {message}" if place else message)
         self.message = message
@@ -69,6 +92,7 @@ class QueryError(ResilienceError):
     """
 
     def __init__(self, message: str, *, text: str | None = None, position: int | None = None) -> None:
+        message = shortened(message)
         where = "" if position is None else f" (at character {position + 1})"
         super().__init__(message + where)
         self.message = message

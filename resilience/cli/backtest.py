@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,7 +13,8 @@ from typing import Any
 
 import click
 
-from resilience import config
+from resilience.cli import configurations
+from resilience.cli.configurations import configuration_option
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.core.duration import format_duration
 from resilience.errors import ConfigError
@@ -29,7 +31,7 @@ _MANY = 10  # times the whole: figures behind the point mean nothing then
 @click.command()
 @click.option("--logs", required=True, multiple=True, metavar="FILE", help="An access log, .gz or not; - for stdin. Repeat it for more, oldest first.")  # fmt: skip
 @click.option("--format", "log_format", type=click.Choice(formats.names()), default="combined", show_default=True, help="What its lines look like.")  # fmt: skip
-@click.option("--slo", "file", type=click.Path(path_type=Path), help="The configuration with the objectives (reliability.yaml).")  # fmt: skip
+@functools.partial(configuration_option, also=("--slo",))
 @click.option("--rules", "rule_files", multiple=True, type=click.Path(path_type=Path), help="A rule file, beside those of the configuration.")  # fmt: skip
 @click.option("--service", help="Whose log it is; the configuration's service by default.")
 @click.option("--unit", type=click.Choice(["s", "ms", "us"]), help="Unit of the durations, where the format leaves that open.")  # fmt: skip
@@ -82,7 +84,7 @@ def _judged_by(
     """Service, objectives and rules, of the configuration and of rule files."""
     if file is None and not rule_files:
         raise click.UsageError("there is nothing to judge by: give --slo, --rules or both")
-    arguments = {} if file is None else config.read(file).arguments
+    arguments = {} if file is None else configurations.read(file).arguments
     return (
         arguments.get("service"),
         arguments.get("slos", ()),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from resilience.cli.configurations import DEFAULT, configuration_option, strict_option
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.config import Setting, read
 from resilience.core.duration import format_duration
@@ -16,7 +17,6 @@ from resilience.reliability import Reliability
 
 __all__ = ["config"]
 
-_DEFAULT = Path("reliability.yaml")
 _SECTIONS = {
     "watch": "reload.watch",
     "sighup": "reload.sighup",
@@ -29,17 +29,18 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@configuration_option
 @click.option("--no-file", is_flag=True, help="Only what the environment says.")
+@strict_option
 @json_option
-def show(file: Path | None, *, no_file: bool, as_json: bool) -> None:
+def show(file: Path | None, *, no_file: bool, strict: bool, as_json: bool) -> None:
     """Print what FILE (reliability.yaml here, by default) and the environment say together; secrets are masked.
 
     Exits with 2 when something of it cannot be meant.
     """
     if no_file and file is not None:
         raise ConfigError("--no-file and a file exclude each other")
-    said = read(None if no_file else file or _DEFAULT).settings
+    said = read(None if no_file else file or DEFAULT, strict=strict).settings
     settings = [*said, *_defaults({each.path for each in said})]
     if as_json:
         print_json(settings)

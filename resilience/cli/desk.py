@@ -17,6 +17,8 @@ import click
 
 from resilience.alerting.plain import plain_alert, plain_event, plain_silence
 from resilience.alerting.stored import StoredAlerts
+from resilience.core.secret import without_password
+from resilience.core.validate import hostname
 from resilience.errors import ConfigError, ResilienceError
 from resilience.http.client import GuardedClient, Response
 from resilience.stores.sqlite import SQLiteStore
@@ -73,9 +75,10 @@ class Service:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         if not _is_address(url):
-            message = f"--url must be an http:// or https:// URL, got {url!r}"
+            message = f"--url must be an http:// or https:// URL with a valid host name, got {without_password(url)!r}"
             raise ConfigError(message)
         self._url = url.rstrip("/")
+        self._shown = without_password(self._url)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._client = GuardedClient(headers=headers, attempts=1)
 
@@ -88,7 +91,7 @@ class Service:
             found += page["alerts"]
             before, link = link, page.get("next")
             if link == before:
-                message = f"{self._url}/{link} leads to itself"
+                message = f"{self._shown}/{link} leads to itself"
                 raise ResilienceError(message)
         return found
 
@@ -150,13 +153,13 @@ class Service:
         try:
             response = await self._client.request(method, self._url + path, **options)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            message = f"{self._url} cannot be reached: {error}"
+            message = f"{self._shown} cannot be reached: {error}"
             raise ResilienceError(message) from error
         if response.ok:
             try:
                 found: dict[str, Any] = response.json()
             except ValueError as error:
-                message = f"{self._url}{path} does not answer as a service does: {error}"
+                message = f"{self._shown}{path} does not answer as a service does: {error}"
                 raise ResilienceError(message) from error
             return found
         raise _refusal(response)
@@ -292,6 +295,7 @@ def _refusal(response: Response) -> ResilienceError:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
+        hostname("--url", parts.hostname)
+        return parts.scheme in {"http", "https"} and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address, no host name
         return False

@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self, TypeVar
 
 import click
 
-from resilience import config
 from resilience.alerting.leadership import Leadership
+from resilience.cli import configurations
+from resilience.cli.configurations import DEFAULT, configuration_option
 from resilience.cli.desk import Service, StateFile
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.errors import ConfigError
@@ -42,7 +43,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _HERE = "http://127.0.0.1:8000"
-_CONFIG = Path("reliability.yaml")
 _POINTS = 120  # of a history
 _DAY = 86_400.0
 _CELLS = 60  # of a heat map, from left to right
@@ -279,16 +279,17 @@ def figures_options(function: F) -> F:
         state: Path | None,
         service: str | None,
         prometheus: str | None,
-        file: Path,
+        file: Path | None,
         **options: Any,
     ) -> Any:
+        file = file or DEFAULT
         if sum(each is not None for each in (url, state, prometheus)) > 1:
             raise click.UsageError("--url, --state and --prometheus exclude each other")
         found: Figures
         if prometheus is not None:
             found = PrometheusFigures(prometheus, objectives_of([file]), token)
         elif state is not None:
-            name = service or config.read(file).arguments.get("service")
+            name = service or configurations.read(file).arguments.get("service")
             if not isinstance(name, str):
                 raise click.UsageError(
                     "--state needs --service: a file can hold the state of several services"
@@ -299,14 +300,6 @@ def figures_options(function: F) -> F:
         return function(figures=found, **options)
 
     for option in (
-        click.option(
-            "--config",
-            "file",
-            type=click.Path(path_type=Path),
-            default=_CONFIG,
-            show_default=True,
-            help="The objectives, with --state and --prometheus.",
-        ),
         click.option("--prometheus", envvar="PROMETHEUS_URL", help="A Prometheus that has the figures."),
         click.option("--service", envvar="RESILIENCE_SERVICE", help="Whose state is meant, with --state."),
         click.option("--state", type=click.Path(path_type=Path), help="The state file of a stopped service."),
@@ -318,7 +311,7 @@ def figures_options(function: F) -> F:
         ),
     ):
         option(command)
-    return command  # type: ignore[return-value]  # what click makes of a function stays a function
+    return configuration_option(command)  # type: ignore[return-value]  # what click makes of a function stays a function
 
 
 def burn_note(budget: Mapping[str, Any]) -> str:
@@ -335,13 +328,19 @@ def burn_note(budget: Mapping[str, Any]) -> str:
     return f"Burn rates are those of {moment(at)}, when the service measured them last."
 
 
-def objectives_of(files: Sequence[Path]) -> list[SLO]:
+def objectives_of(files: Sequence[Path], *, strict: bool = False) -> list[SLO]:
     """Read the objectives of configurations.
+
+    Args:
+        files: the configurations.
+        strict: False if environment variables for secrets need not be set.
 
     Raises:
         ConfigError: one of them cannot be meant, or there is no objective.
     """
-    found = [slo for file in files for slo in config.read(file).arguments.get("slos", ())]
+    found = [
+        slo for file in files for slo in configurations.read(file, strict=strict).arguments.get("slos", ())
+    ]
     if not found:
         raise ConfigError("there is no objective in it", file=", ".join(map(str, files)))
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from resilience.cli.output import json_option, print_json
+from resilience.cli.output import json_option, print_json, write
 from resilience.errors import ConfigError
 
 __all__ = ["init"]
@@ -46,9 +46,9 @@ def init(directory: Path, name: str, *, force: bool, as_json: bool) -> None:
         text = (templates / template).read_text(encoding="utf-8").replace("SERVICE", name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot be written: {error.strerror}", file=str(target)) from error
+        write(text, target)
         written.append(str(target))
     if as_json:
         print_json({"written": written})

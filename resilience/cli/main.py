@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import linecache
 import logging
 import os
@@ -19,12 +20,13 @@ import click
 
 import resilience
 from resilience import cli
-from resilience.errors import ConfigError, MissingExtra, QueryError, ResilienceError
+from resilience.cli.streams import abandon, say, usable
+from resilience.errors import ConfigError, MissingExtra, QueryError, ResilienceError, shortened
 
 __all__ = ["Commands", "main"]
 
 _ENTRY_POINTS = "resilience.commands"
-_HELPERS = frozenset({"desk", "figures", "main", "output"})
+_HELPERS = frozenset({"configurations", "desk", "figures", "main", "output", "streams"})
 _BAD_INPUT = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -136,6 +138,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when all is well, 1 when the command found something, 2 when it was used wrongly or its input is bad.
     """
+    with usable():
+        try:
+            return _run(arguments)
+        except OSError as error:  # of a standard stream, or of the machine: a full disk, too many open files
+            abandon()
+            say(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+            return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         answer = _root.main(
             args=None if arguments is None else list(arguments),
@@ -144,11 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             color=False if "NO_COLOR" in os.environ else None,
         )
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shortened(shown.getvalue().rstrip()))
         return _BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except ResilienceError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        say(f"error: {' '.join(str(error).split())}")
         return _BAD_INPUT if isinstance(error, ConfigError | QueryError | MissingExtra) else 1
     return answer if isinstance(answer, int) else 0

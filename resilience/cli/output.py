@@ -2,24 +2,118 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
+import errno
 import json
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["json_option", "plain", "print_json", "print_table"]
+from resilience.errors import ConfigError
+
+__all__ = ["json_option", "note_input", "output_option", "plain", "print_json", "print_table", "write"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_INPUTS: Final = f"{__name__}.inputs"
+_MODE: Final = 0o666  # of a new file, before the umask
 
 
 def json_option(function: F) -> F:
     """Give a command the option `--json`, as the argument `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def output_option(function: F) -> F:
+    """Give a command the option `--output`, as the argument `output`, a path or None; `write` takes it."""
+    return click.option(
+        "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; stdout when not given."
+    )(function)
+
+
+def note_input(file: Path) -> None:
+    """Note that the running command reads a file, so that `write` refuses to replace that file."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.setdefault(_INPUTS, set()).add(file)
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write a text to a file, all of it or nothing; to stdout if `output` is None.
+
+    A file is written beside `output` and then replaces `output`, so that an interrupted or failed write leaves the old
+    file. Pipes and devices are written directly.
+
+    Args:
+        text: the whole text.
+        output: path of the file.
+
+    Raises:
+        ConfigError: `output` is one of the files that the command reads, or cannot be written.
+    """
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if any(_same(output, file) for file in _inputs()):
+        raise ConfigError(
+            "is read by this command, and would be replaced: choose another output", file=str(output)
+        )
+    try:
+        if output.exists() and not output.is_file():
+            output.write_text(text, encoding="utf-8")
+        else:
+            _replace(output.resolve(), text)
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", file=str(output)) from error
+
+
+def _inputs() -> set[Path]:
+    """Files that the running command reads: those it noted, and the paths among its arguments."""
+    found: set[Path] = set()
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        found |= context.meta.get(_INPUTS, set())
+        for name, value in context.params.items():
+            values = value if isinstance(value, tuple) else (value,)
+            found.update(each for each in values if isinstance(each, Path) and name != "output")
+    return found
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them does not exist
+        return False
+
+
+def _replace(file: Path, text: str) -> None:
+    if not os.access(file, os.W_OK) and file.exists():
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    handle, name = tempfile.mkstemp(prefix=f".{file.name[:100]}.", dir=file.parent)
+    try:
+        with open(handle, "w", encoding="utf-8") as temporary:  # noqa: PTH123  a descriptor
+            temporary.write(text)
+            temporary.flush()
+            os.fsync(handle)
+        Path(name).chmod(file.stat().st_mode & 0o7777 if file.exists() else _MODE & ~_umask())
+        Path(name).replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def plain(value: object) -> Any:

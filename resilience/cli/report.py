@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from resilience.cli.figures import Figures, burn_note, figures_options, progress, run
+from resilience.cli.output import output_option, write
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.validate import number
 from resilience.errors import ConfigError
@@ -41,9 +42,7 @@ _SHOWN_APART = frozenset({"alertname", "severity", "service", "slo", "owner", "t
     help="How it is written.",
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; stdout when not given."
-)
+@output_option
 @click.option("--incident", help="Write the post-mortem of the alert with this id instead, as Markdown.")
 @figures_options
 def report(
@@ -63,14 +62,9 @@ def report(
     end, days = SYSTEM_CLOCK.time(), number("--days", days)  # click takes nan for a number of any range
     found: Report = run(figures, lambda source: _collect(source, end - days * _DAY, end, wanted))
     text = render(found, form) if incident is None else _post_mortem(found, incident)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", file=str(output)) from error
-    click.echo(f"{output}: {found.meeting} of {len(found.objectives)} objectives met", err=True)
+    write(text, output)
+    if output is not None:
+        click.echo(f"{output}: {found.meeting} of {len(found.objectives)} objectives met", err=True)
 
 
 async def _collect(source: Figures, start: float, end: float, wanted: set[str] | None) -> Report:

@@ -12,8 +12,9 @@ from typing import Any, Final
 import click
 from ruamel.yaml import YAML
 
+from resilience.cli.configurations import configurations_option, strict_option
 from resilience.cli.figures import objectives_of
-from resilience.cli.output import json_option, print_json, print_table
+from resilience.cli.output import json_option, output_option, print_json, print_table, write
 from resilience.core import yaml
 from resilience.core.duration import format_duration
 from resilience.errors import ConfigError
@@ -28,19 +29,6 @@ from resilience.slo.formats.sloth import import_sloth
 
 __all__ = ["slo"]
 
-_DEFAULT = Path("reliability.yaml")
-_config = click.option(
-    "--config",
-    "files",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    default=(_DEFAULT,),
-    show_default=True,
-    help="A configuration; may be given again.",
-)
-_output = click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; stdout when not given."
-)
 _IMPORTS: Final = {"openslo": import_openslo, "sloth": import_sloth}
 
 
@@ -50,28 +38,30 @@ def slo() -> None:
 
 
 @slo.command("rules")
-@_config
-@_output
+@configurations_option
+@strict_option
+@output_option
 @json_option
-def write_rules(files: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
+def write_rules(files: tuple[Path, ...], output: Path | None, *, strict: bool, as_json: bool) -> None:
     """Write the objectives' recording and alerting rules, one document, as Prometheus reads them.
 
     JSON is YAML, too: Prometheus reads both.
     """
-    groups = compile_rules(objectives_of(files))
+    groups = compile_rules(objectives_of(files, strict=strict))
     text = dump(groups)
-    _write(_json(yaml.load(text).data) if as_json else text, output)
+    write(_json(yaml.load(text).data) if as_json else text, output)
     if output is not None:
         click.echo(f"{output}: {sum(len(group.rules) for group in groups)} rule(s)", err=True)
 
 
 @slo.command("explain")
 @click.argument("slo_id")
-@_config
+@configurations_option
+@strict_option
 @json_option
-def explain(slo_id: str, files: tuple[Path, ...], *, as_json: bool) -> None:
+def explain(slo_id: str, files: tuple[Path, ...], *, strict: bool, as_json: bool) -> None:
     """Say what the objective SLO_ID promises, and when which alert tells of it."""
-    found = {each.id: each for each in objectives_of(files)}
+    found = {each.id: each for each in objectives_of(files, strict=strict)}
     if slo_id not in found:
         raise ConfigError(f"SLO_ID must be one of {', '.join(found)}, got {slo_id!r}")
     chosen = found[slo_id]
@@ -105,7 +95,7 @@ def explain(slo_id: str, files: tuple[Path, ...], *, as_json: bool) -> None:
     show_default=True,
     help="Its format.",
 )
-@_output
+@output_option
 @json_option
 @click.pass_context
 def import_(ctx: click.Context, file: Path, form: str, output: Path | None, *, as_json: bool) -> None:
@@ -121,24 +111,27 @@ def import_(ctx: click.Context, file: Path, form: str, output: Path | None, *, a
     if not found.slos:
         raise ConfigError("there is no objective in it", file=str(file))
     config = to_config(found.slos)
-    _write(_json(config) if as_json else _yaml(config), output)
+    write(_json(config) if as_json else _yaml(config), output)
     ctx.exit(_tell(found.lost))
 
 
 @slo.command("export")
-@_config
-@_output
+@configurations_option
+@strict_option
+@output_option
 @json_option
 @click.pass_context
-def export(ctx: click.Context, files: tuple[Path, ...], output: Path | None, *, as_json: bool) -> None:
+def export(
+    ctx: click.Context, files: tuple[Path, ...], output: Path | None, *, strict: bool, as_json: bool
+) -> None:
     """Write the objectives as OpenSLO v1; as JSON, in one list.
 
     Exits with 1 when something was lost, which is named on stderr.
     """
-    text, lost = export_openslo(objectives_of(files))
+    text, lost = export_openslo(objectives_of(files, strict=strict))
     if as_json:
         text = _json([yaml.load(part).data for part in text.split("\n---\n")])
-    _write(text, output)
+    write(text, output)
     ctx.exit(_tell(lost))
 
 
@@ -210,13 +203,3 @@ def _row(alert: dict[str, Any]) -> tuple[str, ...]:
         length(float(alert["detection"])),
         length(float(alert["reset"])),
     )
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", file=str(output)) from error

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import click
 
-from resilience import config
+from resilience.cli.configurations import configurations_option, read, strict_option
 from resilience.cli.output import json_option, print_json
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.checks import Severity, check
 from resilience.slo import compile_rules
 
 __all__ = ["validate"]
-
-_DEFAULT = Path("reliability.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +25,21 @@ class _Verdict:
     rules: int
     findings: list[str]
     loaded: bool = True
+    unchecked: tuple[str, ...] = ()
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@configurations_option
+@strict_option
 @json_option
 @click.pass_context
-def validate(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> None:
-    """Check configuration FILES (reliability.yaml here, by default): objectives, rules, channels, routes.
+def validate(ctx: click.Context, files: tuple[Path, ...], *, strict: bool, as_json: bool) -> None:
+    """Check each configuration FILE (reliability.yaml here, by default): objectives, rules, channels, routes.
 
-    Exits with 2 when a file does not load, with 1 when one loads and something in it cannot be meant. Environment variables that the files name must be set, or have defaults.
+    Exits with 2 when a file does not load, with 1 when one loads and something in it cannot be meant. Environment
+    variables for secrets need not be set, except with --strict; what needs them is named on stderr.
     """
-    if not files and not _DEFAULT.is_file():
-        raise click.UsageError(f"there is no {_DEFAULT} here: name the files")
-    verdicts = [_look(file) for file in files or (_DEFAULT,)]
+    verdicts = [_look(file, strict=strict) for file in files]
     if as_json:
         print_json(verdicts)
     else:
@@ -50,17 +49,24 @@ def validate(ctx: click.Context, files: tuple[Path, ...], *, as_json: bool) -> N
             count = f"{each.objectives} objective(s), {each.rules} rule(s)"
             found = click.style("ok", fg="green") if not each.findings else f"{len(each.findings)} finding(s)"
             click.echo(f"{each.file}: {count}: {found}")
+    for each in verdicts:
+        for setting in each.unchecked:
+            click.echo(f"{each.file}: not checked: {setting}", err=True)
     if not all(each.loaded for each in verdicts):
         ctx.exit(2)
     ctx.exit(int(any(each.findings for each in verdicts)))
 
 
-def _look(file: Path) -> _Verdict:
+def _look(file: Path, *, strict: bool) -> _Verdict:
     try:
-        said = config.read(file).arguments
+        configuration = read(file, strict=strict)
+        said = configuration.arguments
         groups = (*said.get("rules", ()), *compile_rules(said.get("slos", ())))
     except (ConfigError, QueryError) as error:
         shown = str(error) if str(file) in str(error) else f"{file}: {error}"
         return _Verdict(str(file), 0, 0, [" ".join(shown.split())], loaded=False)
     findings = [str(each) for each in check(groups) if each.severity is not Severity.HINT]
-    return _Verdict(str(file), len(said.get("slos", ())), sum(len(group.rules) for group in groups), findings)
+    rules = sum(len(group.rules) for group in groups)
+    return _Verdict(
+        str(file), len(said.get("slos", ())), rules, findings, unchecked=tuple(configuration.unset)
+    )

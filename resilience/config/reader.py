@@ -26,6 +26,7 @@ class Config:
         settings: every value in force and where it comes from; secrets are masked.
         files: the files and folders it was read from: what to watch for changes.
         keys: what it says by top-level key, the variables filled in; never shown, since secrets are among it.
+        unset: settings that were left out because a secret is absent: `channels.ops.slack (SLACK_URL is not set)`.
     """
 
     file: Path | None
@@ -33,6 +34,7 @@ class Config:
     settings: tuple[Setting, ...]
     files: tuple[Path, ...]
     keys: Mapping[str, Any]
+    unset: tuple[str, ...] = ()
 
     def changes(self, earlier: Config) -> list[str]:
         """Name the top-level keys that say something else than in an earlier configuration."""
@@ -58,7 +60,7 @@ class Config:
         return f"Config({', '.join(self.keys)})"
 
 
-def read(file: str | Path | None, *, environ: Mapping[str, str] | None = None) -> Config:
+def read(file: str | Path | None, *, environ: Mapping[str, str] | None = None, strict: bool = True) -> Config:
     """Read a configuration.
 
     `${NAME}` and `${NAME:-default}` in any string stand for environment variables. `RESILIENCE_` and a path of keys
@@ -68,6 +70,8 @@ def read(file: str | Path | None, *, environ: Mapping[str, str] | None = None) -
     Args:
         file: its path, YAML or JSON; None where the environment says everything.
         environ: the environment, the process's own when None.
+        strict: False to look at a file without its secrets: a channel, a check, the token, Prometheus or the heartbeat is left out
+            if it needs an environment variable that is not set; a channel, if it needs a file that does not exist.
 
     Raises:
         ConfigError: names file and line, or the variable, of what is wrong; nothing is half read.
@@ -79,11 +83,19 @@ def read(file: str | Path | None, *, environ: Mapping[str, str] | None = None) -
     """
     known = sections.load()
     keys = [key for section in known for key in section.KEYS]
-    source = Source(file, keys, os.environ if environ is None else environ)
+    source = Source(file, keys, os.environ if environ is None else environ, strict=strict)
     arguments: dict[str, Any] = {}
     for section in known:
         for name, value in section.read(source).items():
             # Rules and objectives may come from several sections.
             arguments[name] = (*arguments[name], *value) if name in arguments else value
     secrets = [pattern for section in known for pattern in section.SECRETS]
-    return Config(source.file, arguments, tuple(source.settings(secrets)), tuple(source.files), source.data)
+    unset = (f"{'.'.join(map(str, path))} ({why})" for path, why in source.unset.items())
+    return Config(
+        source.file,
+        arguments,
+        tuple(source.settings(secrets)),
+        tuple(source.files),
+        source.data,
+        tuple(unset),
+    )

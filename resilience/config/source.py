@@ -22,6 +22,8 @@ _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?")
 _MASK: Final = "***"
 _TEXTS: Final = ("key", "password", "secret", "slack", "token", "url", "username")
 """Settings whose values are texts, be they all digits."""
+_SECRET: Final = ("token", "channels", "prometheus", "health", "heartbeat")
+"""Top-level keys that hold secrets, whose environment variables need not be set where a file is only looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,27 @@ class Source:
         file: path of the file, or None.
         keys: the top-level keys there are.
         environ: the environment.
+        strict: False if secrets may be absent; `unset` then has the paths of what needs them, and the reasons.
 
     Raises:
         ConfigError: the file cannot be read, has a key that is not known, or a variable is not set.
     """
 
-    def __init__(self, file: str | Path | None, keys: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        file: str | Path | None,
+        keys: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        strict: bool = True,
+    ) -> None:
         self.file: Path | None = None if file is None else Path(file)
         self.folder: Path = Path() if file is None else Path(file).parent
         self.files: list[Path] = [] if self.file is None else [self.file]
         self._document = yaml.load("{}") if file is None else yaml.read(file)
         self._environ = environ
+        self.strict: bool = strict
+        self.unset: dict[KeyPath, str] = {}
         self._filled: dict[KeyPath, str] = {}
         self._variables: dict[KeyPath, str] = {}
         data = self._document.data
@@ -90,7 +102,7 @@ class Source:
         self.files.append(file)
         # Settings that the environment overrides are those of the first file.
         variables = {name: value for name, value in self._environ.items() if not name.startswith(_PREFIX)}
-        return Source(file, keys, variables)
+        return Source(file, keys, variables, strict=self.strict)
 
     def checked(self, key: str, check: Callable[[str, Any], Any], **bounds: Any) -> Any:
         """Return what `check(key, value, **bounds)` makes of a top-level value; its errors are given a place."""
@@ -101,6 +113,10 @@ class Source:
         """The value of a top-level key, as it is written where the environment sets it: a token of digits is no number."""
         variable = self._variables.get((key,))
         return self.data.get(key) if variable is None else self._environ[variable]
+
+    def lacks(self, *path: str | int) -> bool:
+        """Return True if a secret is absent that the value under a path, or a part of the value, needs."""
+        return any(each[: len(path)] == path for each in self.unset)
 
     def place(self, *path: str | int) -> _Place:
         """Give the errors of a `with` block the place of a path."""
@@ -115,7 +131,8 @@ class Source:
         masked = re.compile("|".join(f"(?:{pattern})" for pattern in secrets) or r"(?!)")
         for path, value in _leaves(self.data):
             hidden = masked.fullmatch(".".join(str(key).replace(".", "_") for key in path))
-            yield Setting(".".join(map(str, path)), _MASK if hidden else value, self._origin(path))
+            value = _MASK if hidden and path not in self.unset else value  # noqa: PLW2901  what is shown of it
+            yield Setting(".".join(map(str, path)), value, self._origin(path))
 
     def _origin(self, path: KeyPath) -> str:
         for length in range(len(path), 0, -1):
@@ -139,6 +156,10 @@ class Source:
                 return match[0]
             name = match["name"]
             found = self._environ.get(name) or match["default"]
+            if found is None and not self.strict and path[0] in _SECRET:
+                self.unset[path] = f"{name} is not set"
+                used[f"{name}, which is not set"] = None
+                return match[0]
             if found is None:
                 message = f"the environment variable {name} is not set, and there is no default (`${{{name}:-...}}`)"
                 raise self.error(message, *path)
@@ -162,6 +183,9 @@ class Source:
             path.append(key)
             if position == len(names) - 1:
                 self._variables[tuple(path)] = variable
+                self.unset = {
+                    each: why for each, why in self.unset.items() if each[: len(path)] != tuple(path)
+                }
                 _put(place, key, _value(variable, self._environ[variable]))
             else:
                 missing = key == len(place) if isinstance(key, int) else place.get(key) is None

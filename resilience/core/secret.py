@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from resilience.core.validate import hostname, text
 from resilience.errors import ConfigError
 
-__all__ = ["Secret", "masked", "secret_url"]
+__all__ = ["Secret", "masked", "secret_url", "without_password"]
 
 
 _TELLING = 5  # characters from which on a part of a URL may be a secret of its own
@@ -89,6 +89,18 @@ def secret_url(option: str, value: str | Secret) -> Secret:
         )
         raise ConfigError(message)
     return secret
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: with `***` for all that stands between `//` and an `@`.
+
+    Example:
+        >>> without_password("http://ann:s3cret@shop:8000/x"), without_password("http://shop:8000")
+        ('http://***@shop:8000/x', 'http://shop:8000')
+    """
+    # Up to the last `@`: a password with an unescaped `/` makes no URL, but must not be seen either.
+    scheme, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
+    return f"{scheme}{slashes}***@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
 def masked(said: str, secrets: Iterable[Secret]) -> str:

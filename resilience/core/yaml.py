@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ _MAX_BYTES = 8_000_000
 _MAX_DEPTH = 50
 _MAX_NODES = 500_000
 _PREFIX = "tag:yaml.org,2002:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Place(NamedTuple):
@@ -239,7 +241,9 @@ class _Builder:
     def _value(self, event: Event, events: Iterator[Event], path: KeyPath) -> Any:
         breathe()
         mark = event.start_mark
-        text, style = (event.value, event.style) if isinstance(event, ScalarEvent) else (None, None)
+        text, style = (
+            (self._characters(event), event.style) if isinstance(event, ScalarEvent) else (None, None)
+        )
         self.places[path] = Place(mark.line + 1, mark.column + 1, text, style == "|")
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
@@ -300,7 +304,7 @@ class _Builder:
             if not isinstance(event, ScalarEvent):
                 raise self._error("a key must be a plain value", event)
             merge = event.value == "<<" and event.style is None
-            key = event.value
+            key = self._characters(event)
             if key in mapping:
                 message = f"key {key!r} stands twice"
                 raise self._error(message, event)
@@ -323,14 +327,22 @@ class _Builder:
             self._copy_places(child, origin, (*path, name), event)
         return {**{name: child for name, (child, _) in merged.items()}, **mapping}
 
+    def _characters(self, event: ScalarEvent) -> str:
+        """Return the text of a scalar, with the surrogate pairs that JSON writes in it as characters."""
+        text: str = event.value
+        if text.isascii() or not _SURROGATE.search(text):
+            return text
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError as error:
+            raise self._error("half of a surrogate pair is no character", event) from error
+
     def _scalar(self, event: ScalarEvent) -> Any:
         tag = event.tag
         if tag is None or tag == "!":
             tag = self._resolver.resolve(ScalarNode, event.value, event.implicit)
         kind = str(tag).removeprefix(_PREFIX)
-        text = event.value
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise self._error("half of a surrogate pair is no character", event)
+        text = self._characters(event)
         try:
             if kind == "null":
                 return None

@@ -11,7 +11,7 @@ from resilience.core.ports import Clock, Notifier
 from resilience.core.secret import Secret
 from resilience.errors import ConfigError
 
-__all__ = ["build", "one_or_more"]
+__all__ = ["build", "check", "one_or_more"]
 
 
 def build(
@@ -36,35 +36,53 @@ def build(
     Raises:
         ConfigError: an option is unknown, missing or cannot be meant. Values are not shown: they may be secret.
     """
-    parameters = inspect.signature(kind).parameters
-    known = [key for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY and key != "clock"]
     if main is not None and isinstance(setting, str):
         setting = {main: setting}
+    options = {
+        option: _content(name, key, value) if key != option else value
+        for option, (key, value) in check(kind, name, setting).items()
+    }
+    if clock is not None and "clock" in inspect.signature(kind).parameters:
+        options["clock"] = clock
+    return kind(name, **options)
+
+
+def check(kind: Callable[..., Notifier], name: str, setting: object) -> dict[str, tuple[str, Any]]:
+    """Return the options of a notifier, each with the key that it is written under and its value as written.
+
+    Args:
+        kind: the notifier's class.
+        name: the channel's name.
+        setting: a mapping of options, or None for none.
+
+    Raises:
+        ConfigError: an option is unknown, missing or written twice.
+    """
+    parameters = inspect.signature(kind).parameters
+    known = [key for key, each in parameters.items() if each.kind is each.KEYWORD_ONLY and key != "clock"]
     if setting is None:
         setting = {}
     if not isinstance(setting, Mapping):
         message = f"channel {name!r} must be a mapping of {', '.join(known) or 'no options'}, got a {type(setting).__name__}"
         raise ConfigError(message)
-    options: dict[str, Any] = {}
+    options: dict[str, tuple[str, Any]] = {}
     for key, value in setting.items():
         option = str(key)
-        if option not in known and option.removesuffix("_file") in known:
-            option, value = option.removesuffix("_file"), _content(name, option, value)  # noqa: PLW2901  what it stands for
+        if option not in known:
+            option = option.removesuffix("_file")
         if option not in known or option in options:
             message = (
-                f"option of channel {name!r} must be one of {', '.join(known)} (each once), got {option!r}"
+                f"option of channel {name!r} must be one of {', '.join(known)} (each once), got {str(key)!r}"
             )
             raise ConfigError(message)
-        options[option] = value
+        options[option] = (str(key), value)
     missing = [
         key for key in known if parameters[key].default is inspect.Parameter.empty and key not in options
     ]
     if missing:
         message = f"channel {name!r} needs {', '.join(missing)}"
         raise ConfigError(message)
-    if clock is not None and "clock" in parameters:
-        options["clock"] = clock
-    return kind(name, **options)
+    return options
 
 
 def one_or_more(option: str, value: object) -> list[Any]:

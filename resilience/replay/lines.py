@@ -40,6 +40,8 @@ def blocks(
     """
     try:
         if str(file) == STDIN:
+            if sys.stdin is None:
+                raise ConfigError("the log cannot be read: standard input is closed")
             yield from _blocks(cast("io.BufferedReader", sys.stdin.buffer), progress)
         else:
             with Path(file).open("rb") as opened:

@@ -216,7 +216,7 @@ def test_another_programs_database_is_refused_and_left_alone(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["list", "--url", "nonsense"], "--url must be an http:// or https:// URL, got 'nonsense'"),
+        (["list", "--url", "nonsense"], "--url must be an http:// or https:// URL with a valid host name, got 'nonsense'"),
         (["list", "--state", "TEXT", "--service", "shop"], "is no state file that can be read"),
         (["list", "--state", "FILE", "--service", "pay"], "nothing of the service 'pay'; it knows shop"),
         (["list", "--state", "FILE"], "--state needs --service"),

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from resilience import Reliability
 from resilience.alerting import RaisedAlert
 from resilience.cli.main import main
+from resilience.core import yaml
 from resilience.core.clock import SYSTEM_CLOCK, ManualClock
 from resilience.core.verdict import Verdict
 from resilience.reports import FORMATS
@@ -299,6 +300,37 @@ def test_what_init_writes_is_valid_and_is_not_overwritten(
     assert run("init", "--force")[0] == 0
     assert "my-api" not in Path("reliability.yaml").read_text()
     assert run("init", "--name", "a: b")[0] == 2
+
+
+def steps(job: dict[str, Any], environ: dict[str, str]) -> Iterator[str]:
+    """Shell lines of a job that run; conditions of steps are names of variables that must not be empty."""
+    for step in job["steps"]:
+        name = step.get("if", "env.ALWAYS").removeprefix("env.")
+        if "run" in step and environ.get(name):
+            yield step["run"]
+
+
+def test_the_workflow_of_init_succeeds_without_secrets(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("init")
+    workflow = yaml.read(".github/workflows/reliability.yml").data
+    for variable in ("PROMETHEUS_URL", "RESILIENCE_TOKEN"):
+        assert workflow["env"][variable] == f"${{{{ secrets.{variable} }}}}"
+        monkeypatch.setenv(variable, "")
+    ran = [line for job in workflow["jobs"].values() for line in steps(job, {"ALWAYS": "true"})]
+    pip, *commands = ran
+    assert pip == "pip install asyncio-resilience"
+    assert commands == ["resilience validate reliability.yaml"]
+    for command in commands:
+        assert run(*command.split()[1:])[0] == 0
+    with_secrets = [
+        line
+        for job in workflow["jobs"].values()
+        for line in steps(job, {"ALWAYS": "true", "PROMETHEUS_URL": "http://prometheus:9090"})
+    ]
+    assert "resilience budgets --check-violations" in with_secrets
 
 
 def test_what_is_written_can_be_json(

@@ -123,3 +123,15 @@ def test_any_text_is_data_or_refused(text: str | bytes) -> None:
     except ConfigError as error:
         message = str(error)
     assert "\n" not in message
+
+
+def test_a_surrogate_pair_of_json_is_one_character_in_values_and_keys() -> None:
+    document = yaml.load('{"\\ud83d\\udca5": "a \\ud83d\\udca5"}')
+    assert document.data == {"\U0001f4a5": "a \U0001f4a5"}
+    assert document.text("\U0001f4a5") == "a \U0001f4a5"
+
+
+@pytest.mark.parametrize("text", ['{"\\ud83d": 1}', '{"a": "\\udca5\\ud83d"}', '["\\ud83d"]'])
+def test_half_of_a_surrogate_pair_is_refused_in_values_and_keys(text: str) -> None:
+    with pytest.raises(ConfigError, match="half of a surrogate pair"):
+        yaml.load(text)

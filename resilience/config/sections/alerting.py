@@ -23,8 +23,9 @@ def read(source: Source) -> dict[str, Any]:
     names = tuple(channels(source)) or ("log",)
     if "alertmanager" in present:
         source.files.append(source.folder / str(source.data["alertmanager"]))
+    data = {key: value for key, value in source.data.items() if not source.lacks(key)}
     try:
-        return {"alerting": config.from_config(source.data, names, folder=source.folder)}
+        return {"alerting": config.from_config(data, names, folder=source.folder)}
     except ConfigError as error:
         if error.file is not None:
             raise

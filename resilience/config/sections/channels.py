@@ -22,7 +22,11 @@ def read(source: Source) -> dict[str, Any]:
     made = []
     for name, setting in channels(source).items():
         with source.place("channels", name):
-            made.append(notifiers.from_config(name, _with_files(source, setting)))
+            options = _with_files(source, setting, "channels", name)
+            if source.lacks("channels", name):
+                notifiers.check_options(name, setting)
+                continue
+            made.append(notifiers.from_config(name, options))
     return {"notifiers": tuple(made)}
 
 
@@ -45,15 +49,18 @@ def reads_files(setting: object) -> bool:
     )
 
 
-def _with_files(source: Source, setting: object) -> object:
+def _with_files(source: Source, setting: object, *path: str) -> object:
     """Have options that stand in files (`url_file`) be relative to the configuration, and watched along with it."""
     if not isinstance(setting, dict):
         return setting
     found: dict[object, object] = {}
     for key, value in setting.items():
         if str(key).endswith(_FILE) and isinstance(value, str):
-            source.files.append(source.folder / value)
-            found[key] = str(source.folder / value)
+            file = source.folder / value
+            source.files.append(file)
+            found[key] = str(file)
+            if not source.strict and not file.exists():
+                source.unset[*path, str(key)] = f"{file} does not exist"
         else:
-            found[key] = _with_files(source, value)
+            found[key] = _with_files(source, value, *path, str(key))
     return found

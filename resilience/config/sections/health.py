@@ -56,6 +56,8 @@ def read(source: Source) -> dict[str, Any]:
     # Added to a registry of no use now, so that what only the whole can tell is found here, with its place.
     trial, recipes = HealthRegistry(), list[CheckRecipe]()
     for name, check in written.items():
+        if source.lacks("health", name):
+            continue
         with source.place("health", name):
             if name in _ALWAYS:
                 raise ConfigError(f"{name!r} is the name of a check that is always there")

@@ -38,6 +38,8 @@ def read(source: Source) -> dict[str, Any]:
     if not isinstance(settings, dict) or "url" not in settings or settings.keys() - set(_OPTIONS):
         message = f"prometheus must be a URL, or a mapping of {', '.join(_OPTIONS)} with a url"
         raise source.error(message, "prometheus")
+    if source.lacks("prometheus"):
+        return {}
     with source.place("prometheus"):
         return {
             "prometheus": PrometheusIntegration(

@@ -24,7 +24,7 @@ def read(source: Source) -> dict[str, Any]:
     if str(data.get("version", _VERSIONS[-1])) not in _VERSIONS:
         raise source.error(f'version must be "{_VERSIONS[-1]}", got {data["version"]!r}', "version")
     found: dict[str, Any] = {"service": _name(source)}
-    if "token" in data:
+    if "token" in data and not source.lacks("token"):
         with source.place("token"):
             found["token"] = _token("token", source.written("token"))
     if "allowed_hosts" in data:
