@@ -39,6 +39,11 @@ def append(what, text):
 
 async def mind_the_gap(rel):
     work = rel.signals.counter("work_total", "Work.").bind()
+    ask = lambda at: len(promql.evaluate("rate(work_total[15s])", rel.signals.source, at).values)
+    while not ask(time.monotonic()):
+        work.inc()
+        await asyncio.sleep(0.1)
+    append(f"counts{name}", "yes\\n")
     while True:
         began = time.monotonic()
         await asyncio.sleep(0.1)
@@ -48,7 +53,6 @@ async def mind_the_gap(rel):
             while rel.alerts.leads:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(2)
-            ask = lambda at: len(promql.evaluate("rate(work_total[15s])", rel.signals.source, at).values)
             append(f"windows{name}", json.dumps([ask(began), ask((began + ended) / 2), ask(time.monotonic())]) + "\\n")
 
 def seen(what):
@@ -149,6 +153,7 @@ def test_one_that_was_stopped_past_its_lease_and_continued_sends_nothing_more(wo
     workers.start("A")
     workers.start("B")
     assert set(workers.until_lines("attempts")) == {"A"}
+    workers.until_lines("countsA")
     workers.running["A"].send_signal(signal.SIGSTOP)
     stopped = time.monotonic()
     (workers.folder / "broken").unlink()
