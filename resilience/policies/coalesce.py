@@ -234,7 +234,10 @@ class Coalesce(WrappingPolicy):
                 self._leave_table(flight)
                 await _end(task)
             raise
-        return task.result()
+        try:
+            return task.result()
+        finally:
+            del task  # the error's traceback names this frame: with its task in it, both would wait for the collector
 
     def _land(self, flight: _Flight) -> None:
         """Mark a flight as ended; the next caller begins anew."""

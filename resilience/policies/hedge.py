@@ -214,7 +214,12 @@ class Hedge(WrappingPolicy):
                 budget.end(succeeded=answered)
             self._count(race, won if answered else None)
             await race.settle(won)
-        return won.result()
+        try:
+            return won.result()
+        finally:
+            # The error's traceback names this frame: with the tasks in it, which hold their errors, both would stay
+            # until the garbage collector comes.
+            del race, won
 
     def _count(self, race: _Race[T], answer: asyncio.Task[T] | None) -> None:
         self._hedges += len(race.attempts) - 1

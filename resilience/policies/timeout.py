@@ -185,11 +185,12 @@ class Timeout(WrappingPolicy):
             entry[TASK] = None
             if outer is not None:
                 entry[OUTER] = live(outer)
-            if entry[FIRED]:
-                if expired(entry, task, error):
-                    raise self.exceeded() from error
-            else:
+            late = entry[FIRED] and expired(entry, task, error)
+            if not entry[FIRED]:
                 withdraw(entry)
+            del task  # the error may become the task's own, and its traceback names this frame: a cycle
+            if late:
+                raise self.exceeded() from error
             raise
         entry[TASK] = None
         if outer is not None:
@@ -249,7 +250,12 @@ class Timeout(WrappingPolicy):
                 with source.block("else:"):
                     source.line(f"{fired}[TASK] = None")
                     with source.block(f"if expired({fired}, task, error):"):
+                        if not limits:
+                            source.line("del task")
                         source.line(f"raise {name}.exceeded() from error")
+            if not limits:
+                # The error may become the task's own, and its traceback names this frame: a cycle.
+                source.line("del task")
             source.line("raise")
         with source.block(f"if {fired} is not None:"):
             with source.block(f"if type({fired}) is not list:"):
