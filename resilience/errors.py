@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
 
 __all__ = [
     "BulkheadFull",
@@ -11,6 +12,7 @@ __all__ = [
     "ConfigError",
     "DeadlinePassed",
     "DeliveryError",
+    "FailureRecord",
     "IntegrationError",
     "LimitReached",
     "LoadShed",
@@ -121,15 +123,51 @@ class Rejected(ResilienceError):
         self.retry_after = retry_after
 
 
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """Record of an exception, without the traceback and the local variables that the exception holds in memory.
+
+    Args:
+        type: name of the exception's class.
+        text: its message, cut at 1,024 bytes of UTF-8.
+        timestamp: Unix time at which it was counted, in seconds.
+
+    Example:
+        >>> print(FailureRecord.of(ConnectionError("refused"), 1_700_000_000.0))
+        ConnectionError: refused
+    """
+
+    type: str
+    text: str
+    timestamp: float
+
+    LONGEST: ClassVar[int] = 1024
+
+    @classmethod
+    def of(cls, error: BaseException, timestamp: float) -> Self:
+        """Make the record of an exception."""
+        try:
+            text = str(error)
+        except Exception:  # noqa: BLE001  an exception of the user's own may have no text
+            text = ""
+        if len(text) > cls.LONGEST or not text.isascii():
+            text = text.encode(errors="replace")[: cls.LONGEST].decode(errors="ignore")
+        return cls(type(error).__name__, text, timestamp)
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.text}" if self.text else self.type
+
+
 class CircuitOpen(Rejected):
     """A circuit breaker is open (or half open with every permit taken).
 
     Args:
         message: which breaker, and in what state.
         policy: name of the breaker.
-        retry_after: seconds until it lets a probe through.
+        retry_after: seconds until it lets a probe through; half open, the longest until its probes have decided
+            or it opens again; None for `forced_open`.
         state: `open`, `half_open` or `forced_open`.
-        last_failure: the failure that the breaker saw last.
+        last_failure: record of the failure that the breaker saw last.
     """
 
     def __init__(
@@ -139,7 +177,7 @@ class CircuitOpen(Rejected):
         policy: str = "",
         retry_after: float | None = None,
         state: str = "open",
-        last_failure: BaseException | None = None,
+        last_failure: FailureRecord | None = None,
     ) -> None:
         super().__init__(message, policy=policy, retry_after=retry_after)
         self.state = state

@@ -15,7 +15,7 @@ Jitter: TypeAlias = Literal["full", "equal", "decorrelated", "none"]
 """How chance spreads the waits of callers that failed together.
 
 `full`: anything up to the curve; `equal`: the upper half of that; `decorrelated`: from `base` up to three times
-the wait before, whatever the curve; `none`: the curve itself.
+the wait before (the first: three times `base`), then cut at the cap, whatever the curve; `none`: the curve itself.
 (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog.)
 """
 
@@ -55,8 +55,8 @@ class _Spread:
             case "equal":
                 return height * (0.5 + 0.5 * self.random())
             case "decorrelated":
-                low = min(base, self.cap)
-                return low + (min(self.cap, max(low, 3 * previous)) - low) * self.random()
+                high = max(base, 3 * (previous or base))
+                return min(self.cap, base + (high - base) * self.random())
 
 
 @dataclass(frozen=True, slots=True)

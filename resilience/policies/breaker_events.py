@@ -78,7 +78,7 @@ class BreakerStatistics:
         probes: probes in flight while half open.
         rejected: calls refused (in `observe` mode: that would have been) since the last `reset()`.
         opened: how often it opened since the last `reset()`.
-        retry_after: seconds until it lets a probe through, or None when it is not waiting.
+        retry_after: seconds until it lets a probe through, or None when it is not open.
     """
 
     name: str

@@ -65,6 +65,11 @@ class BreakerSettings(Judged):
         return TimeWindow(self.window)
 
     @property
+    def opening(self) -> tuple[float, float, float, float]:
+        """What decides how long it stays open."""
+        return self.open_duration, self.open_factor, self.open_cap, self.open_jitter
+
+    @property
     def needed(self) -> int:
         """Calls that the window must hold before its rates are judged; a small count window lowers it."""
         if isinstance(self.window, CountWindow):

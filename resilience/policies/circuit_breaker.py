@@ -15,7 +15,7 @@ from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback
 from resilience.core.verdict import Verdict
 from resilience.core.window import CountWindow, Window
-from resilience.errors import CircuitOpen
+from resilience.errors import CircuitOpen, FailureRecord
 from resilience.policies.base import GuardPolicy
 from resilience.policies.breaker_events import (
     BreakerState,
@@ -63,8 +63,9 @@ class CircuitBreaker(GuardPolicy[int]):
         half_open_permits: probes let through while half open; the verdict falls once `min(permits, minimum_calls)` of
             them have come back. Default 10, as resilience4j.
         half_open_concurrency: how many of them at a time; None (default): all.
-        half_open_max_wait: seconds without news from the newest probe after which it opens again, so that a hung
-            probe cannot hold it for ever. Default 60, twice the longest call of .NET's standard handler.
+        half_open_max_wait: seconds without news from the newest probe after which it has opened again, whether or not
+            anybody looks then, so that a hung probe cannot hold it for ever. Default 60, twice the longest call of
+            .NET's standard handler.
         on: what counts as a failure: exception types or a predicate. Default every `Exception`.
         ignore: what counts as nothing; looked at before `on`.
         failed_result: says of a returned value that it is a failure (a 503, say).
@@ -102,6 +103,7 @@ class CircuitBreaker(GuardPolicy[int]):
         "_counts",
         "_failed_result",
         "_generation",
+        "_growth",
         "_last_failure",
         "_observing",
         "_opened",
@@ -111,12 +113,12 @@ class CircuitBreaker(GuardPolicy[int]):
         "_random",
         "_refusal",
         "_rejected",
+        "_since",
         "_slow_after",
         "_state",
         "_told",
         "_until",
         "_verdict",
-        "_wait",
         "_window",
         "settings",
     )
@@ -149,7 +151,8 @@ class CircuitBreaker(GuardPolicy[int]):
         self._random = callback("random", random)
         self._state = CLOSED
         self._generation = 1
-        self._wait = 0.0
+        self._growth = 0.0  # by how much the open duration has grown; 0 before it first opens
+        self._since = -math.inf  # open: when it opened; half open: when the newest probe began
         self._until = math.inf  # open: when it may probe; half open: when the newest probe counts as hung
         self._permits = 0
         self._admitted = 0
@@ -158,7 +161,7 @@ class CircuitBreaker(GuardPolicy[int]):
         self._rejected = 0
         self._opened = 0
         self._told = False
-        self._last_failure: BaseException | None = None
+        self._last_failure: FailureRecord | None = None
         self._apply(
             BreakerSettings(
                 failure_rate=failure_rate,
@@ -207,13 +210,22 @@ class CircuitBreaker(GuardPolicy[int]):
             if token is not None:
                 return token
         state = self._state
-        retry_after = self._until - now if state is OPEN else None
+        retry_after = self._retry_after(now)
         self._rejected += 1
         if self.events.listeners:
             self.events.emit(CallRejected(self.name, self.kind, state, now, retry_after, self._observing))
         if self._observing:
             return _UNCOUNTED
         raise self._error(state, retry_after)
+
+    def _retry_after(self, now: float) -> float | None:
+        """Seconds until another call may be admitted, or the longest that it takes; None where only a person knows."""
+        if self._state is OPEN:
+            return self._until - now
+        if self._state is HALF_OPEN and self._until < math.inf:
+            # The newest probe may hang for much longer than it is usual to stay away.
+            return min(self._until - now, self._open_duration())
+        return None
 
     def _error(self, state: BreakerState, retry_after: float | None) -> CircuitOpen:
         # Without its constructor, which would cost as much as all the rest of a refusal; and not where it is raised,
@@ -234,6 +246,7 @@ class CircuitBreaker(GuardPolicy[int]):
                 return None
             self._admitted += 1
             self._probes += 1
+            self._since = now
             self._until = now + self.settings.half_open_max_wait
             return self._generation
         if self._state is DISABLED:
@@ -257,7 +270,7 @@ class CircuitBreaker(GuardPolicy[int]):
             verdict = self._verdict(result, error)
             if verdict is Verdict.FAILURE:
                 failed = True
-                self._last_failure = reason(error)
+                self._last_failure = FailureRecord.of(reason(error), self.clock.time())
             elif verdict is not Verdict.SUCCESS:
                 if self._state is HALF_OPEN:
                     self._admitted -= 1
@@ -341,12 +354,11 @@ class CircuitBreaker(GuardPolicy[int]):
     # -- states -------------------------------------------------------------------------------------------------
 
     def _catch_up(self, now: float) -> None:
-        """Make the change of state that time alone has brought about."""
-        if now >= self._until:
-            if self._state is OPEN:
-                self._go(HALF_OPEN, "waited", now)
-            else:
-                self._go(OPEN, "probe_timeout", now)
+        """Make the changes of state that time alone has brought about, as of when it did."""
+        if now >= self._until and self._state is HALF_OPEN:
+            self._go(OPEN, "probe_timeout", self._until)
+        if now >= self._until and self._state is OPEN:
+            self._go(HALF_OPEN, "waited", now)
 
     def _go(self, state: BreakerState, why: str, now: float) -> None:
         previous = self._state
@@ -360,8 +372,9 @@ class CircuitBreaker(GuardPolicy[int]):
         self._admitted = self._probes = 0
         if state is OPEN:
             self._opened += 1
-            self._wait = self._next_wait()
-            self._until = now + self._wait * self._jitter()
+            self._growth = max(1.0, self._growth * self.settings.open_factor)
+            self._since = now
+            self._until = now + self._open_duration() * self._jitter()
         elif state is HALF_OPEN:
             # Kept for as long as it is half open: a new figure would unhinge the verdict.
             self._permits = self.settings.half_open_permits
@@ -376,14 +389,14 @@ class CircuitBreaker(GuardPolicy[int]):
         jitter = self.settings.open_jitter
         return 1 + jitter * (2 * number_of(self.name, "random", 0.5, self._random) - 1) if jitter else 1.0
 
-    def _next_wait(self) -> float:
+    def _open_duration(self) -> float:
         settings = self.settings
-        return max(settings.open_duration, min(self._wait * settings.open_factor, settings.open_cap))
+        return max(settings.open_duration, min(settings.open_duration * self._growth, settings.open_cap))
 
     def _start_over(self) -> None:
         self._counts = self._window.start()
         self._consecutive = 0
-        self._wait = 0.0
+        self._growth = 0.0
         self._told = False
         self._last_failure = None
 
@@ -394,8 +407,8 @@ class CircuitBreaker(GuardPolicy[int]):
         return self._state
 
     @property
-    def last_failure(self) -> BaseException | None:
-        """The exception that it last counted as a failure, until it closes."""
+    def last_failure(self) -> FailureRecord | None:
+        """Record of the exception that it last counted as a failure, until it closes."""
         return self._last_failure
 
     def statistics(self) -> BreakerStatistics:
@@ -442,26 +455,33 @@ class CircuitBreaker(GuardPolicy[int]):
 
     def reset(self) -> None:
         """Begin anew: closed, with an empty window and all counters at zero."""
-        self._set(CLOSED)
-        self._generation += 1
-        self._passing = self._generation
         self._rejected = self._opened = 0
-        self._start_over()
+        self._set(CLOSED)
 
     def _set(self, state: BreakerState) -> None:
         now = self.clock.monotonic()
         self._catch_up(now)
         if self._state is not state:
             self._go(state, "manual", now)
+        elif state is CLOSED:
+            # Calls in flight began before, so that they no longer count.
+            self._generation += 1
+            self._passing = self._generation
+            self._start_over()
 
     def reconfigure(self, **options: Any) -> None:
         """Change options while it works: its state and the calls in flight stay, and so do its counts unless the window changes.
 
+        How long it is open, and how long a probe may take, is reckoned anew from when it opened or the probe began.
+
         Raises:
             ConfigError: an option is unknown or outside its range; nothing was changed.
         """
-        settings = changed(self.settings, options)
-        before = self._window
-        self._apply(settings)
-        if self._window != before and self._passing:
+        before, window = self.settings, self._window
+        self._apply(changed(before, options))
+        if self._window != window and self._passing:
             self._counts = self._window.start()
+        if self._state is OPEN and self.settings.opening != before.opening:
+            self._until = self._since + self._open_duration() * self._jitter()
+        elif self._probes:
+            self._until = self._since + self.settings.half_open_max_wait

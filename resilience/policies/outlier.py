@@ -83,16 +83,21 @@ class OutlierSettings(Judged):
         self.judge("outlier")
         is_observing(self.mode)
 
+    def ejection(self, number: int) -> float:
+        """Return how long the `number`-th ejection of a host lasts, in seconds."""
+        return min(self.duration * number, self.max_duration)
+
 
 class _Host:
     """What is known of one host."""
 
-    __slots__ = ("back_at", "ejections", "failures", "name")
+    __slots__ = ("back_at", "ejected_at", "ejections", "failures", "name")
 
     def __init__(self, name: object) -> None:
         self.name: object = name
         self.failures: int = 0
         self.ejections: int = 0
+        self.ejected_at: float = -math.inf
         self.back_at: float = -math.inf
 
 
@@ -224,7 +229,8 @@ class OutlierEjection(RefusingPolicy[_Host]):
         if host.ejections:
             host.ejections = max(0, host.ejections - int((now - host.back_at) / settings.recovery))
         host.ejections += 1
-        duration = min(settings.duration * host.ejections, settings.max_duration)
+        host.ejected_at = now
+        duration = settings.ejection(host.ejections)
         host.back_at = now + duration
         self._ejected[host.name] = host
         failures, host.failures = host.failures, 0
@@ -252,10 +258,14 @@ class OutlierEjection(RefusingPolicy[_Host]):
     def reconfigure(self, **options: Any) -> None:
         """Change options while it works; what is known of the hosts stays.
 
+        How long a host is left out is reckoned anew from when it was ejected.
+
         Raises:
             ConfigError: an option is unknown or outside its range; nothing was changed.
         """
         self._apply(changed(self.settings, options))
+        for host in self._ejected.values():
+            host.back_at = host.ejected_at + self.settings.ejection(host.ejections)
         while len(self._hosts) > self.settings.max_hosts:
             forgotten, _ = self._hosts.popitem(last=False)
             self._ejected.pop(forgotten, None)

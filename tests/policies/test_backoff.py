@@ -66,12 +66,27 @@ def test_without_jitter_no_wait_is_shorter_than_the_one_before(curve: Any, attem
 def test_decorrelated_jitter_is_at_most_three_times_the_wait_before(curve: Any, previous: float) -> None:
     spread = dataclasses.replace(curve, jitter="decorrelated")
     low = min(spread.base, spread.cap)
-    assert low <= spread.delay(5, previous) <= max(low, 3 * previous) * (1 + 1e-12)
+    assert low <= spread.delay(5, previous) <= max(low, 3 * (previous or spread.base)) * (1 + 1e-12)
 
 
 def test_decorrelated_jitter_goes_from_the_base_to_three_times_the_wait_before() -> None:
     assert Exponential(1, jitter="decorrelated", random=lambda: 0.0).delay(2, 5.0) == 1
     assert Exponential(1, jitter="decorrelated", random=lambda: 1.0).delay(2, 5.0) == 15
+
+
+@pytest.mark.parametrize("curve", [Exponential, Linear, Fibonacci])
+@pytest.mark.parametrize(("chance", "wait"), [(0.0, 2.0), (0.5, 4.0), (1.0, 6.0)])
+def test_the_first_wait_of_decorrelated_jitter_is_up_to_three_times_the_base(
+    curve: Any, chance: float, wait: float
+) -> None:
+    assert curve(2.0, jitter="decorrelated", random=lambda: chance).delay(1, 0.0) == wait
+
+
+def test_decorrelated_jitter_is_cut_at_the_cap_as_the_source_has_it() -> None:
+    # aws-arch-backoff-simulator: min(cap, uniform(base, 3 * previous)), so that much of it comes to lie at the cap.
+    for chance in (0.0, 0.2, 0.9):
+        wait = Exponential(1, cap=10, jitter="decorrelated", random=lambda: chance).delay(5, 10.0)  # noqa: B023
+        assert wait == min(10, 1 + (30 - 1) * chance)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gc
 import math
 import pickle
+import weakref
 import weakref
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from resilience.core.clock import ManualClock
 from resilience.core.deadline import timeout
 from resilience.core.window import CountWindow, TimeWindow
-from resilience.errors import BulkheadFull, CircuitOpen, ConfigError
+from resilience.errors import BulkheadFull, CircuitOpen, ConfigError, FailureRecord
 from resilience.policies.breaker_events import BreakerTransition, ThresholdReached
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.events import CallRejected
@@ -132,7 +134,8 @@ def test_the_call_that_trips_it_raises_its_own_error(clock: ManualClock) -> None
         with pytest.raises(LookupError, match="mine") as caught:
             await pay()
         assert breaker.state == "open"
-        assert breaker.last_failure is caught.value
+        assert breaker.last_failure == FailureRecord("LookupError", "mine", clock.time())
+        assert vars(caught.value) == {}
 
     asyncio.run(main())
 
@@ -193,7 +196,8 @@ async def test_a_timeout_around_it_is_a_failure_and_a_cancellation_from_outside_
         async with timeout(0.001):
             await hang()
     assert breaker.state == "open"
-    assert isinstance(breaker.last_failure, TimeoutError)
+    assert breaker.last_failure is not None
+    assert breaker.last_failure.type == "TimeoutExceeded"
 
 
 # -- open -------------------------------------------------------------------------------------------------------
@@ -208,8 +212,10 @@ def test_an_open_breaker_says_who_why_and_until_when(clock: ManualClock) -> None
         breaker.enter(clock.monotonic(), None)
     error = caught.value
     assert (error.policy, error.state, error.retry_after) == ("payments", "open", 18.0)
-    assert isinstance(error.last_failure, ValueError)
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.last_failure) == (str(error), error.last_failure)
+    assert error.last_failure is not None
+    assert error.last_failure.type == "ValueError"
     assert events == [CallRejected("payments", "circuit_breaker", "open", clock.monotonic(), 18.0, False)]
     assert breaker.statistics().rejected == 1
 
@@ -310,7 +316,7 @@ async def test_of_twenty_callers_at_half_open_exactly_the_permits_run(clock: Man
     results = await asyncio.gather(*(probe() for _ in range(20)), return_exceptions=True)
     refused = [result for result in results if isinstance(result, CircuitOpen)]
     assert (ran, len(refused)) == (3, 17)
-    assert {(error.state, error.retry_after) for error in refused} == {("half_open", None)}
+    assert {(error.state, error.retry_after) for error in refused} == {("half_open", 30.0)}
     assert breaker.state == "closed"
 
 
@@ -355,6 +361,84 @@ def test_a_hung_probe_opens_it_again_and_its_late_result_counts_nowhere(clock: M
     breaker.leave(token, None, None, started, clock.monotonic())
     assert breaker.state == "half_open"
     assert breaker.statistics().calls == 0
+
+
+@pytest.mark.parametrize(("later", "state"), [(59.9, "half_open"), (60.0, "open"), (64.9, "open")])
+def test_a_hung_probe_opens_it_when_its_time_is_up_though_nobody_looks(
+    clock: ManualClock, later: float, state: str
+) -> None:
+    breaker = make(clock, half_open_permits=1, half_open_max_wait=60.0, open_duration=5.0)
+    half_open(breaker)
+    began = clock.monotonic()
+    breaker.enter(began, None)
+    clock.shift(later)
+    with pytest.raises(CircuitOpen) as caught:
+        breaker.enter(clock.monotonic(), None)
+    assert caught.value.state == state
+    assert caught.value.retry_after == pytest.approx(min(65.0 - later, 5.0) if state == "open" else 60.0 - later)
+
+
+def test_an_hour_after_a_probe_hung_the_next_call_is_a_probe(clock: ManualClock) -> None:
+    breaker = make(clock, half_open_permits=1, half_open_max_wait=60.0, open_duration=300.0)
+    events = heard(breaker, BreakerTransition)
+    half_open(breaker)
+    began = clock.monotonic()
+    breaker.enter(began, None)
+    clock.shift(3600.0)
+    breaker.enter(clock.monotonic(), None)
+    assert [(event.state, event.at - began) for event in events[-2:]] == [("open", 60.0), ("half_open", 3600.0)]
+
+
+def test_a_refusal_beside_probes_says_when_to_come_again(clock: ManualClock) -> None:
+    breaker = make(clock, half_open_permits=1, half_open_max_wait=60.0, open_duration=5.0)
+    half_open(breaker)
+    events = heard(breaker, CallRejected)
+    breaker.enter(clock.monotonic(), None)
+    for passed, expected in ((0.0, 5.0), (57.0, 3.0)):
+        clock.shift(passed)
+        with pytest.raises(CircuitOpen) as caught:
+            breaker.enter(clock.monotonic(), None)
+        assert (caught.value.state, caught.value.retry_after) == ("half_open", expected)
+        assert events[-1].retry_after == expected
+
+
+def test_closing_it_while_it_is_closed_empties_its_window(clock: ManualClock) -> None:
+    breaker = make(clock, failure_rate=0.5, minimum_calls=4)
+    events = heard(breaker, BreakerTransition)
+    early = breaker.enter(clock.monotonic(), None)
+    fail(breaker, 3)
+    breaker.close()
+    assert breaker.statistics().calls == 0
+    assert breaker.last_failure is None
+    breaker.leave(early, None, ValueError(), clock.monotonic(), clock.monotonic())
+    fail(breaker, 3)
+    assert (breaker.state, breaker.statistics().calls, events) == ("closed", 3, [])
+
+
+def test_what_failed_is_not_kept_in_memory(clock: ManualClock) -> None:
+    class Local:
+        pass
+
+    breaker = make(clock, name="pay")
+    gc.disable()
+    try:
+
+        async def pay() -> None:
+            local = Local()
+            kept.append(weakref.ref(local))
+            raise ValueError("x" * 10_000)
+
+        kept: list[weakref.ref[Local]] = []
+        for _ in range(3):
+            try:
+                breaker.call(pay).send(None)
+            except ValueError:
+                pass
+        assert [reference() for reference in kept] == [None] * 3
+        assert breaker.last_failure is not None
+        assert breaker.last_failure.text == "x" * 1024
+    finally:
+        gc.enable()
 
 
 def test_little_traffic_is_no_hung_probe(clock: ManualClock) -> None:

@@ -55,10 +55,10 @@ class Model:
             self.calls = []
 
     def look(self, now: float) -> None:
+        if self.state == "half_open" and self.probes and now >= self.probe_at + self.max_wait:
+            self.go("open", self.probe_at + self.max_wait)  # then, whether or not anybody looked
         if self.state == "open" and now >= self.opened_at + self.open_duration:
             self.go("half_open", now)
-        elif self.state == "half_open" and self.probes and now >= self.probe_at + self.max_wait:
-            self.go("open", now)
 
     def admits(self, now: float) -> bool:
         self.look(now)
@@ -138,8 +138,13 @@ class BreakerMachine(RuleBasedStateMachine):
             self.breaker.enter(now, None)
         error = caught.value
         assert error.state == self.model.state
-        if error.retry_after is not None:
+        if self.model.state == "half_open":
+            hung = self.model.probe_at + self.model.max_wait
+            assert error.retry_after == min(hung - now, self.model.open_duration)
+        elif self.model.state == "open":
             assert now + error.retry_after == self.model.opened_at + self.model.open_duration
+        else:
+            assert error.retry_after is None
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), verdict=st.sampled_from(list(ERRORS)))
@@ -162,6 +167,9 @@ class BreakerMachine(RuleBasedStateMachine):
         target = {"open": "open", "close": "closed", "isolate": "forced_open"}[state]
         if self.model.state != target:
             self.model.go(target, now)
+        elif target == "closed":
+            self.model.era += 1
+            self.model.calls = []
 
     @invariant()
     def agrees(self) -> None:

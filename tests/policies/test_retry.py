@@ -253,7 +253,7 @@ async def test_decorrelated_jitter_grows_from_each_calls_own_last_wait(clock: Ma
     ]
     await clock.advance(100)
     assert [call.result() for call in calls] == ["ok", "ok"]
-    assert sorted(delays) == [1, 1, 3, 3, 9, 9]
+    assert sorted(delays) == [3, 3, 9, 9, 20, 20]
 
 
 async def test_listeners_hear_before_each_sleep_and_of_the_end(clock: ManualClock) -> None:
@@ -530,7 +530,7 @@ async def test_the_waits_of_a_block_grow_from_its_own_last_one(clock: ManualCloc
 
     with pytest.raises(OSError):
         await run(clock, work())
-    assert delays == [1, 3, 9]
+    assert delays == [3, 9, 20]
 
 
 async def test_a_block_left_between_attempts_holds_nothing_of_the_budget(clock: ManualClock) -> None:
