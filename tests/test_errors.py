@@ -23,7 +23,9 @@ def test_every_error_is_of_the_family(name: str) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        CircuitOpen("open", policy="pay", retry_after=3.0, last_failure=FailureRecord("ValueError", "x", 5.0)),
+        CircuitOpen(
+            "open", policy="pay", retry_after=3.0, last_failure=FailureRecord("ValueError", "x", 5.0)
+        ),
         ConfigError("no", file="a.yaml", line=3, column=1),
         TimeoutExceeded("late", policy="t", seconds=2.0),
         errors.DeadlinePassed("late"),

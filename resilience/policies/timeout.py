@@ -154,7 +154,7 @@ class Timeout(WrappingPolicy):
         message = f"timeout {self.name!r}: no answer within {self.seconds:g} s"
         return TimeoutExceeded(message, policy=self.name, seconds=self.seconds)
 
-    async def execute(  # noqa: C901, PLR0912  unrolled: each call of a function would cost a twentieth of it
+    async def execute(  # noqa: C901  unrolled: each call of a function would cost a twentieth of it
         self,
         call: Call[T],
         context: CallContext | None = None,  # noqa: ARG002  one limit for all calls

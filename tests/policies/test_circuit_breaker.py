@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import gc
 import math
 import pickle
-import weakref
 import weakref
 from typing import Any
 
@@ -375,7 +373,9 @@ def test_a_hung_probe_opens_it_when_its_time_is_up_though_nobody_looks(
     with pytest.raises(CircuitOpen) as caught:
         breaker.enter(clock.monotonic(), None)
     assert caught.value.state == state
-    assert caught.value.retry_after == pytest.approx(min(65.0 - later, 5.0) if state == "open" else 60.0 - later)
+    assert caught.value.retry_after == pytest.approx(
+        min(65.0 - later, 5.0) if state == "open" else 60.0 - later
+    )
 
 
 def test_an_hour_after_a_probe_hung_the_next_call_is_a_probe(clock: ManualClock) -> None:
@@ -386,7 +386,10 @@ def test_an_hour_after_a_probe_hung_the_next_call_is_a_probe(clock: ManualClock)
     breaker.enter(began, None)
     clock.shift(3600.0)
     breaker.enter(clock.monotonic(), None)
-    assert [(event.state, event.at - began) for event in events[-2:]] == [("open", 60.0), ("half_open", 3600.0)]
+    assert [(event.state, event.at - began) for event in events[-2:]] == [
+        ("open", 60.0),
+        ("half_open", 3600.0),
+    ]
 
 
 def test_a_refusal_beside_probes_says_when_to_come_again(clock: ManualClock) -> None:
