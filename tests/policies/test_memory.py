@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -69,10 +70,8 @@ def failing(kept: list[weakref.ref[Local]]) -> Callable[[], Awaitable[None]]:
 
 
 async def swallow(call: Callable[[], Awaitable[object]]) -> None:
-    try:
+    with suppress(ValueError):
         await call()
-    except ValueError:
-        pass
 
 
 @pytest.mark.parametrize("form", ["called", "decorated", "with others"])
@@ -105,10 +104,8 @@ async def test_what_a_call_held_that_was_too_late_is_free_as_soon_as_its_error_i
         await asyncio.sleep(3600)
 
     policy = Pipeline(Coalesce(), Timeout(0.001))
-    try:
+    with suppress(TimeoutError):
         await policy.call(hang)
-    except TimeoutError:
-        pass
     for _ in range(5):
         await asyncio.sleep(0)
     assert [reference() for reference in kept] == [None]
