@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from ruamel.yaml import YAML
@@ -22,14 +22,11 @@ from resilience.reports.words import length, percent, rate
 from resilience.rules import dump
 from resilience.slo import SLO, compile_rules
 from resilience.slo.burn_rate import BurnRateAlert, detection_time, reset_time
+from resilience.slo.formats.importing import FORMATS, import_slos
 from resilience.slo.formats.native_write import to_config
-from resilience.slo.formats.openslo_read import import_openslo
 from resilience.slo.formats.openslo_write import export_openslo
-from resilience.slo.formats.sloth import import_sloth
 
 __all__ = ["slo"]
-
-_IMPORTS: Final = {"openslo": import_openslo, "sloth": import_sloth}
 
 
 @click.group()
@@ -90,15 +87,13 @@ def explain(slo_id: str, files: tuple[Path, ...], *, strict: bool, as_json: bool
 @click.option(
     "--from",
     "form",
-    type=click.Choice(sorted(_IMPORTS)),
-    default="openslo",
-    show_default=True,
-    help="Its format.",
+    type=click.Choice(sorted(FORMATS)),
+    help="Its format; recognized by its version when not given.",
 )
 @output_option
 @json_option
 @click.pass_context
-def import_(ctx: click.Context, file: Path, form: str, output: Path | None, *, as_json: bool) -> None:
+def import_(ctx: click.Context, file: Path, form: str | None, output: Path | None, *, as_json: bool) -> None:
     """Write the objectives of a FILE in another tool's format as a configuration.
 
     Exits with 1 when something was lost, which is named on stderr.
@@ -107,7 +102,7 @@ def import_(ctx: click.Context, file: Path, form: str, output: Path | None, *, a
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=str(file)) from error
-    found = _IMPORTS[form](text, file=str(file))
+    found = import_slos(text, file=str(file), form=form)
     if not found.slos:
         raise ConfigError("there is no objective in it", file=str(file))
     config = to_config(found.slos)
@@ -130,7 +125,7 @@ def export(
     """
     text, lost = export_openslo(objectives_of(files, strict=strict))
     if as_json:
-        text = _json([yaml.load(part).data for part in text.split("\n---\n")])
+        text = _json([document.data for document in yaml.load_all(text)])
     write(text, output)
     ctx.exit(_tell(lost))
 

@@ -27,7 +27,7 @@ from resilience.core.slices import breathe
 from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
-__all__ = ["Document", "Place", "load", "read"]
+__all__ = ["Document", "Place", "load", "load_all", "read"]
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -171,6 +171,28 @@ def load(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX
         >>> document.line("groups", 0, "name")
         4
     """
+    documents = load_all(content, file=file, max_bytes=max_bytes)
+    if len(documents) > 1:
+        message = "only one document is allowed in a file"
+        raise documents[1].error(message)
+    return documents[0] if documents else Document(None, {}, {}, file)
+
+
+def load_all(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX_BYTES) -> list[Document]:
+    r"""Parse documents that are separated by lines of `---`.
+
+    Args:
+        content: the text, UTF-8 where it is bytes.
+        file: name of the file, for messages.
+        max_bytes: size limit of the text.
+
+    Raises:
+        ConfigError: a document is invalid, as in `load`; lines and columns are those of the whole text.
+
+    Example:
+        >>> [document.data for document in load_all("a: 1\n---\nb: 2\n")]
+        [{'a': 1}, {'b': 2}]
+    """
     if len(content) > max_bytes:
         message = f"the file is larger than {max_bytes} bytes"
         raise ConfigError(message, file=file)
@@ -181,7 +203,7 @@ def load(content: str | bytes, *, file: str | None = None, max_bytes: int = _MAX
         raise ConfigError(message, file=file) from error
     builder = _Builder(file)
     try:
-        return Document(builder.document(_events(text)), builder.places, builder.keys, file)
+        return list(builder.documents(_events(text)))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join((error.problem or error.context or "not YAML").split())
@@ -212,16 +234,12 @@ class _Builder:
         self._nodes = 0
         self._resolver = VersionedResolver(loader=YAML(typ="safe", pure=True))
 
-    def document(self, events: Iterator[Event]) -> Any:
-        data: Any = None
-        documents = 0
+    def documents(self, events: Iterator[Event]) -> Iterator[Document]:
         for event in events:
             if isinstance(event, DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise self._error("only one document is allowed in a file", event)
+                self.places, self.keys, self._anchors = {}, {}, {}
                 data = self._value(next(events), events, ())
-        return data
+                yield Document(data, self.places, self.keys, self._file)
 
     def _error(self, message: str, event: Event) -> ConfigError:
         mark = event.start_mark

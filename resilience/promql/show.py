@@ -30,7 +30,8 @@ def show(node: Node, *, window: str | None = None) -> str:  # noqa: PLR0911  one
 
     Args:
         node: the tree.
-        window: what to write as the range of every range selector; its own when not given.
+        window: text of the range of every range selector and subquery that is not within a subquery; their own when
+            not given.
 
     Example:
         >>> from resilience.promql import parse
@@ -49,8 +50,8 @@ def show(node: Node, *, window: str | None = None) -> str:  # noqa: PLR0911  one
             return f"{_selector(node.selector.matchers)}[{length}]{_modifiers(node.offset, node.anchor)}"
         case Subquery():
             step = "" if node.step is None else format_duration(node.step)
-            inner = show(node.expression, window=window)
-            return f"({inner})[{format_duration(node.window)}:{step}]{_modifiers(node.offset, node.anchor)}"
+            length = format_duration(node.window) if window is None else window
+            return f"({show(node.expression)})[{length}:{step}]{_modifiers(node.offset, node.anchor)}"
         case Call():
             return f"{node.function}({', '.join(show(each, window=window) for each in node.arguments)})"
         case Aggregate():

@@ -17,7 +17,7 @@ from resilience.errors import ConfigError, QueryError
 from resilience.promql import nodes
 from resilience.promql.show import show
 
-__all__ = ["WINDOW", "RatioParts", "counted", "ratio_parts", "value_template"]
+__all__ = ["WINDOW", "RatioParts", "counted", "ratio_parts", "summed_over_time", "value_template"]
 
 WINDOW: Final = "{{window}}"
 _ANY: Final = "5m"
@@ -47,6 +47,30 @@ def counted(option: str, text: str) -> str:
     return _count(option, _parse(option, text))
 
 
+def summed_over_time(option: str, text: str) -> str:
+    """Return PromQL that sums a gauge over time; a query with a range stays as it is.
+
+    Args:
+        option: name of the option, for messages.
+        text: PromQL.
+
+    Raises:
+        ConfigError: the text is not PromQL.
+
+    Example:
+        >>> summed_over_time("total", "clients")
+        'sum(sum_over_time(clients[{{window}}]))'
+        >>> summed_over_time("total", "sum(clients)")
+        'sum_over_time((sum(clients))[{{window}}:])'
+    """
+    node = _parse(option, text)
+    if any(_outer_ranges(node)):
+        return text
+    if isinstance(node, nodes.Selector):
+        return f"sum(sum_over_time({show(node)}[{WINDOW}]))"
+    return f"sum_over_time(({show(node)})[{WINDOW}:])"
+
+
 def value_template(option: str, text: str) -> str:
     """Make a template of an expression that is compared with a threshold.
 
@@ -71,7 +95,7 @@ def ratio_parts(option: str, text: str) -> RatioParts:
 
     Args:
         option: what is read, for messages.
-        text: PromQL: `good / total`, or `1 - bad / total`; a factor of 100 is recognised.
+        text: PromQL: `good / total`, `1 - bad / total`, or `1 - (1 - good / total)`; a factor of 100 is recognised.
 
     Raises:
         ConfigError: it is of another shape; says what it may be.
@@ -80,13 +104,15 @@ def ratio_parts(option: str, text: str) -> RatioParts:
         >>> ratio_parts("query", "(sum(rate(ok[5m])) / sum(rate(all[5m]))) * 100").good
         'sum(increase(ok[{{window}}]))'
     """
-    match _unscaled(_parse(option, text)):
-        case nodes.Binary(operator="-", left=nodes.Number(value=1.0), right=right):
-            bad, total = _quotient(option, text, right)
-            return RatioParts(_count(option, total), bad=_count(option, bad))
-        case node:
-            good, total = _quotient(option, text, node)
-            return RatioParts(_count(option, total), good=_count(option, good))
+    node, part = _unscaled(_parse(option, text)), "good"
+    while isinstance(node, nodes.Binary) and node.operator == "-" and _is_number(node.left, 1):
+        node, part = _unscaled(node.right), "bad" if part == "good" else "good"
+    counted_part, total = _quotient(option, text, node)
+    return RatioParts(_count(option, total), **{part: _count(option, counted_part)})
+
+
+def _is_number(node: nodes.Node, value: float) -> bool:
+    return isinstance(node, nodes.Number) and node.value == value
 
 
 def _parse(option: str, text: str) -> nodes.Node:
@@ -95,7 +121,7 @@ def _parse(option: str, text: str) -> nodes.Node:
     except QueryError as error:
         message = f"{option} must be PromQL: {error}"
         raise ConfigError(message) from error
-    windows = {node.window for node in _walk(expression.node) if isinstance(node, nodes.Range)}
+    windows = {node.window for node in _outer_ranges(expression.node)}
     if len(windows) > 1:
         shown = ", ".join(format_duration(window) for window in sorted(windows))
         message = f"{option} must have one range, which is replaced by each window needed, got {shown}"
@@ -129,8 +155,8 @@ def _quotient(option: str, text: str, node: nodes.Node) -> tuple[nodes.Node, nod
 
 def _count(option: str, node: nodes.Node) -> str:
     counting = _as_count(node)
-    functions = [each.function for each in _walk(counting) if isinstance(each, nodes.Call)]
-    if not any(isinstance(each, nodes.Range) for each in _walk(counting)) or "irate" in functions:
+    functions = [each.function for each in nodes.walk(counting) if isinstance(each, nodes.Call)]
+    if not any(_outer_ranges(counting)) or "irate" in functions:
         message = f"{option} must count events within a window, such as {_EXAMPLE}; got {show(node)!r}"
         raise ConfigError(message)
     if not (
@@ -157,7 +183,10 @@ def _as_count(node: nodes.Node) -> nodes.Node:
     return node
 
 
-def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
-    yield node
+def _outer_ranges(node: nodes.Node) -> Iterator[nodes.Range | nodes.Subquery]:
+    """Yield the ranges that each window replaces: those within a subquery keep their own."""
+    if isinstance(node, nodes.Range | nodes.Subquery):
+        yield node
+        return
     for child in nodes.children(node):
-        yield from _walk(child)
+        yield from _outer_ranges(child)

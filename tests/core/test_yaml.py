@@ -48,7 +48,7 @@ def test_an_error_in_a_literal_block_names_the_line_in_the_block() -> None:
         ("a\n\tb: 1", "f:2:1: found character"),
         ("!!python/object x", "f:1:1: tag tag:yaml.org,2002:python/object is not allowed"),
         ("!x {a: 1}", "f:1:1: tag !x is not allowed"),
-        ("a: 1\n---\nb: 1", "f:2:1: only one document"),
+        ("a: 1\n---\nb: 1", "f:3:1: only one document"),
         ("a: *x", "f:1:4: unknown alias *x"),
         ("a: &a [*a]", "unknown alias *a"),
         ("? [a]\n: b", "a key must be a plain value"),

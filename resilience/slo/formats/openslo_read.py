@@ -1,26 +1,25 @@
-"""OpenSLO v1, read; what there is no counterpart for is named.
+"""Import of OpenSLO v1.
 
 Source: the OpenSLO specification, version v1 (github.com/OpenSLO/OpenSLO).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from resilience.core import yaml
-from resilience.errors import ConfigError
-from resilience.slo.alerting import DEFAULT_EXHAUSTION, Alerting
+from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import BurnRateAlert
-from resilience.slo.formats.document import Imported, Part
+from resilience.slo.formats.document import Imported, Part, documents
 from resilience.slo.formats.native_read import indicator
 from resilience.slo.objective import SLO
 from resilience.slo.period import Calendar
+from resilience.slo.query import summed_over_time
 from resilience.slo.sli import Indicator
 
-__all__ = ["BUDGETING", "CALENDARS", "VERSION", "import_openslo"]
+__all__ = ["BUDGETING", "CALENDARS", "VERSION", "import_openslo", "read_openslo"]
 
 VERSION: Final = "openslo/v1"
 BUDGETING: Final = {
@@ -37,42 +36,39 @@ _OPERATORS = {"lte": "at_most", "lt": "at_most", "gte": "at_least", "gt": "at_le
 
 
 def import_openslo(text: str, *, file: str | None = None) -> Imported:
-    """Read OpenSLO v1 documents.
+    """Read objectives from OpenSLO v1.
 
     Args:
-        text: one or more YAML documents: SLO with what it refers to by name.
-        file: its name, for messages.
+        text: YAML or JSON: SLOs and the objects that they refer to by name, as documents or as one list.
+        file: name of the file, for messages.
 
     Raises:
-        ConfigError: an SLO cannot be meant.
+        ConfigError: a document is invalid.
     """
+    return read_openslo(documents(text, file=file))
+
+
+def read_openslo(parts: Sequence[Part]) -> Imported:
+    """Read objectives from parsed documents; see `import_openslo`."""
     objects: dict[tuple[str, str], Part] = {}
-    for source in _documents(text):
-        document = yaml.load(source, file=file).data
-        version = document.get("apiVersion") if isinstance(document, Mapping) else document
+    for document in parts:
+        version, kind = document.text("apiVersion"), document.text("kind")
         if version != VERSION:
-            raise ConfigError(f"apiVersion must be {VERSION}, got {version!r}", file=file)
-        kind = document.get("kind")
+            raise document.error(f"apiVersion must be {VERSION}, got {version!r}", "apiVersion")
         if kind not in _KINDS:
-            raise ConfigError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}", file=file)
-        name = Part(kind, document).part("metadata").text("name")
-        objects[kind, name] = Part(f"{kind} {name}", document)
+            raise document.error(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}", "kind")
+        name = document.part("metadata").text("name")
+        document.rename(f"{kind} {name}")
+        if (kind, name) in objects:
+            raise document.error("there are two of this kind and name", "metadata", "name")
+        objects[kind, name] = document
     reader = _Reader(objects)
     slos = tuple(slo for (kind, _), part in objects.items() if kind == "SLO" for slo in reader.slos(part))
     lost = list(reader.lost)
-    for part in objects.values():
-        lost += part.lost() if part.used else [f"{part.document}: nothing of it is used here"]
+    for (kind, name), part in objects.items():
+        used = kind == "SLO" or (kind, name) in reader.used
+        lost += part.lost() if used else [f"{part.document}: nothing of it is used here"]
     return Imported(slos, tuple(dict.fromkeys(lost)))
-
-
-def _documents(text: str) -> list[str]:
-    parts: list[list[str]] = [[]]
-    for line in text.splitlines(keepends=True):
-        if line.rstrip() == "---":
-            parts.append([])
-        else:
-            parts[-1].append(line)
-    return [part for lines in parts if (part := "".join(lines)).strip()]
 
 
 def _spec(document: Part) -> Part:
@@ -83,9 +79,16 @@ def _spec(document: Part) -> Part:
 
 @dataclass(slots=True)
 class _Reader:
-    """Turns documents into objectives, and notes what is lost beside the keys that nobody reads."""
+    """Reader of the objectives of documents.
+
+    Args:
+        objects: documents by kind and name.
+        used: kinds and names of the documents that objectives refer to.
+        lost: one line for each part without a counterpart, beside the keys that nobody reads.
+    """
 
     objects: Mapping[tuple[str, str], Part]
+    used: set[tuple[str, str]] = field(default_factory=set)
     lost: list[str] = field(default_factory=list)
 
     def slos(self, document: Part) -> Iterator[SLO]:
@@ -94,29 +97,32 @@ class _Reader:
         objectives = spec.parts("objectives")
         if not objectives:
             raise document.error("it needs objectives")
-        shared: dict[str, Any] = {
-            "service": spec.text("service"),
-            "description": spec.text("description"),
-            "budgeting": self._budgeting(spec),
-            "alerting": self._alerting(spec),
-        }
-        window, calendar = self._window(spec)
         for index, objective in enumerate(objectives):
-            options: dict[str, Any] = {}
-            if "timeSliceTarget" in objective:
-                options["slice_target"] = str(objective.decimal("timeSliceTarget"))
-            if "timeSliceWindow" in objective:
-                options["slice_length"] = objective.seconds("timeSliceWindow", "")
-            yield SLO(
-                name if len(objectives) == 1 else f"{name}-{index + 1}",
-                target=self._target(objective),
-                window=window,
-                calendar=calendar,
-                name=objective.text("displayName") or shown,
-                sli=self._indicator(spec, objective),
-                **shared,
-                **options,
-            )
+            with objective.located():
+                slo_id = name if len(objectives) == 1 else f"{name}-{index + 1}"
+                found = self._slo(slo_id, objective.text("displayName") or shown, spec, objective)
+            yield found
+
+    def _slo(self, slo_id: str, name: str, spec: Part, objective: Part) -> SLO:
+        options: dict[str, Any] = {}
+        if "timeSliceTarget" in objective:
+            options["slice_target"] = str(objective.decimal("timeSliceTarget"))
+        if "timeSliceWindow" in objective:
+            options["slice_length"] = objective.seconds("timeSliceWindow", "")
+        window, calendar = self._window(spec)
+        return SLO(
+            slo_id,
+            service=spec.text("service"),
+            target=self._target(objective),
+            window=window,
+            name=name,
+            description=spec.text("description"),
+            sli=self._indicator(spec, objective),
+            calendar=calendar,
+            budgeting=self._budgeting(spec),
+            alerting=self._alerting(spec),
+            **options,
+        )
 
     def _budgeting(self, spec: Part) -> str:
         method = spec.text("budgetingMethod", "Occurrences")
@@ -132,8 +138,11 @@ class _Reader:
         return objective.decimal("target")
 
     def _window(self, spec: Part) -> tuple[float, Calendar | None]:
-        first, *_ = *spec.parts("timeWindow"), Part(spec.document, None)
-        if first.value("isRolling") is not False:
+        spec.parts("timeWindow")  # further ones are lost
+        first = spec.item("timeWindow", 0)
+        rolling = first.flag("isRolling")
+        # As the specification says: a window with a calendar is not rolling if the file does not say it.
+        if rolling or (rolling is None and "calendar" not in first):
             return first.seconds("duration", "30d"), None
         duration = first.text("duration")
         unit = CALENDARS.get(duration)
@@ -154,9 +163,10 @@ class _Reader:
             inline = spec.part("indicator")
         else:
             name = spec.text("indicatorRef")
-            if ("SLI", name) not in self.objects:
-                raise spec.error(f"its indicator {name!r} is in no document")
-            inline = self.objects["SLI", name]
+            found = self._named("SLI", name)
+            if found is None:
+                raise spec.error(f"its indicator {name!r} is in no document", "indicatorRef")
+            inline = found
         said = _spec(inline)
         if "thresholdMetric" in said:
             return self._threshold(self._query(said.part("thresholdMetric")), objective)
@@ -167,10 +177,15 @@ class _Reader:
             return indicator({"type": "ratio", "query": f"1 - ({query})" if failures else query})
         if "total" not in ratio:
             raise said.error("its indicator needs ratioMetric or thresholdMetric")
-        if ratio.value("counter") is False:
-            self.lost.append(f"{said.document}: counter: false; its metrics are taken for counters")
-        parts = {part: self._query(ratio.part(part)) for part in ("good", "bad", "total") if part in ratio}
+        count = self._query if ratio.flag("counter") is not False else self._summed
+        parts = {part: count(ratio.part(part)) for part in ("good", "bad", "total") if part in ratio}
         return indicator({"type": "events", **parts})
+
+    def _summed(self, metric: Part) -> str:
+        """Return the query of a number that goes up and down, which is counted by its sum over time."""
+        query = self._query(metric)
+        with metric.located():
+            return summed_over_time("query", query)
 
     def _threshold(self, query: str, objective: Part) -> Indicator:
         comparison = objective.text("op")
@@ -195,33 +210,48 @@ class _Reader:
 
     def _alerting(self, spec: Part) -> Alerting:
         alerts: list[BurnRateAlert] = []
+        unread = False
         for policy in self._referred(spec, "alertPolicies", "AlertPolicy", "alertPolicyRef"):
+            if policy is None:
+                unread = True
+                continue
             said = _spec(policy)
             if said.value("notificationTargets"):
                 self.lost.append(f"{spec.document}: notification targets; alerts go by `routes`")
-            if said.value("alertWhenBreaching") is False:
+            if said.flag("alertWhenBreaching") is False:
                 self.lost.append(f"{policy.document}: a policy that does not alert when breaching")
                 continue
             for condition in self._referred(said, "conditions", "AlertCondition", "conditionRef"):
-                alerts.extend(self._burn_rate(condition))
-        return Alerting(tuple(alerts) or None, DEFAULT_EXHAUSTION)
+                alert = None if condition is None else self._burn_rate(condition)
+                if alert is None:
+                    unread = True
+                else:
+                    alerts.append(alert)
+        if alerts or not unread:
+            return Alerting(tuple(alerts), exhaustion=(), min_failures=0)
+        # An objective that alerts must not become one that does not.
+        self.lost.append(
+            f"{spec.document}: its alert policies, of which nothing can be read; the default alerts replace them"
+        )
+        return Alerting()
 
-    def _referred(self, part: Part, key: str, kind: str, reference: str) -> Iterator[Part]:
-        """The documents of a list that stand in it, or that it names."""
+    def _referred(self, part: Part, key: str, kind: str, reference: str) -> Iterator[Part | None]:
+        """Yield the documents that a list has or refers to by name; None for one that is in no document."""
         for index, given in enumerate(part.list(key)):
             if isinstance(given, Mapping) and "spec" in given:
-                inline = Part(part.document, given, f"{key}[{index}].")
-                yield inline
-                self.lost += inline.lost()
+                yield part.item(key, index)
                 continue
-            name = given.get(reference) if isinstance(given, Mapping) else given
-            found = self.objects.get((kind, str(name)))
+            name = str(given.get(reference) if isinstance(given, Mapping) else given)
+            found = self._named(kind, name)
             if found is None:
                 self.lost.append(f"{part.document}: {kind} {name!r} is in no document")
-            else:
-                yield found
+            yield found
 
-    def _burn_rate(self, document: Part) -> Iterator[BurnRateAlert]:
+    def _named(self, kind: str, name: str) -> Part | None:
+        self.used.add((kind, name))
+        return self.objects.get((kind, name))
+
+    def _burn_rate(self, document: Part) -> BurnRateAlert | None:
         said = _spec(document)
         name, condition = document.part("metadata").text("name", "burn"), said.part("condition")
         kind, comparison = condition.text("kind"), condition.text("op", "gte")
@@ -229,12 +259,12 @@ class _Reader:
             self.lost.append(f"{document.document}: condition {name}, {kind!r} with op {comparison}")
             condition.ignore("threshold", "lookbackWindow", "alertAfter")
             said.ignore("severity")
-            return
+            return None
         if comparison == "gte":
             self.lost.append(
                 f"{document.document}: condition {name} at exactly its threshold (gte is taken for gt)"
             )
-        yield BurnRateAlert(
+        return BurnRateAlert(
             name,
             condition.decimal("threshold"),
             window=condition.seconds("lookbackWindow", ""),

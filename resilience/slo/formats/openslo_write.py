@@ -51,7 +51,7 @@ def _exported(slo: SLO, lost: list[str]) -> Sequence[Mapping[str, Any]]:
         }
     elif isinstance(measure, Condition):
         metric = {"thresholdMetric": _source(measure.value)}
-        objective |= {"op": "lte" if measure.comparison == "<=" else "gte", "value": measure.threshold}
+        objective |= {"op": "lte" if measure.comparison == "<=" else "gte", "value": float(measure.threshold)}
     else:
         lost.append(f"{slo.id}: a composite has no counterpart, and is left out")
         return ()
