@@ -28,7 +28,7 @@ from resilience_middleware.overdue import Overdue
 from resilience_middleware.passing import NORMAL, Passage
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.request_log import RequestLog
-from resilience_middleware.templates import RouteTemplates, path_of
+from resilience_middleware.templates import RouteTemplates
 from resilience_middleware.websocket import WebsocketSessions
 
 __all__ = ["ResilienceMiddleware"]
@@ -99,6 +99,7 @@ class ResilienceMiddleware:
         self._given = frozenset(exclude)
         self._settled = False
         self._looks_first = True
+        self._mounted = False
         self._patterns = patterns
         self._problem = problem
         self._lifespan = Lifespan(reliability, self._wrong)
@@ -168,7 +169,7 @@ class ResilienceMiddleware:
 
     def _apart(self, scope: Scope) -> bool:
         """Whether a request is the first, or is to be passed on and nothing else."""
-        path = path_of(scope)
+        path = self._templates.arrived(scope)
         return not self._settled or path in self._exclude or path.startswith(self._exclude_below)
 
     def _look_at_routes(self) -> None:
@@ -179,7 +180,7 @@ class ResilienceMiddleware:
             self._exclude_below = tuple(
                 path.removesuffix("*") for path in self._exclude if path.endswith("/*")
             )
-            self._looks_first = not self._settled or bool(self._exclude)
+            self._looks_first = not self._settled or self._mounted or bool(self._exclude)
 
     async def _settle(self, scope: Scope) -> None:
         """Do what only a first request can: start where no lifespan was sent, and see the application."""
@@ -192,7 +193,8 @@ class ResilienceMiddleware:
             if (wrong := self._wrong(scope)) is not None:  # too late to refuse to start
                 log(__name__).error("guards_without_route", error=str(wrong))
         self._settled = True
-        self._looks_first = bool(self._exclude)
+        self._mounted = "app_root_path" in scope
+        self._looks_first = self._mounted or bool(self._exclude)
         if self._details is None and not may_raise(scope):
             self._exchange = QuietExchange
 
@@ -208,6 +210,7 @@ class ResilienceMiddleware:
         if not self._settled and kind in {"http", "websocket"}:
             await self._settle(scope)
         if kind == "websocket":
+            self._templates.arrived(scope)
             await self._websockets.run(self.app, self._templates, scope, receive, send)
         elif kind != "http" or self._apart(scope):
             await self.app(scope, receive, send)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.routing import BaseRoute, Route, compile_path
 
 from resilience.core.validate import text
 
-__all__ = ["UNMATCHED", "OwnRoute", "RouteTemplates", "below", "flat", "path_of"]
+__all__ = ["UNMATCHED", "OwnRoute", "RouteTemplates", "below", "flat"]
 
 UNMATCHED: Final = "_UNMATCHED"
 """The one label of all requests that no route took."""
 
 _STRANGERS: Final = 1_000
 _PATHS: Final = 4_096
+_LONG_PATH: Final = 256  # characters; strangers' longer paths are matched every time, and not remembered
 _FLAT: Final = re.compile(r"{([^:{}]+):[^{}]*}")
 
 
@@ -39,7 +40,9 @@ def _routed(app: object) -> object:
     while app is not None and not hasattr(app, "routes") and seen < _STRANGERS:
         app = getattr(app, "app", None)
         seen += 1
-    return app if hasattr(app, "routes") else None
+    # Other frameworks (Litestar) have routes of their own kind.
+    routes = getattr(app, "routes", None)
+    return app if isinstance(routes, list) and all(isinstance(each, BaseRoute) for each in routes) else None
 
 
 def flat(template: str) -> str:
@@ -84,7 +87,8 @@ class RouteTemplates:
     Starlette leaves `scope["route"]` (from 1.7 on; of a Mount's routes the leaf alone) and `scope["endpoint"]`,
     FastAPI its effective route context. A map from these objects to full templates is made once, and made
     again when an object appears that is not in it; no request is matched a second time, except where
-    one object serves several templates.
+    one object serves several templates, and where the router left nothing: no route took the request, or middleware
+    copied the scope. Of other frameworks, Litestar leaves a template.
 
     Args:
         app: the application; what wraps one with `routes` (`.app` after `.app`) counts as that.
@@ -96,6 +100,7 @@ class RouteTemplates:
 
     def __init__(self, app: object, patterns: Sequence[str] = ()) -> None:
         self._app = _routed(app)
+        self._root = f"resilience.root {id(app)}"
         self._patterns = [_place("", text("patterns", pattern)) for pattern in patterns]
         self._single: dict[int, str] = {}
         self._several: dict[int, list[_Place]] = {}
@@ -143,7 +148,9 @@ class RouteTemplates:
             # FastAPI sets none for plain routes, and under a Mount that is all that is known.
             route = scope.get("endpoint")
         if route is None:
-            return self._first(self._patterns, path_of(scope)) if self._patterns else UNMATCHED
+            # Middleware inside this one may have handed the router a copy of the scope.
+            written = scope.get("path_template")  # Litestar's
+            return flat(written) if isinstance(written, str) else self.match(scope)
         template = self._single.get(id(route))
         return template if template is not None else self._look(route, scope)
 
@@ -153,16 +160,36 @@ class RouteTemplates:
         Args:
             scope: as the server made it.
         """
-        path = path_of(scope)
+        path = self.path(scope)
         template = self._paths.get(path)
         if template is None:
             if not self._learned:
                 self._learn()
             template = self._first(self._order or self._patterns, path)
-            if len(self._paths) >= _PATHS:
-                self._paths.clear()
-            self._paths[path] = template
+            if len(path) <= _LONG_PATH:
+                if len(self._paths) >= _PATHS:
+                    self._paths.clear()
+                self._paths[path] = template
         return template
+
+    def arrived(self, scope: MutableMapping[str, Any]) -> str:
+        """Return the path of a request below the application, before it is routed.
+
+        An application that is mounted in another keeps its own root in the scope, because its own mounts make the root longer.
+        """
+        root: str = scope.get("root_path", "")
+        if "app_root_path" in scope:
+            scope[self._root] = root
+        return _path_below(scope["path"], root)
+
+    def path(self, scope: Mapping[str, Any]) -> str:
+        """Return the path of a request below the application, at any time."""
+        path: str = scope["path"]
+        root = scope.get("root_path")
+        if not root:
+            return path
+        # A Mount makes `root_path` longer, and leaves what it was in `app_root_path`.
+        return _path_below(path, scope.get(self._root, scope.get("app_root_path", root)))
 
     def refresh(self) -> bool:
         """Learn the routes anew, where some came or went since the last time this was asked.
@@ -186,17 +213,16 @@ class RouteTemplates:
 
     def _look(self, key: object, scope: Mapping[str, Any]) -> str:
         places = self._several.get(id(key))
-        if places is None:
-            if self._strangers < _STRANGERS:
-                self._learn()
-                self._strangers += 1
-                if id(key) not in self._single and id(key) not in self._several:
-                    # Not among the application's routes: remembered, so that it costs one walk only.
-                    self._kept.append(key)
-                    self._single[id(key)] = UNMATCHED
-                return self._resolve(key, scope)
-            return UNMATCHED
-        return self._first(places, path_of(scope))
+        if places is None and self._strangers < _STRANGERS:
+            self._learn()
+            self._strangers += 1
+            if id(key) not in self._single and id(key) not in self._several:
+                # Not among the application's routes: remembered, so that it costs one walk only.
+                self._kept.append(key)
+                self._several[id(key)] = []
+            return self._resolve(key, scope)
+        # Routers outside the application leave what they routed by, and its own router may have had a copy of the scope.
+        return self._first(places, self.path(scope)) if places else self.match(scope)
 
     def _learn(self) -> None:
         if self._app is None:
@@ -248,13 +274,6 @@ def below(template: str) -> str:
     return f"{fixed}*" if parameter else template
 
 
-def path_of(scope: Mapping[str, Any]) -> str:
-    """Return a request's path below what the server calls the root."""
-    path: str = scope["path"]
-    if not scope.get("root_path"):
-        return path
-    # A Mount makes `root_path` longer, and leaves what it was in `app_root_path`.
-    root: str = scope.get("app_root_path", scope.get("root_path", ""))
-    if root and path.startswith(root) and path[len(root) :].startswith("/"):
-        return path[len(root) :]
-    return path
+def _path_below(path: str, root: str) -> str:
+    below_root = path[len(root) :]
+    return below_root if root and path.startswith(root) and below_root.startswith("/") else path
