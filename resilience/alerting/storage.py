@@ -9,6 +9,7 @@ from resilience.alerting.shared import SharedRows
 from resilience.core.log import log
 from resilience.core.ports import Put, Store
 from resilience.core.rows import DAMAGED, Unread
+from resilience.core.slices import in_turns
 from resilience.errors import StoreError
 
 __all__ = ["Storage"]
@@ -73,23 +74,30 @@ class Storage:
         rows = dict(await self._store.load(self._namespace + table))
         return self._shared.changes(table, rows, pending={*_by_place(pending), *self._own})
 
-    async def write(self, own: Iterable[Put], others: Iterable[Put] = ()) -> None:
+    async def write(self, own: Collection[Put], others: Collection[Put] = ()) -> None:
         """Write a batch in one transaction, with what could not be written before; a failure is logged.
 
         Args:
             own: what goes into this service's tables.
             others: what names its tables itself.
         """
-        mine, self._own = {**self._own, **_by_place(put for put in own if self._may_write(put))}, {}
-        theirs, self._others = {**self._others, **_by_place(others)}, {}
-        batch = [Put(self._namespace + put.table, put.key, put.value) for put in mine.values()]
-        batch += theirs.values()
-        if not batch:
-            return
+        mine, self._own = self._own, {}
+        theirs, self._others = self._others, {}
         try:
-            await self._store.write(batch)
+            async for put in in_turns(own):
+                if self._may_write(put):
+                    mine[put.table, put.key] = put
+            async for put in in_turns(others):
+                theirs[put.table, put.key] = put
+            batch = [
+                Put(self._namespace + put.table, put.key, put.value) async for put in in_turns(mine.values())
+            ]
+            batch += theirs.values()
+            if batch:
+                await self._store.write(batch)
         except BaseException as error:
-            self._own, self._others = {**mine, **self._own}, {**theirs, **self._others}
+            mine |= _by_place(put for put in own if self._may_write(put))
+            self._own, self._others = {**mine, **self._own}, {**theirs, **_by_place(others), **self._others}
             if not isinstance(error, StoreError):
                 raise
             if not self._failing and not error.locked:  # a lock is logged once it lasts

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -14,7 +12,7 @@ from resilience.core.clock import Instant
 from resilience.core.log import log
 from resilience.core.ports import Put, Store
 from resilience.core.rows import DAMAGED, Moment, Unread, decode, encode, read_rows
-from resilience.core.slices import Slicer
+from resilience.core.slices import Slicer, in_turns
 from resilience.errors import StoreError
 from resilience.runtime.legacy import LegacyState
 
@@ -24,7 +22,7 @@ SEEN_TABLE = "runtime"
 """Table of the times at which services were last seen, by their names."""
 
 _SEEN = {"at": Moment}
-_SLICE = 0.001  # seconds of encoding after which the event loop has its turn
+_SLICE = 0.001  # seconds of reading rows after which the event loop has its turn
 
 Rows = Mapping[str, Mapping[str, bytes]]
 """Rows by table and key."""
@@ -137,7 +135,7 @@ class PersistedState:
         batch, self._moved = self._moved, []
         for part in self._parts:
             try:
-                async for put in _in_slices(part.puts(everything=everything)):
+                async for put in in_turns(part.puts(everything=everything)):
                     place = self._namespace + put.table, put.key
                     if place not in self._newer:
                         batch.append(Put(*place, put.value))
@@ -177,13 +175,3 @@ class PersistedState:
         self._newer.update((table, key) for key in unread.newer)
         for key, row in unread.damaged.items():
             self._moved += [Put(table + DAMAGED, key, row), Put(table, key, None)]
-
-
-async def _in_slices(puts: Iterator[Put]) -> AsyncIterator[Put]:
-    """Yield what an iterator yields, and give the event loop its turn in between."""
-    until = time.perf_counter() + _SLICE
-    for put in puts:
-        yield put
-        if time.perf_counter() >= until:
-            await asyncio.sleep(0)
-            until = time.perf_counter() + _SLICE

@@ -13,6 +13,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Clock, Put
 from resilience.core.process_name import is_gone
+from resilience.core.slices import in_turns
 from resilience.core.validate import number, text
 from resilience.errors import MissingExtra, StoreError
 
@@ -115,7 +116,7 @@ class SQLiteStore:
             StoreError: nothing was written.
         """
         # Of several writes of one key the last counts: the order between puts and removals no longer matters.
-        last = {(put.table, put.key): put.value for put in batch}
+        last = {(put.table, put.key): put.value async for put in in_turns(batch)}
         puts = [(*place, value) for place, value in last.items() if value is not None]
         removals = [place for place, value in last.items() if value is None]
 
