@@ -81,6 +81,7 @@ class Reconfiguration:
         checks: the health checks of its file.
         evaluate: takes over rules.
         compile_ahead: compiles rules in the thread that reads, for `evaluate` to take over.
+        retain_ahead: has the windows of those rules kept, in slices.
         watch: seconds between looks at the files; 0 for never.
         sighup: whether SIGHUP has them read.
         clock: where time comes from.
@@ -103,6 +104,7 @@ class Reconfiguration:
         checks: ConfiguredChecks,
         evaluate: Evaluate,
         compile_ahead: Callable[[Sequence[RuleGroup]], object],
+        retain_ahead: Callable[[], object],
         watch: float,
         sighup: bool,
         clock: Clock,
@@ -117,12 +119,19 @@ class Reconfiguration:
         self._checks = checks
         self._evaluate = evaluate
         self._compile_ahead = compile_ahead
+        self._retain_ahead = retain_ahead
         self._config: Config | None = None
         self._in_force: Config | None = None
         self._overridden: Collection[str] = ()
         self._from_file: Collection[str] = ()
         self.reloader: Reloader[Read] = Reloader(
-            self._read, self._apply, files, watch=watch, sighup=sighup, clock=clock
+            self._read,
+            self._apply,
+            files,
+            prepare=self._prepare,
+            watch=watch,
+            sighup=sighup,
+            clock=clock,
         )
 
     def began_with(self, config: Config, overridden: Collection[str]) -> None:
@@ -149,6 +158,11 @@ class Reconfiguration:
     def _registered_later(self) -> list[SLO]:
         """Return the objectives that no file says."""
         return [slo for name, slo in tuple(self._slos.slos.items()) if name not in self._from_file]
+
+    def _prepare(self, found: Read) -> None:
+        self._retain_ahead()
+        if found.objectives is not None:
+            self._slos.open_accounts(found.objectives)
 
     def _apply(self, found: Read) -> list[str]:
         groups, config, prepared = found

@@ -229,6 +229,7 @@ class Reliability:
             checks=configured_checks,
             evaluate=self._evaluate,
             compile_ahead=self.rules.compile_ahead,
+            retain_ahead=self.rules.retain_ahead,
             watch=watch,
             sighup=sighup,
             clock=clock,

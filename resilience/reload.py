@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listeners
 from resilience.core.log import log
 from resilience.core.ports import Clock
-from resilience.core.slices import background
+from resilience.core.slices import Slicer, background
 from resilience.core.validate import flag, number
 from resilience.errors import ResilienceError
 
@@ -21,6 +22,7 @@ __all__ = ["Reload", "Reloader"]
 
 T = TypeVar("T")
 _Stamps: TypeAlias = dict[Path, tuple[int, int, int] | None]
+_SLICE = 0.001  # seconds of preparation after which the event loop has its turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Reloader(Generic[T]):
         load: reads; runs in a thread, so that slow disks hold nobody up, and changes nothing.
         apply: takes over what was read, or raises and changes nothing; returns what has to wait for a restart.
         files: what is watched: files and folders.
+        prepare: does in advance, in slices on the event loop, what `apply` needs; what is in force does not change.
         watch: seconds between two looks at them; 0 for none.
         sighup: whether SIGHUP asks for it too; not on Windows, and in the main thread alone.
         clock: where time comes from.
@@ -62,6 +65,7 @@ class Reloader(Generic[T]):
         apply: Callable[[T], Collection[str]],
         files: Iterable[Path] = (),
         *,
+        prepare: Callable[[T], object] | None = None,
         watch: float = 10.0,
         sighup: bool = False,
         clock: Clock = SYSTEM_CLOCK,
@@ -69,7 +73,9 @@ class Reloader(Generic[T]):
         self.events: Listeners[Reload] = Listeners()
         self.last: Reload | None = None
         self._load = load
+        self._prepare = prepare
         self._apply = apply
+        self._slicer = Slicer(_SLICE)
         self._watch = number("watch", watch, low=0)
         self._sighup = flag("sighup", sighup)
         self._clock = clock
@@ -97,7 +103,10 @@ class Reloader(Generic[T]):
             # Before it is read: what changes meanwhile is for the next look.
             self._stamps = await asyncio.to_thread(_stamps, tuple(self._stamps))
             try:
-                at_restart = tuple(self._apply(await asyncio.to_thread(background, self._load)))
+                found = await asyncio.to_thread(background, self._load)
+                if self._prepare is not None:
+                    await self._slicer.run(functools.partial(self._prepare, found))
+                at_restart = tuple(self._apply(found))
             except ResilienceError as error:
                 log(__name__).error("reload_failed", error=str(error))
                 self._report(Reload(self._clock.time(), error=_line(error)))

@@ -121,7 +121,7 @@ class RuleCompiler:
             return self.engine.compile(rule.expression)
 
     def retain(self, groups: Iterable[Running]) -> None:
-        """Have the windows of groups kept; to be called where series are sampled.
+        """Have the windows of groups kept, each once; to be called where series are sampled.
 
         Raises:
             ConfigError: a window is longer than is kept.
@@ -129,9 +129,11 @@ class RuleCompiler:
         if self._retain is None:
             return
         for running in groups:
-            for (matchers, window), rule in running.windows.items():
+            for (matchers, window), rule in list(running.windows.items()):
+                breathe()
                 with _locating(rule, running.group):
                     self._retain(matchers, window)
+                running.windows.pop((matchers, window), None)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -105,7 +104,8 @@ class Evaluator:
         self._compiler.retain(self._running)
         self._ahead: Sequence[Running] = ()
         self._retired: list[Running] = []
-        self._read = Counter(name for each in self._running for name in each.reads)
+        self._read = _names_read(self._running)
+        self._ended: list[str] = []
         self._slicer = Slicer(_SLICE)
         self._untold: list[AlertTransition] = []
         self._restored = False
@@ -161,8 +161,11 @@ class Evaluator:
 
         They find each rule as it was before its evaluation, or as it is after it.
         """
-        if self._slicer.busy or any(running.is_due(now) for running in self._running):
+        left = self._slicer.busy or self._ended or self._retired
+        if left or any(running.is_due(now) for running in self._running):
             await self._slicer.run(functools.partial(self._advance, now))
+            if self._ended or self._retired:  # a reload ended the evaluation
+                await self._slicer.run(functools.partial(self._clear, now))
         else:
             self._advance(now)
         return self._told()
@@ -173,9 +176,7 @@ class Evaluator:
 
     def _advance(self, now: Instant, wanted: Callable[[RuleGroup], bool] | None = None) -> None:
         self._engine.forget()
-        while self._retired:  # to free all rules that a reload replaced at once takes long
-            self._retired.pop()
-            breathe()
+        self._clear(now)
         groups = self._running
         for running in groups:
             if not running.is_due(now):
@@ -191,6 +192,15 @@ class Evaluator:
                 self._evaluate(unit, running, at, now)
             running.advance(now)
         self._tell_failures(now)
+
+    def _clear(self, now: Instant) -> None:
+        """Take away what is left of the rules that a reload replaced; of many at once it takes long."""
+        while self._ended:
+            self._write(self._ended.pop(), now.monotonic, ())
+            breathe()
+        while self._retired:
+            self._retired.pop()
+            breathe()
 
     def _evaluate(self, unit: Unit, running: Running, at: float, now: Instant) -> None:
         groups, limit = self._running, running.group.limit
@@ -260,7 +270,7 @@ class Evaluator:
             return
         self._sink.write(owner, at, series)
         # What the engine remembers of this moment is old where another rule reads what was written.
-        if self._read[name] or self._read[None]:
+        if name in self._read or None in self._read:
             self._engine.forget()
 
     @staticmethod
@@ -316,6 +326,14 @@ class Evaluator:
         """
         self._ahead = self._compiler.compile(groups, self._running)
 
+    def retain_ahead(self) -> None:
+        """Have the windows of the rules that were compiled ahead kept; in slices, where they run.
+
+        Raises:
+            ConfigError: `retain` refused; what is evaluated has not changed then.
+        """
+        self._compiler.retain(self._ahead)
+
     def _swap(self, running: list[Running], added: list[Running], now: Instant) -> None:
         self._compiler.retain(added)
         kept = set(map(id, running))
@@ -323,19 +341,19 @@ class Evaluator:
         earlier = {(each.group.file, each.group.name): each for each in gone}
         ended: dict[str, Unit] = {}
         for each in gone:
-            self._read.subtract(each.reads)
             ended.update(each.units)
         for each in added:
-            self._read.update(each.reads)
             each.succeed(earlier.get((each.group.file, each.group.name)))
             for owner in each.units:
                 ended.pop(owner, None)
         for owner, unit in ended.items():
-            if unit.state is not None:
+            if unit.state is not None and unit.state.has_alerts:
                 self._untold += unit.state.withdraw(now)
                 self._stored.touch(owner, unit.state)
-            self._write(owner, now.monotonic, ())
-        self._running, self._warm_up = running, None
+                self._write(owner, now.monotonic, ())
+            elif unit.record is not None:
+                self._ended.append(owner)
+        self._running, self._read, self._warm_up = running, _names_read(running), None
         self._retired += gone
 
     # -- what outlives the process
@@ -396,6 +414,11 @@ class Evaluator:
                 if unit.state is not None:
                     yield unit.owner, unit.state
         yield FAILED, self._failed
+
+
+def _names_read(groups: Iterable[Running]) -> frozenset[str | None]:
+    """Return the names of the metrics that groups read; None among them where a selector has no name."""
+    return frozenset().union(*(running.reads for running in groups))
 
 
 def _recordings(groups: Iterable[Running]) -> Iterator[Recording]:

@@ -38,7 +38,8 @@ class Running:
         units: its rules by owner, in the order of evaluation.
         interval: seconds between evaluations.
         reads: names of the metrics that the rules read; None among them where a selector has no name.
-        windows: windows to keep for the rules that were compiled anew, by matchers and seconds, each with one rule.
+        windows: windows that are still to be kept for rules that were compiled anew, by matchers and seconds, each with
+            one rule.
         due: the time of the next evaluation, or None until the first one has ended.
         failing: the labels of the failure of each rule that fails, by owner.
     """

@@ -101,6 +101,11 @@ class RuleState:
         self._settle = self._silence = 0.0
 
     @property
+    def has_alerts(self) -> bool:
+        """True if there is an alert, a resolved one included."""
+        return bool(self._alerts)
+
+    @property
     def alerts(self) -> list[Alert]:
         """Those that are pending or firing."""
         return [alert for alert in self._alerts.values() if alert.state is not AlertState.RESOLVED]
@@ -199,8 +204,9 @@ class RuleState:
 
     def take_over(self, other: RuleState) -> None:
         """Continue the alerts of this rule's earlier form."""
-        self._alerts = dict(other._alerts)
-        self._changed = set(other._changed)
+        if other._alerts or other._changed:
+            self._alerts = dict(other._alerts)
+            self._changed = set(other._changed)
         self._began, self._settle, self._silence = other._began, other._settle, other._silence
 
     def withdraw(self, now: Instant) -> list[AlertTransition]:

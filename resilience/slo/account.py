@@ -50,7 +50,7 @@ class Account:
         self._slo = slo
         since = signals.last_tick.monotonic
         self._meter = _meter(slo, signals, since)
-        self._slices = _slices(slo, signals) if slo.sliced else None
+        self._slices: tuple[CounterSeries, CounterSeries] | None = None
         # Burn rates are read as the rules read them.
         events = counted_events(slo)
         if isinstance(self._meter, EventMeter):
@@ -64,12 +64,18 @@ class Account:
         self._renewed: float | None = None
         self._head: Mapping[str, Any] | None = None
 
-    def judge(self, slo: SLO) -> bool:
-        """Count for another version of the objective from now on; return False if that needs another account."""
-        if slo.sliced or _counting(slo) != _counting(self._slo):
-            return False
+    def publish(self, signals: Signals) -> None:
+        """Count slices of time in signals from now on, too."""
+        if self._slo.sliced:
+            self._slices = _slices(self._slo, signals)
+
+    def can_judge(self, slo: SLO) -> bool:
+        """Return True if this account can count for another version of the objective."""
+        return not slo.sliced and _counting(slo) == _counting(self._slo)
+
+    def judge(self, slo: SLO) -> None:
+        """Count for another version of the objective from now on."""
         self._slo = slo
-        return True
 
     def tick(self, now: Instant) -> None:
         """Take in what was counted since the last tick."""
@@ -136,7 +142,7 @@ class Account:
     def take_over(self, other: Account, now: Instant) -> None:
         """Continue the count of another version of the objective, if it counted the same thing."""
         head = {"counts": _fingerprint(other._slo), "renewed": other._renewed}
-        self.restore(head, dict(other.ledger.changes(everything=True)), now)
+        self.restore(head, other.ledger.rows(), now)
 
 
 def _fingerprint(slo: SLO) -> int:

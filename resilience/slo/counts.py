@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.ports import Put
 from resilience.core.rows import Unread, decode, encode, read_rows
+from resilience.core.slices import breathe
 from resilience.errors import ConfigError
 from resilience.signals import Signals
 from resilience.slo.account import BUCKET_ROW, HEAD_ROW, Account
@@ -42,26 +43,55 @@ class Counts:
         self._accounts: dict[str, Account] = {}
         self._elsewhere: dict[str, Figures] = {}
         self._gone: list[str] = []
+        self._closed: list[tuple[str, Account]] = []
+        self._opened: dict[str, _Opened] = {}
+
+    def open_accounts(self, slos: Mapping[str, SLO]) -> None:
+        """Make the accounts that `use` will need for these. Until then, they count along."""
+        opened = self._opened = {}
+        for name, slo in slos.items():
+            breathe()
+            kept = self._accounts.get(name)
+            if not isinstance(slo.measure, Weighted) and not self._keeps(kept, slo):
+                opened[name] = self._open(slo, kept)
+
+    def _keeps(self, kept: Account | None, slo: SLO) -> bool:
+        return kept is not None and (_same(slo, self._slos[slo.id]) or kept.can_judge(slo))
+
+    def _open(self, slo: SLO, kept: Account | None) -> _Opened:
+        while True:
+            now = self._now
+            account = Account(slo, self._signals)
+            if self._now is now:  # else a tick came in between: what it counted would count twice
+                break
+        if kept is not None:
+            account.take_over(kept, now)
+        return _Opened(slo, kept, account, now.monotonic)
 
     def use(self, slos: Mapping[str, SLO]) -> None:
         """Count for these from now on; those that are there already keep what they counted, if it is still the same thing."""
-        before, self._slos = self._slos, slos
-        accounts, self._accounts = self._accounts, {}
-        self._elsewhere = {
-            name: each for name, each in self._elsewhere.items() if _same(slos.get(name), before[name])
-        }
+        opened, self._opened = self._opened, {}
+        accounts: dict[str, Account] = {}
         for name, slo in slos.items():
             if isinstance(slo.measure, Weighted):
                 continue
-            kept = accounts.get(name)
-            if kept is not None and (_same(slo, before[name]) or kept.judge(slo)):
-                self._accounts[name] = kept
+            kept = self._accounts.get(name)
+            if kept is not None and self._keeps(kept, slo):
+                kept.judge(slo)
+                accounts[name] = kept
                 continue
-            self._accounts[name] = account = Account(slo, self._signals)
+            found = opened.get(name)
+            if found is None or found.slo is not slo or found.before is not kept:
+                found = self._open(slo, kept)
             if kept is not None:
-                account.take_over(kept, self._now)
-        for name in accounts.keys() - self._accounts.keys():
-            self._gone += [f"{name}/{key}" for key, _ in accounts[name].changes(everything=True)]
+                found.account.ledger.remove(kept.ledger.numbers(found.at))
+            found.account.publish(self._signals)
+            accounts[name] = found.account
+        self._elsewhere = {
+            name: each for name, each in self._elsewhere.items() if _same(slos.get(name), self._slos[name])
+        }
+        self._closed += [(name, each) for name, each in self._accounts.items() if name not in accounts]
+        self._slos, self._accounts = slos, accounts
 
     def observe(self, slo_id: str, figures: Figures) -> None:
         """Take what another server says."""
@@ -72,6 +102,8 @@ class Counts:
         self._now = now
         for account in self._accounts.values():
             account.tick(now)
+        for opened in self._opened.values():
+            opened.account.tick(now)
 
     def account(self, slo_id: str) -> Account | None:
         """Return the account of an objective; None for a composite."""
@@ -143,6 +175,10 @@ class Counts:
         gone, self._gone = self._gone, []
         for key in gone:
             yield Put(TABLE, key, None)
+        closed, self._closed = self._closed, []
+        for name, account in closed:
+            for key, _ in account.changes(everything=True):
+                yield Put(TABLE, f"{name}/{key}", None)
         for name, account in list(self._accounts.items()):
             for key, row in account.changes(everything=everything):
                 yield Put(TABLE, f"{name}/{key}", None if row is None else encode(row))
@@ -178,6 +214,15 @@ class Counts:
             else:
                 self._gone += [f"{name}/{number}" for number in ("", *buckets.get(name, ()))]
         return unread
+
+
+class _Opened(NamedTuple):
+    """An account that was opened at a time, for an objective whose account `before` it may replace."""
+
+    slo: SLO
+    before: Account | None
+    account: Account
+    at: float
 
 
 def _same(slo: SLO | None, before: SLO) -> bool:

@@ -122,6 +122,20 @@ class Ledger:
             bucket = known.get(number)
             yield number, None if bucket is None else self._dated(bucket)
 
+    def rows(self) -> dict[int, Bucket | None]:
+        """Return what `changes` yields of everything, and keep in mind what has changed."""
+        return {
+            **dict.fromkeys(self._changed),
+            **{self._number(each): self._dated(each) for each in self._buckets},
+        }
+
+    def numbers(self, since: float) -> Iterator[int]:
+        """Yield the numbers of the buckets that end after a moment, the newest first."""
+        for bucket in reversed(self._buckets):
+            if bucket.start + self.step <= since:
+                return
+            yield self._number(bucket)
+
     def restore(self, saved: Mapping[int, Bucket | None], at: float) -> None:
         """Take up buckets that another process left; what was counted here since stays.
 

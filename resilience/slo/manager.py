@@ -151,6 +151,10 @@ class SLOManager:
             groups[name] = compiled
         return Objectives(known, groups)
 
+    def open_accounts(self, objectives: Objectives) -> None:
+        """Make what a `reload` with these objectives counts with; in slices, where they run. Nothing that is judged changes."""
+        self._counts.open_accounts(objectives.slos)
+
     def reload(self, slos: Iterable[SLO] | Objectives, *, use_rules: UseRules | None = None) -> None:
         """Judge these objectives instead of those there are.
 
