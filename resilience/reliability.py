@@ -20,7 +20,7 @@ from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
 from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Store
-from resilience.core.validate import host_names, number, text
+from resilience.core.validate import host_names, number, public_url, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
 from resilience.health.configured import ConfiguredChecks
@@ -82,6 +82,8 @@ class Reliability:
             nobody may change anything; set one behind any proxy.
         allowed_hosts: host names besides `localhost`, `127.0.0.1` and `[::1]` by which local callers may address a service
             without a token.
+        external_url: URL at which people reach the endpoints, their prefix included, for links in notifications and `$externalURL` in
+            templates; no links when not given.
         interval: seconds between ticks, 0.05 to 60; 1 by default.
         evaluation_interval: seconds between evaluations of rule groups that do not say; 15 by default.
         budget_interval: seconds between writes of budgets and burn rates as signals, above 0; 15 by default.
@@ -131,6 +133,7 @@ class Reliability:
         store: Store | None = None,
         token: str | None = None,
         allowed_hosts: Collection[str] = (),
+        external_url: str = "",
         interval: float = 1.0,
         evaluation_interval: float = 15.0,
         budget_interval: float = BUDGET_INTERVAL,
@@ -146,6 +149,7 @@ class Reliability:
         self.service: str = text("service", service)
         self.token: str | None = None if token is None else text("token", token)
         self.allowed_hosts: frozenset[str] = host_names("allowed_hosts", allowed_hosts)
+        self.external_url: str = public_url("external_url", external_url) if external_url else ""
         self.interval: float = number("interval", interval, low=0.05, high=60)
         self.clock: Clock = clock
         self.stopping: asyncio.Event = asyncio.Event()
@@ -175,9 +179,9 @@ class Reliability:
             self.signals,
             interval=evaluation_interval,
             external_labels={"service": service},
+            external_url=self.external_url,
             retain=self.signals.retain,
         )
-        channels = _by_name(notifiers) or {"log": LogNotifier()}
         self._store = FallbackStore(
             store or MemoryStore(clock=clock),
             set_aside=lambda error: self._self_monitoring.store_set_aside(error),  # noqa: PLW0108  it is made below
@@ -187,12 +191,13 @@ class Reliability:
         given = alerting or AlertingConfig()
         settings = given if route is None else replace(given, route=route)
         self.alerts: AlertManager = AlertManager(
-            channels,
+            _by_name(notifiers) or {"log": LogNotifier()},
             store=self._store,
             register_rules=self.register_rules,
             leadership=leadership,
             signals=self.signals,
             service=service,
+            external_url=self.external_url,
             clock=clock,
             **vars(settings),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import anyio
@@ -167,6 +167,7 @@ class Dispatcher:
         metrics: counter of the outcomes; none when not given.
         timeout: seconds for one attempt, above 0.
         give_up_after: seconds after its decision at which a notification is given up, above 0.
+        external_url: URL at which people reach the service's endpoints, for the links in notifications.
     """
 
     def __init__(
@@ -178,11 +179,13 @@ class Dispatcher:
         metrics: DeliveryMetrics | None = None,
         timeout: float = 30.0,
         give_up_after: float = 86_400.0,
+        external_url: str = "",
     ) -> None:
         self._outcomes = outcomes
         self._clock = clock
         self._timeout = timeout
         self._give_up_after = give_up_after
+        self._external_url = external_url
         self._metrics = metrics or DeliveryMetrics(None)
         self._channels: dict[str, _Channel] = {}
         self.replace(notifiers)
@@ -214,6 +217,8 @@ class Dispatcher:
         if channel is None:
             self._outcomes.undelivered(notification, _NO_CHANNEL, reached=False)
             return
+        # Not before: one that a former process stored may be from another address.
+        notification = replace(notification, external_url=self._external_url)
         lane = channel.lanes.get(notification.group_key)
         if lane is not None:
             lane.append(notification)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -65,6 +66,7 @@ class AlertManager:
         leadership: which of several processes on the store decides and notifies; this one alone when None.
         signals: registry of the counter `notifications_total`; nothing is counted when None.
         service: keeps what is stored apart from that of other services in the same store.
+        external_url: URL at which people reach the service's endpoints, for the links in notifications; none when empty.
         clock: where time comes from between ticks.
 
     Raises:
@@ -107,6 +109,7 @@ class AlertManager:
         leadership: Leadership | None = None,
         signals: InstrumentRegistry | None = None,
         service: str = "",
+        external_url: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         plan = Plan.make(
@@ -115,9 +118,12 @@ class AlertManager:
         self.notifiers: dict[str, Notifier] = dict(notifiers)
         self.events: Listeners[AlertEvent] = Listeners()
         self._clock = clock
+        self._external_url = external_url
         self._register_rules = register_rules
         self._heart = Heart(heartbeat)
-        self._dispatcher = Dispatcher(self.notifiers, self, clock, metrics=DeliveryMetrics(signals))
+        self._dispatcher = Dispatcher(
+            self.notifiers, self, clock, metrics=DeliveryMetrics(signals), external_url=external_url
+        )
         self._team = None if leadership is None else Team(leadership)
         self._slicer = Slicer(_SLICE)
         self._keeper = Keeper(
@@ -432,7 +438,8 @@ class AlertManager:
             message = f"channel must be one of {', '.join(self.notifiers)}, got {shown(name)}"
             raise ConfigError(message)
         try:
-            await send(notifier, channel_test(name, self._clock.time()))
+            test = channel_test(name, self._clock.time())
+            await send(notifier, replace(test, external_url=self._external_url))
         except ResilienceError:
             raise
         except Exception as error:  # noqa: BLE001  a notifier's fault; what a library says may hold a secret URL

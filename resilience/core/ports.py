@@ -280,6 +280,7 @@ class Notification:
         alerts: the alerts, firing ones first.
         at: Unix seconds at which it was decided.
         group_key: names the group, the same in all notifications of it: receivers thread by it.
+        external_url: URL at which people reach the service's endpoints; empty if the service has none.
     """
 
     key: str
@@ -289,6 +290,7 @@ class Notification:
     alerts: Sequence[NotifiedAlert]
     at: float
     group_key: str = ""
+    external_url: str = ""
 
 
 class Notifier(Protocol):

@@ -7,10 +7,22 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from resilience.errors import ConfigError
 
-__all__ = ["callback", "choice", "flag", "host_names", "hostname", "integer", "number", "shown", "text"]
+__all__ = [
+    "callback",
+    "choice",
+    "flag",
+    "host_names",
+    "hostname",
+    "integer",
+    "number",
+    "public_url",
+    "shown",
+    "text",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,6 +178,31 @@ def hostname(option: str, value: object) -> str:
         message = f"{option} must be the name or the address of a host, got {given!r}"
         raise ConfigError(message)
     return given
+
+
+def public_url(option: str, value: object) -> str:
+    """Return `value`, a URL that people may see, without a slash at its end; or refuse it.
+
+    Raises:
+        ConfigError: it is no absolute http or https URL, or has a user name, a password, a query or a fragment.
+
+    Example:
+        >>> public_url("external_url", "https://shop.example/ops/")
+        'https://shop.example/ops'
+    """
+    given = text(option, value)
+    try:
+        parts = urlsplit(given)
+        hostname(option, parts.hostname)
+        fits = (
+            parts.scheme in {"http", "https"} and parts.port != 0 and not parts.query and not parts.fragment
+        )
+    except ValueError:  # a ConfigError, too
+        fits = False
+    if not fits or "@" in given or any(character.isspace() for character in given):
+        message = f"{option} must be an http:// or https:// URL without a password, a query or a fragment"
+        raise ConfigError(message)
+    return given.rstrip("/")
 
 
 def callback(option: str, value: F) -> F:

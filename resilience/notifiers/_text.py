@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from resilience.core.moments import LATEST
 from resilience.core.ports import Notification, NotifiedAlert
 
-__all__ = ["LONG", "cut", "describe", "moment", "subject", "title", "units"]
+__all__ = ["LONG", "alert_url", "cut", "describe", "moment", "silence_url", "subject", "title", "units"]
 
 LONG = 10_000
 """Characters of one annotation that people are shown."""
@@ -64,8 +64,29 @@ def title(notification: Notification) -> str:
     return f"[{notification.status.upper()}{count}] {subject(notification)}"
 
 
-def describe(alert: NotifiedAlert) -> str:
-    """One alert in a line or two: what it says of itself, its labels, where to read on; long texts are cut."""
+def alert_url(alert: NotifiedAlert, external_url: str) -> str:
+    """Return the URL of an alert in the console; empty if the service has no external URL.
+
+    Example:
+        >>> alert = NotifiedAlert("5f3c", "firing", {}, {}, 0.0, None)
+        >>> alert_url(alert, "https://shop.example/ops"), alert_url(alert, "")
+        ('https://shop.example/ops/reliability/#alert-5f3c', '')
+    """
+    return f"{external_url}/reliability/#alert-{alert.fingerprint}" if external_url else ""
+
+
+def silence_url(alert: NotifiedAlert, external_url: str) -> str:
+    """Return the URL of the form in the console that silences an alert; empty if the service has no external URL."""
+    return f"{external_url}/reliability/#silence-alert-{alert.fingerprint}" if external_url else ""
+
+
+def describe(alert: NotifiedAlert, external_url: str = "") -> str:
+    """Return one alert in a few lines: its summary, labels, runbook and links; long texts are cut.
+
+    Args:
+        alert: the alert.
+        external_url: URL at which people reach the service's endpoints, for links to its console.
+    """
     notes = {name: cut(text, LONG) if len(text) > LONG else text for name, text in alert.annotations.items()}
     said = (
         notes.get("summary")
@@ -81,8 +102,11 @@ def describe(alert: NotifiedAlert) -> str:
         parts.append(labels)
     if notes.get("summary") and notes.get("description"):
         parts.append(notes["description"])
-    if notes.get("runbook_url"):
-        parts.append(notes["runbook_url"])
+    parts += [f"Runbook: {notes[name]}" for name in ("runbook", "runbook_url") if notes.get(name)]
+    if external_url:
+        parts.append(f"Alert: {alert_url(alert, external_url)}")
+    if external_url and alert.status == "firing":
+        parts.append(f"Silence: {silence_url(alert, external_url)}")
     if alert.acknowledged_by is not None:
         parts.append(f"acknowledged by {alert.acknowledged_by}")
     return "\n".join(parts)

@@ -14,7 +14,7 @@ from resilience.core.validate import number
 from resilience.errors import DeliveryError
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
-from resilience.notifiers._text import LONG, cut, moment
+from resilience.notifiers._text import LONG, alert_url, cut, moment
 
 __all__ = ["AlertmanagerNotifier", "from_config"]
 
@@ -54,11 +54,13 @@ class AlertmanagerNotifier(HttpChannel):
         self.repeat_interval: float = number("repeat_interval", repeat_interval, above=0)
         self._resolved: dict[str, tuple[float, NotifiedAlert]] = {}
         self._again: asyncio.Task[None] | None = None
+        self._external_url = ""
 
     async def send(self, notification: Notification) -> None:
         """Post the alerts; an acknowledgement, which the API does not know, is not posted."""
         if notification.status == "acknowledged":
             return
+        self._external_url = notification.external_url
         await self._hand_over(list(notification.alerts), notification.key)
         until = self._clock.monotonic() + _RETENTION
         for alert in notification.alerts:
@@ -95,7 +97,7 @@ class AlertmanagerNotifier(HttpChannel):
         ends = self._clock.time() + 4 * self.repeat_interval
         url = f"{self._url.reveal().rstrip('/')}/api/v2/alerts"
         for start in range(0, len(alerts), _BATCH):
-            batch = [_alert(alert, ends) for alert in alerts[start : start + _BATCH]]
+            batch = [_alert(alert, ends, self._external_url) for alert in alerts[start : start + _BATCH]]
             try:
                 await self._post(batch, key=key, url=url)
             except DeliveryError as error:
@@ -121,13 +123,13 @@ class AlertmanagerNotifier(HttpChannel):
             log(__name__).error("alert_refused", channel=self.name, alert=labels, error=str(answer))
 
 
-def _alert(alert: NotifiedAlert, ends: float) -> dict[str, Any]:
+def _alert(alert: NotifiedAlert, ends: float, external_url: str) -> dict[str, Any]:
     return {
         "labels": {name: value for name, value in alert.labels.items() if value},
         "annotations": {name: cut(text, LONG) for name, text in alert.annotations.items()},
         "startsAt": moment(alert.started),
         "endsAt": moment(ends if alert.ended is None else alert.ended),
-        "generatorURL": "",
+        "generatorURL": alert_url(alert, external_url),
     }
 
 

@@ -52,7 +52,8 @@ class AppriseNotifier:
     async def send(self, notification: Notification) -> None:
         """Send it to every URL; where one fails, all are told again."""
         heading = title(notification)
-        body = await in_worker(lambda: "\n\n".join(map(describe, notification.alerts)))
+        url = notification.external_url
+        body = await in_worker(lambda: "\n\n".join(describe(alert, url) for alert in notification.alerts))
         kind = _TYPES[notification.status]
         sent = await asyncio.gather(
             *(

@@ -40,7 +40,7 @@ def _message(notification: Notification) -> dict[str, Any]:
     for alert in notification.alerts:
         if sum(map(len, described)) > _DESCRIPTION:
             break
-        described.append(describe(alert))
+        described.append(describe(alert, notification.external_url))
     return {
         "embeds": [
             {

@@ -137,7 +137,7 @@ def _text(notification: Notification) -> str:
     parts: list[str] = []
     room = _BODY
     for alert in notification.alerts:
-        part = f"{describe(alert)}\nsince {moment(alert.started)}"
+        part = f"{describe(alert, notification.external_url)}\nsince {moment(alert.started)}"
         room -= len(part)
         if parts and room < 0:
             break

@@ -8,6 +8,7 @@ from resilience.core.log import log
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.validate import text
 from resilience.notifiers._options import build
+from resilience.notifiers._text import alert_url
 
 __all__ = ["LogNotifier", "from_config"]
 
@@ -39,6 +40,8 @@ class LogNotifier:
                 "annotations": dict(alert.annotations),
                 "value": alert.value,
             }
+            if notification.external_url:
+                details["url"] = alert_url(alert, notification.external_url)
             if notification.status == "acknowledged":
                 log(__name__).warning("alert_acknowledged", by=alert.acknowledged_by, **details)
             elif alert.status == "resolved":

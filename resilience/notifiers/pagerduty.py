@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from resilience.core.clock import SYSTEM_CLOCK
@@ -11,7 +12,7 @@ from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
-from resilience.notifiers._text import cut, describe, moment, title
+from resilience.notifiers._text import alert_url, cut, describe, moment, silence_url, title
 
 __all__ = ["PagerDutyNotifier", "from_config"]
 
@@ -79,11 +80,11 @@ class PagerDutyNotifier(HttpChannel):
         if action == "trigger":
             event["payload"] = self._payload(notification)
             event["client"] = "asyncio-resilience"
+            if notification.external_url:
+                event["client_url"] = notification.external_url
             event["links"] = [
-                {"href": url, "text": "Runbook"}
-                for url in dict.fromkeys(
-                    alert.annotations.get("runbook_url", "") for alert in notification.alerts
-                )
+                {"href": url, "text": text}
+                for url, text in dict(_links(notification)).items()
                 if url.startswith(("http://", "https://")) and len(url) <= _URL  # half a link leads nowhere
             ][:_LINKS]
             _add_details(event, notification)
@@ -105,6 +106,15 @@ class PagerDutyNotifier(HttpChannel):
         }
 
 
+def _links(notification: Notification) -> Iterator[tuple[str, str]]:
+    """URLs and their texts: runbooks, and the alert and its silence form in the console."""
+    for alert in notification.alerts:
+        yield alert.annotations.get("runbook_url", ""), "Runbook"
+    for alert in notification.alerts:
+        yield alert_url(alert, notification.external_url), "Alert"
+        yield silence_url(alert, notification.external_url), "Silence"
+
+
 def _severity(label: str) -> str:
     word = label.lower()
     word = _ALIASES.get(word, word)
@@ -117,7 +127,7 @@ def _add_details(event: dict[str, Any], notification: Notification) -> None:
     event["payload"]["custom_details"] = details = {"alerts": described, "omitted": len(notification.alerts)}
     room = _EVENT - len(json.dumps(event))
     for alert in notification.alerts:
-        text = cut(describe(alert), _DETAIL)
+        text = cut(describe(alert, notification.external_url), _DETAIL)
         room -= len(json.dumps(text)) + len(", ")
         if room < 0:
             break

@@ -46,7 +46,7 @@ def _message(notification: Notification) -> dict[str, Any]:
         {"type": "header", "text": {"type": "plain_text", "text": cut(heading, _HEADER)}}
     ]
     for alert in alerts[: _BLOCKS - 2]:
-        section = _section(alert, notification.status)
+        section = _section(alert, notification)
         if _size([*blocks, section]) > _ALL:
             break
         blocks.append(section)
@@ -61,11 +61,12 @@ def _size(blocks: list[dict[str, Any]]) -> int:
     return units(json.dumps(blocks, ensure_ascii=False))
 
 
-def _section(alert: NotifiedAlert, status: str) -> dict[str, Any]:
-    mark = _MARKS[status if status == "acknowledged" else alert.status]
+def _section(alert: NotifiedAlert, notification: Notification) -> dict[str, Any]:
+    mark = _MARKS["acknowledged" if notification.status == "acknowledged" else alert.status]
+    said = f"{mark} {describe(alert, notification.external_url)}"
     return {
         "type": "section",
-        "text": {"type": "mrkdwn", "text": _escape(f"{mark} {describe(alert)}", _SECTION)},
+        "text": {"type": "mrkdwn", "text": _escape(said, _SECTION)},
     }
 
 

@@ -39,7 +39,7 @@ def _message(notification: Notification) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = []
     room = _MESSAGE - len(json.dumps(_card(notification, [], len(notification.alerts))))
     for alert in notification.alerts:
-        block = _block(cut(describe(alert), _TEXT), separator=True)
+        block = _block(cut(describe(alert, notification.external_url), _TEXT), separator=True)
         room -= len(json.dumps(block)) + len(", ")
         if blocks and room < 0:
             break

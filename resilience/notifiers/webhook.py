@@ -15,7 +15,7 @@ from resilience.core.validate import integer
 from resilience.errors import ConfigError
 from resilience.notifiers._http import HttpChannel
 from resilience.notifiers._options import build
-from resilience.notifiers._text import cut, moment
+from resilience.notifiers._text import alert_url, cut, moment
 from resilience.notifiers._worker import in_worker
 
 __all__ = ["WebhookNotifier", "from_config", "payload"]
@@ -110,7 +110,7 @@ def _encoded(notification: Notification, most: int, *, whole: bool) -> bytes | N
     parts: list[bytes] = []
     room = _BODY - len(_dumped(head))
     for alert in alerts:
-        part = _dumped(_alert(alert))
+        part = _dumped(_alert(alert, notification.external_url))
         room -= len(part) + len(", ")
         if room < 0 and whole:
             return None
@@ -159,8 +159,8 @@ def payload(notification: Notification, *, max_alerts: int = 0) -> dict[str, Any
         "groupLabels": dict(notification.group),
         "commonLabels": _common([dict(alert.labels) for alert in alerts]),
         "commonAnnotations": _common([dict(alert.annotations) for alert in alerts]),
-        "externalURL": "",
-        "alerts": [_alert(alert) for alert in kept],
+        "externalURL": notification.external_url,
+        "alerts": [_alert(alert, notification.external_url) for alert in kept],
     }
 
 
@@ -168,14 +168,14 @@ def _common(mappings: list[dict[str, str]]) -> dict[str, str]:
     return reduce(lambda left, right: dict(left.items() & right.items()), mappings) if mappings else {}
 
 
-def _alert(alert: NotifiedAlert) -> dict[str, Any]:
+def _alert(alert: NotifiedAlert, external_url: str) -> dict[str, Any]:
     return {
         "status": alert.status,
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
         "startsAt": moment(alert.started),
         "endsAt": _NEVER if alert.ended is None else moment(alert.ended),
-        "generatorURL": "",
+        "generatorURL": alert_url(alert, external_url),
         "fingerprint": alert.fingerprint,
     }
 

@@ -6,16 +6,19 @@ from typing import Any
 
 from resilience.config.source import Source
 from resilience.core.duration import parse_duration
-from resilience.core.validate import host_names, number, text
+from resilience.core.validate import host_names, number, public_url, text
 from resilience.errors import ConfigError
 
 __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
 _DURATIONS = ("interval", "evaluation_interval", "shutdown_delay", "shutdown_timeout")
 _VERSIONS = ("1.0",)
-KEYS = ("version", "service", "token", "allowed_hosts", "prefix", "memory_limit", *_DURATIONS)
+KEYS = ("version", "service", "token", "allowed_hosts", "external_url", "prefix", "memory_limit", *_DURATIONS)
 SECRETS = ("token",)
-SCHEMA: dict[str, object] = {"allowed_hosts": {"type": "array", "items": {"type": "string"}}}
+SCHEMA: dict[str, object] = {
+    "allowed_hosts": {"type": "array", "items": {"type": "string"}},
+    "external_url": {"type": "string", "description": "URL at which people reach the endpoints, for links"},
+}
 
 
 def read(source: Source) -> dict[str, Any]:
@@ -29,6 +32,8 @@ def read(source: Source) -> dict[str, Any]:
             found["token"] = _token("token", source.written("token"))
     if "allowed_hosts" in data:
         found["allowed_hosts"] = source.checked("allowed_hosts", host_names)
+    if "external_url" in data:
+        found["external_url"] = source.checked("external_url", public_url)
     if "prefix" in data:
         found["prefix"] = source.checked("prefix", text)
     if "memory_limit" in data:

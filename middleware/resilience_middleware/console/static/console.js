@@ -169,6 +169,10 @@
     }
   });
 
+  // A notification links to the form that silences its alert.
+  const wanted = location.hash.match(/^#silence-(alert-[0-9a-f]+)$/);
+  if (wanted) $(`#${wanted[1]} [data-act="silence"]`)?.click();
+
   // -- keys and filters ---------------------------------------------------------------------------------------------
 
   const places = ["overall", "alerts", "slos", "chart-traffic", "policies", "health", "probes", "events"];
