@@ -7,7 +7,7 @@ import re
 from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
-__all__ = ["format_duration", "parse_duration"]
+__all__ = ["format_duration", "parse_duration", "parse_seconds"]
 
 # Prometheus' units: a day has 24 h, a week 7 d, a year 365 d.
 _UNITS = {
@@ -50,8 +50,57 @@ def parse_duration(text: object, *, option: str = "duration") -> float:
             return milliseconds / 1000
         message = f"{option} must be at most 292y, as in Prometheus, got {shown(text)}"
         raise ConfigError(message)
-    message = f"{option} must be a duration such as 30s, 5m, 1h30m or 30d, got {shown(text)}"
-    raise ConfigError(message)
+    raise _no_duration(option, text)
+
+
+def parse_seconds(value: object, *, option: str = "duration") -> object:
+    """Read a duration that a file may also write as a bare number of seconds, below 1,000.
+
+    A larger bare number is refused, because it is mostly one of milliseconds, as other libraries have them.
+
+    Args:
+        value: a duration as `parse_duration` takes it, or a number; anything else is returned as it is.
+        option: name of the option, for the message.
+
+    Raises:
+        ConfigError: the text is no duration, or the number may be one of milliseconds.
+
+    Example:
+        >>> parse_seconds("30s"), parse_seconds(30)
+        (30.0, 30)
+        >>> parse_seconds(30000, option="recoveryTimeout")
+        Traceback (most recent call last):
+        resilience.errors.ConfigError: recoveryTimeout must be a duration such as 30s, 5m, 1h30m or 30d, got 30000: write 30s or 30000ms
+    """
+    if isinstance(value, str):
+        return parse_duration(value, option=option)
+    if (bare := _bare(value)) is not None and bare >= _LEAST_WITH_UNIT:
+        raise _no_duration(option, value)
+    return value
+
+
+_LEAST_WITH_UNIT = 1000
+_DIGITS = 12  # of a bare number that an error message repeats with a unit
+
+
+def _no_duration(option: str, value: object) -> ConfigError:
+    message = f"{option} must be a duration such as 30s, 5m, 1h30m or 30d, got {shown(value)}"
+    bare = _bare(value)
+    if bare is None:
+        return ConfigError(message)
+    seconds = format_duration(bare)
+    if bare >= _LEAST_WITH_UNIT:
+        seconds = f"{format_duration(bare / 1000)} or {bare:.0f}ms"
+    return ConfigError(f"{message}: write {seconds}")
+
+
+def _bare(value: object) -> float | None:
+    """Return the number that a value without a unit is, or None."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**_DIGITS:
+        return float(value)
+    return None
 
 
 def format_duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, SupportsFloat
 
 from resilience.core.clock import SYSTEM_CLOCK
-from resilience.core.duration import parse_duration
+from resilience.core.duration import parse_seconds
 from resilience.core.ports import Check, Clock, Status
 from resilience.core.validate import choice, text
 from resilience.errors import ConfigError
@@ -231,8 +231,10 @@ def _value(place: str, declared: str, value: object, *, shares: bool) -> Any:
         ):
             raise ConfigError(f"{place} must be a mapping of texts")
         return value
+    if "float" in declared and not shares:
+        return parse_seconds(value, option=place)
     if "float" in declared and isinstance(value, str):
-        return _share(place, value) if shares else parse_duration(value, option=place)
+        return _share(place, value)
     return value
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from resilience.core.duration import parse_duration
+from resilience.core.duration import parse_seconds
 from resilience.core.validate import choice, number, text
 from resilience.errors import ConfigError
 from resilience.http.context import CRITICALITIES
@@ -139,8 +139,7 @@ def route_admission(
 
 
 def _seconds(place: str, value: object) -> float:
-    seconds = parse_duration(value, option=place) if isinstance(value, str) else value
-    return number(place, seconds, above=0)
+    return number(place, parse_seconds(value, option=place), above=0)
 
 
 def guard_kinds() -> dict[str, type[GuardPolicy[Any]]]:

@@ -28,7 +28,7 @@ class BreakerTransition:
         previous: the state it left.
         state: the state it is in.
         at: monotonic seconds.
-        reason: `failure_rate`, `slow_call_rate`, `consecutive_failures`, `waited` (the open duration is over),
+        reason: `failure_rate`, `failures`, `slow_call_rate`, `consecutive_failures`, `waited` (the open duration is over),
             `recovered`, `probe_timeout` or `manual`.
         failure_rate: of the window that decided, 0..1.
         slow_call_rate: of the same window, 0..1.
@@ -50,7 +50,7 @@ class ThresholdReached:
     Args:
         name: name of the breaker.
         at: monotonic seconds.
-        reason: `failure_rate`, `slow_call_rate` or `consecutive_failures`.
+        reason: `failure_rate`, `failures`, `slow_call_rate` or `consecutive_failures`.
         failure_rate: of the window, 0..1.
         slow_call_rate: of the window, 0..1.
     """

@@ -12,12 +12,15 @@ from resilience.policies.settings import Mode, is_observing
 
 __all__ = ["BreakerSettings"]
 
+_OPEN_CAP = 300.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerSettings(Judged):
     """The options of a `CircuitBreaker`, which describes them; validated as a whole."""
 
     failure_rate: float | None = 0.5
+    failures: int | None = None
     window: Window | float = 60.0
     minimum_calls: int = 20
     slow_call_duration: float | None = None
@@ -25,7 +28,7 @@ class BreakerSettings(Judged):
     consecutive_failures: int | None = None
     open_duration: float = 30.0
     open_factor: float = 1.0
-    open_cap: float = 300.0
+    open_cap: float = _OPEN_CAP
     open_jitter: float = 0.0
     half_open_permits: int = 10
     half_open_concurrency: int | None = None
@@ -38,17 +41,17 @@ class BreakerSettings(Judged):
         if not isinstance(self.window, CountWindow | TimeWindow):
             number("window", self.window, above=0)
         integer("minimum_calls", self.minimum_calls)
+        self._check_failures()
         if self.slow_call_duration is not None:
             number("slow_call_duration", self.slow_call_duration, above=0)
+        elif self.slow_call_rate != 1:
+            raise ConfigError("slow_call_rate has no effect without slow_call_duration")
         number("slow_call_rate", self.slow_call_rate, above=0, high=1)
-        if self.consecutive_failures is not None:
-            integer("consecutive_failures", self.consecutive_failures)
-        elif self.failure_rate is None and self.slow_call_duration is None:
-            message = "one of failure_rate, slow_call_duration and consecutive_failures must be given: it would never open"
-            raise ConfigError(message)
         number("open_duration", self.open_duration, above=0)
         number("open_factor", self.open_factor, low=1)
         number("open_cap", self.open_cap, above=0)
+        if self.open_factor == 1 and self.open_cap != _OPEN_CAP:
+            raise ConfigError("open_cap has no effect without an open_factor above 1")
         number("open_jitter", self.open_jitter, low=0, high=1)
         integer("half_open_permits", self.half_open_permits)
         if self.half_open_concurrency is not None:
@@ -56,6 +59,24 @@ class BreakerSettings(Judged):
         number("half_open_max_wait", self.half_open_max_wait, above=0)
         self.judge("breaker")
         is_observing(self.mode)
+
+    def _check_failures(self) -> None:
+        if self.failures is not None:
+            integer("failures", self.failures)
+            if self.consecutive_failures is not None:
+                raise ConfigError("failures and consecutive_failures exclude each other: give one of them")
+            if isinstance(self.window, CountWindow) and self.failures > self.window.size:
+                raise ConfigError(
+                    f"failures must be at most the {self.window.size} calls of the window, got {self.failures}"
+                )
+        elif self.consecutive_failures is not None:
+            integer("consecutive_failures", self.consecutive_failures)
+        elif self.failure_rate is None and self.slow_call_duration is None:
+            message = (
+                "one of failure_rate, failures, consecutive_failures and slow_call_duration must be given:"
+                " it would never open"
+            )
+            raise ConfigError(message)
 
     @property
     def shape(self) -> Window:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random as _random
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from resilience.core.callbacks import BROKEN, callback_failed, number_of
 from resilience.core.classify import ErrorFilter
@@ -46,8 +46,12 @@ class CircuitBreaker(GuardPolicy[int]):
 
     Args:
         name: what events, errors and statistics call it.
-        failure_rate: share of failed calls at which it opens, in (0, 1]; None: not judged. Default 0.5, as
-            resilience4j.
+        failure_rate: ratio of failed calls at which it opens, in (0, 1]; None: not judged. Default `auto`: 0.5, as
+            resilience4j, and None where `failures` is given.
+        failures: failed calls in the window at which it opens, however many succeeded, once the window holds
+            `minimum_calls` (Failsafe's `withFailureThreshold(failures, minimum_calls, window)`); not together with
+            `consecutive_failures`. Half open, as many of the probes, or all where there are fewer. None (default): not
+            judged.
         window: `CountWindow(calls)`, `TimeWindow(seconds)`, or just seconds. Default the last 60 s: failures of yesterday's quiet night
             say nothing about now, as a count window would have it.
         minimum_calls: calls the window must hold before its rates are judged (a count window smaller than that: its
@@ -127,7 +131,8 @@ class CircuitBreaker(GuardPolicy[int]):
         self,
         *,
         name: str | None = None,
-        failure_rate: float | None = 0.5,
+        failure_rate: float | Literal["auto"] | None = "auto",
+        failures: int | None = None,
         window: Window | float = 60.0,
         minimum_calls: int = 20,
         slow_call_duration: float | None = None,
@@ -162,9 +167,11 @@ class CircuitBreaker(GuardPolicy[int]):
         self._opened = 0
         self._told = False
         self._last_failure: FailureRecord | None = None
+        usual = 0.5 if failures is None else None
         self._apply(
             BreakerSettings(
-                failure_rate=failure_rate,
+                failure_rate=usual if failure_rate == "auto" else failure_rate,
+                failures=failures,
                 window=window,
                 minimum_calls=minimum_calls,
                 slow_call_duration=slow_call_duration,
@@ -316,6 +323,8 @@ class CircuitBreaker(GuardPolicy[int]):
         if settings.consecutive_failures is not None and self._consecutive >= settings.consecutive_failures:
             return "consecutive_failures"
         if counts.calls >= needed:
+            if settings.failures is not None and counts.failures >= settings.failures:
+                return "failures"
             # Divided, not multiplied: 3 of 30 is 0.1 exactly as written, but 0.1 * 30 is above 3.
             if settings.failure_rate is not None and counts.failures / counts.calls >= settings.failure_rate:
                 return "failure_rate"
@@ -340,9 +349,10 @@ class CircuitBreaker(GuardPolicy[int]):
         if fault is not None:
             self._go(OPEN, fault, now)
         elif self._counts.calls >= needed:
-            # Where only failures in a row are judged, fewer probes than that must still be able to say no.
-            if settings.consecutive_failures is not None and self._consecutive == self._counts.calls:
-                self._go(OPEN, "consecutive_failures", now)
+            # Where only numbers of failures are judged, fewer probes than that must still be able to say no.
+            counted = settings.consecutive_failures is not None or settings.failures is not None
+            if counted and self._consecutive == self._counts.calls:
+                self._go(OPEN, "consecutive_failures" if settings.failures is None else "failures", now)
             else:
                 self._go(CLOSED, "recovered", now)
 

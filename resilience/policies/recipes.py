@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from resilience.core.clock import SYSTEM_CLOCK
-from resilience.core.duration import parse_duration
+from resilience.core.duration import parse_duration, parse_seconds
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError
 from resilience.policies import backoff, budget, limit_algorithms
 from resilience.policies.base import WrappingPolicy
+from resilience.policies.changes import unknown
 from resilience.policies.order import check_order, rank
 from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Layer, Preset
 from resilience.policies.quantile import Quantile
@@ -40,6 +41,12 @@ _PARTS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 }
 """What an option is made of that is no plain value, by its type: a name, or a mapping of the name to its options."""
 _BUDGETS = {"token": budget.TokenBudget, "ratio": budget.RatioBudget}
+_DURATIONS = {
+    *("seconds", "window"),
+    *("slow_call_duration", "open_duration", "open_cap", "half_open_max_wait"),
+    *("max_elapsed", "max_retry_after", "base", "step", "cap", "ttl"),
+}
+"""Options of breakers, timeouts and retries that are durations: a large bare number may be one of milliseconds."""
 # Options that only Python can give, or that the pipeline gives itself.
 _NOT_IN_FILES = {"clock", "random"}
 
@@ -50,9 +57,10 @@ def recipe(config: object, *, option: str = "pipeline") -> Preset:
     Names may be written `in_snake_case` or `inCamelCase`, durations as `30s` or as seconds, shares as 0.5 or `50%`. What
     is neither is named, with its options where they are not the usual: `backoff: {exponential: {cap: 5s}}`,
     `algorithm: vegas`, `delay: {quantile: 95%}`; a `window` that is no duration, `{count: 100}`.
-    Of a circuit breaker, `failureThreshold` is the share of calls that fail (or, as a whole number of at least 2, how
-    many in a row), `recoveryTimeout` how long it stays open, `monitoringPeriod` the window that is looked at, and
-    `minimumRequests` how many calls there must be in it.
+    A bare number of seconds is below 1,000 where it is a duration of a breaker, a timeout or a retry.
+    Of a circuit breaker, `failureThreshold` is the number of calls that fail in the window, or their ratio (`0.5`, `1.0`,
+    `50%`), `recoveryTimeout` the time that it stays open, `monitoringPeriod` the window, and `minimumRequests` the number
+    of calls that the window must hold.
 
     Args:
         config: a mapping with `preset` (the name of one) and the layers to change (`false` leaves one out) or to add,
@@ -162,14 +170,27 @@ def _options(place: str, policy: Callable[..., Any], value: object) -> dict[str,
     for written, given in value.items():
         name = snake(written)
         if name in _BREAKER_WORDS and "failure_rate" in parameters:
-            options |= _BREAKER_WORDS[name](f"{place}.{written}", given)
+            read = _BREAKER_WORDS[name](f"{place}.{written}", given)
+            _once(f"{place}.{written}", options, read)
             continue
         parameter = parameters.get(name)
         if parameter is None or name in _NOT_IN_FILES:
             known = (known for known in parameters if known not in _NOT_IN_FILES)
-            raise ConfigError(f"{place}: unknown option {written!r}; there are: {', '.join(known)}")
-        options[name] = _value(f"{place}.{written}", parameter, given)
+            raise ConfigError(f"{place}: {unknown('option', written, list(known))}")
+        _once(f"{place}.{written}", options, {name: _value(f"{place}.{written}", parameter, given)})
+    if options.get("failures") is not None and "failure_rate" in parameters:
+        options.setdefault("failure_rate", None)  # also instead of that of a preset
     return options
+
+
+def _once(place: str, options: dict[str, Any], read: Mapping[str, Any]) -> None:
+    """Add options that a key stands for, unless another key has set one of them already."""
+    for name in read:
+        if name in options:
+            raise ConfigError(
+                f"{place}: another key sets {name} already, and only one of them would have an effect"
+            )
+    options.update(read)
 
 
 def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
@@ -183,6 +204,8 @@ def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
         return functools.partial(_choice, place, _BUDGETS, given)
     if "Callable" in declared or "ErrorFilter" in declared:
         raise ConfigError(f"{place} is a function or a type, which only Python code can give")
+    if parameter.name in _DURATIONS:
+        return parse_seconds(given, option=place)
     return _scalar(place, given) if "float" in declared else given
 
 
@@ -193,7 +216,7 @@ def _scalar(place: str, given: object) -> object:
 
 
 def _seconds(place: str, given: object) -> Any:
-    return parse_duration(given, option=place) if isinstance(given, str) else given
+    return parse_seconds(given, option=place)
 
 
 def _share(place: str, given: str) -> float:
@@ -223,8 +246,8 @@ def _made(place: str, kind: Callable[..., Any], options: Mapping[str, Any]) -> A
 
 
 def _threshold(place: str, given: object) -> dict[str, Any]:
-    if isinstance(given, int) and not isinstance(given, bool) and given > 1:
-        return {"consecutive_failures": given, "failure_rate": None}
+    if isinstance(given, int) and not isinstance(given, bool):
+        return {"failures": given, "failure_rate": None}
     return {"failure_rate": _scalar(place, given)}
 
 

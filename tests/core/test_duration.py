@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilience.core.duration import format_duration, parse_duration
+from resilience.core.duration import format_duration, parse_duration, parse_seconds
 from resilience.errors import ConfigError
 
 
@@ -31,6 +31,27 @@ def test_a_duration_is_read_as_prometheus_reads_it(text: str, seconds: float) ->
 def test_anything_else_is_refused_with_its_option(text: object) -> None:
     with pytest.raises(ConfigError, match=r"^window must be a duration such as"):
         parse_duration(text, option="window")
+
+
+@pytest.mark.parametrize(
+    ("bare", "words"),
+    [
+        (30, "30s"),
+        ("30", "30s"),
+        (30000, "30s or 30000ms"),
+        (1500.0, "1s500ms or 1500ms"),
+        ("5000", "5s or 5000ms"),
+    ],
+)
+def test_a_bare_number_is_refused_with_what_to_write(bare: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=f": write {words}$"):
+        parse_duration(bare, option="window")
+
+
+def test_a_small_bare_number_may_be_one_of_seconds() -> None:
+    assert [parse_seconds(value) for value in ("2m", 0, 999.5, None, True)] == [120, 0, 999.5, None, True]
+    with pytest.raises(ConfigError, match="write 1s or 1000ms"):
+        parse_seconds(1000)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ async def test_each_key_has_a_limit_of_its_own_and_without_one_each_client(serve
 
 
 async def test_a_breaker_is_each_route_s_own_and_judges_the_response(serve: Any) -> None:
-    request = serve("{circuit_breaker: {failureThreshold: 2}}")
+    request = serve("{circuit_breaker: {failureThreshold: 2, minimumRequests: 2}}")
     assert [(await request("/fail")).status for _ in range(3)] == [500, 500, 503]
     assert (await request("/")).status == 200
 
@@ -234,7 +234,7 @@ async def test_guards_at_the_door_are_told_of_and_steered_as_those_of_pipelines(
     file = tmp_path / "reliability.yaml"
     file.write_text(
         "service: shop\ntoken: t0k3n\n"
-        "guards: {bulkhead: 9, circuit_breaker: {failure_threshold: 2}, routes: {/hang: {bulkhead: 1}}}\n"
+        "guards: {bulkhead: 9, circuit_breaker: {failure_threshold: 2, minimum_requests: 2}, routes: {/hang: {bulkhead: 1}}}\n"
     )
     rel = Reliability.from_file(file, clock=clock)
     app = Starlette(routes=[Route("/", hello), Route("/fail", fail), Route("/hang", hang), *routes(rel)])

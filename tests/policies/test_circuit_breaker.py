@@ -111,6 +111,71 @@ def test_consecutive_failures_open_it_without_a_minimum_and_a_success_starts_ove
     assert breaker.state == "open"
 
 
+def test_failures_in_the_window_open_it_however_many_calls_succeed(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(failures=5, minimum_calls=10, window=60, clock=clock)
+    assert breaker.settings.failure_rate is None
+    fail(breaker, 5)
+    succeed(breaker, 4)
+    assert breaker.state == "closed"
+    succeed(breaker)  # the tenth call
+    assert breaker.state == "open"
+
+
+def test_failures_of_alternating_calls_open_it_once_the_window_holds_enough(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(failures=5, minimum_calls=10, window=60, clock=clock)
+    changes = heard(breaker, BreakerTransition)
+    for _ in range(4):
+        succeed(breaker, 10)
+        fail(breaker)
+    clock.shift(61)
+    for _ in range(5):
+        succeed(breaker, 10)
+        assert breaker.state == "closed"
+        fail(breaker)
+    assert [(change.state, change.reason) for change in changes] == [("open", "failures")]
+
+
+@pytest.mark.parametrize(
+    ("permits", "outcomes", "state"),
+    [
+        (10, "x.x.x.x.x", "open"),
+        (10, "x.x.x.x...", "closed"),
+        (3, "xxx", "open"),
+        (3, "x.x", "closed"),
+    ],
+)
+def test_probes_reopen_it_by_the_number_of_failures(
+    clock: ManualClock, permits: int, outcomes: str, state: str
+) -> None:
+    breaker = CircuitBreaker(failures=5, minimum_calls=9, half_open_permits=permits, clock=clock)
+    half_open(breaker)
+    for outcome in outcomes:
+        if breaker.state == "half_open":
+            (fail if outcome == "x" else succeed)(breaker)
+    assert breaker.state == state
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"failures": 5, "consecutive_failures": 5}, "exclude each other"),
+        ({"failures": 11, "window": CountWindow(10)}, "failures must be at most the 10 calls of the window"),
+        ({"failures": 0}, "failures must be a whole number"),
+        ({"slow_call_rate": 0.5}, "slow_call_rate has no effect without slow_call_duration"),
+        ({"open_cap": 60.0}, "open_cap has no effect without an open_factor above 1"),
+    ],
+)
+def test_options_without_an_effect_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CircuitBreaker(**options)
+
+
+def test_a_rate_given_beside_a_number_of_failures_is_judged_too(clock: ManualClock) -> None:
+    breaker = CircuitBreaker(failures=5, failure_rate=0.5, minimum_calls=2, clock=clock)
+    fail(breaker, 2)
+    assert breaker.state == "open"
+
+
 def test_failures_that_have_left_the_time_window_count_no_more_even_without_traffic(
     clock: ManualClock,
 ) -> None:

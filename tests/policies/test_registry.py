@@ -186,10 +186,41 @@ class TestFromConfig:
         assert (breaker.failure_rate, breaker.open_duration, breaker.minimum_calls) == (0.25, 45, 7)
         assert breaker.window == 120
 
-    def test_a_whole_number_of_failures_means_in_a_row(self) -> None:
-        registry = Registry.from_config({"pay": {"circuit_breaker": {"failureThreshold": 5}}})
+    @pytest.mark.parametrize("preset", [{}, {"preset": "api_calls"}])
+    @pytest.mark.parametrize(
+        ("threshold", "failures", "rate"),
+        [(5, 5, None), (1, 1, None), (0.5, None, 0.5), (1.0, None, 1.0), ("50%", None, 0.5)],
+    )
+    def test_a_whole_number_of_failures_counts_them_in_the_window(
+        self, preset: dict[str, str], threshold: object, failures: int | None, rate: float | None
+    ) -> None:
+        breaker = {"failureThreshold": threshold, "monitoringPeriod": 60, "minimumRequests": 1000}
+        registry = Registry.from_config({"pay": {**preset, "circuit_breaker": breaker}})
         settings = registry["pay"]["circuit_breaker"].settings
-        assert (settings.consecutive_failures, settings.failure_rate) == (5, None)
+        assert (settings.failures, settings.failure_rate) == (failures, rate)
+        assert (settings.consecutive_failures, settings.window, settings.minimum_calls) == (None, 60, 1000)
+
+    @pytest.mark.parametrize(
+        "layers",
+        [
+            {"circuit_breaker": {"recoveryTimeout": 30000}},
+            {"circuit_breaker": {"monitoringPeriod": 30000}},
+            {"circuit_breaker": {"window": {"time": {"seconds": 30000}}}},
+            {"circuit_breaker": {"slow_call_duration": 30000}},
+            {"timeout": 30000},
+            {"timeout": {"seconds": 30000.0}},
+            {"retry": {"maxElapsed": 30000}},
+            {"retry": {"backoff": {"exponential": {"cap": 30000}}}},
+        ],
+    )
+    def test_a_bare_number_that_may_be_one_of_milliseconds_is_refused(self, layers: object) -> None:
+        with pytest.raises(ConfigError, match="write 30s or 30000ms"):
+            Registry.from_config({"pay": layers})
+
+    def test_options_that_set_the_same_twice_are_refused(self) -> None:
+        for other in ({"failure_rate": 0.5}, {"failures": 3}):
+            with pytest.raises(ConfigError, match="another key sets fail"):
+                Registry.from_config({"pay": {"circuit_breaker": {"failureThreshold": 5, **other}}})
 
     @pytest.mark.parametrize(
         ("written", "meant"),

@@ -42,6 +42,7 @@ BAD = [
     ("{a: {disk: /, intervall: 1s}}", "health.a.intervall: unknown option; there are", True),
     ("{a: {disk: /, interval: 1x}}", "health.a.interval must be a duration", False),
     ("{a: {disk: /, timeout: 0}}", "timeout must be a number above 0, got 0", False),
+    ("{a: {disk: /, timeout: 5000}}", "write 5s or 5000ms", False),
     ("{a: {disk: /, retries: -1}}", "retries must be a whole number of at least 0", True),
     ("{a: {disk: /, critical: often}}", "critical must be true or false", True),
     ("{a: {disk: /, tags: [3]}}", "health.a.tags must be a list of texts", True),

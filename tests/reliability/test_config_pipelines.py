@@ -26,7 +26,7 @@ async def test_the_service_guards_with_what_the_file_says(tmp_path: Path) -> Non
     async def pay() -> object:
         with pytest.raises(BulkheadFull):
             await rel.pipeline("pay").call(pay)
-        return rel.registry.find("pay/circuit_breaker").settings.consecutive_failures
+        return rel.registry.find("pay/circuit_breaker").settings.failures
 
     assert await pay() == 3
     text, _ = rel.metrics()
