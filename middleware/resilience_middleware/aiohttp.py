@@ -14,7 +14,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from resilience.errors import ConfigError
-from resilience.http.calls import HttpCalls
+from resilience.http.calls import CallOptions, HttpCalls
 from resilience.http.context import DEADLINE_HEADER, tell
 from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import (
@@ -91,6 +91,9 @@ class ResilientSession:
         name: the client's label; sessions of one name share their policies.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None (default) for every host.
+        retry_methods: methods that are retried without an `Idempotency-Key`; default: those that are idempotent.
+        retry_unprocessed: True also retries every other method after 429, and after 503 with `Retry-After`, because such
+            a request was not processed; False by default.
         options: of aiohttp's `ClientSession`, where it is made here.
 
     Raises:
@@ -111,6 +114,8 @@ class ResilientSession:
         preset: Preset = API_CALLS,
         name: str = "http",
         deadlines_to: Collection[str] | None = None,
+        retry_methods: Collection[str] = IDEMPOTENT,
+        retry_unprocessed: bool = False,
         **options: Any,
     ) -> None:
         if session is not None and options:
@@ -123,8 +128,15 @@ class ResilientSession:
         self._own = session is None
         # What a host is told is written anew at each hop.
         self._calls: HttpCalls[URL, aiohttp.ClientResponse] = _calls(
-            rel, preset, name, deadlines_to, tells=False
+            rel,
+            preset,
+            name,
+            tells=False,
+            deadlines_to=deadlines_to,
+            retry_methods=retry_methods,
+            retry_unprocessed=retry_unprocessed,
         )
+        self._methods = self._calls.retry_methods
         self._hops: dict[str, tuple[ClientMiddlewareType]] = {}  # by the key of the host that is asked first
 
     @property
@@ -212,12 +224,13 @@ class ResilientSession:
         inherited = options.get("middlewares", session._middlewares)  # noqa: SLF001  what it would use without ours
         hop = self._hops.get(host) or self._hop_of(host)
         options["middlewares"] = (*inherited, *hop) if inherited else hop
-        repeatable = method in IDEMPOTENT or _has_key(options.get("headers")) or _has_key(session.headers)
+        repeatable = method in self._methods or _has_key(options.get("headers")) or _has_key(session.headers)
+        replays = True
         send: _Send = functools.partial(request, method, **options)
         if (data := options.get("data")) is not None:
             send, replays = _replaying(send, data)
             repeatable = repeatable and replays
-        response = self._calls.send(send, url, method, host, repeatable)
+        response = self._calls.send(send, url, method, host, repeatable, replays)
         return _raising(response, raise_for_status) if raise_for_status else response
 
     def _hop_of(self, host: str) -> tuple[ClientMiddlewareType]:
@@ -266,6 +279,9 @@ class ResilientMiddleware:
         name: the client's label; sessions of one name share their policies.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None (default) for every host.
+        retry_methods: methods that are retried without an `Idempotency-Key`; default: those that are idempotent.
+        retry_unprocessed: True also retries every other method after 429, and after 503 with `Retry-After`, because such
+            a request was not processed; False by default.
     """
 
     def __init__(
@@ -275,10 +291,18 @@ class ResilientMiddleware:
         preset: Preset = API_CALLS,
         name: str = "http",
         deadlines_to: Collection[str] | None = None,
+        retry_methods: Collection[str] = IDEMPOTENT,
+        retry_unprocessed: bool = False,
     ) -> None:
         self._calls: HttpCalls[aiohttp.ClientRequest, aiohttp.ClientResponse] = _calls(
-            rel, preset, name, deadlines_to
+            rel,
+            preset,
+            name,
+            deadlines_to=deadlines_to,
+            retry_methods=retry_methods,
+            retry_unprocessed=retry_unprocessed,
         )
+        self._methods = self._calls.retry_methods
 
     # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
     def __call__(
@@ -286,10 +310,10 @@ class ResilientMiddleware:
     ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         """Send one request."""
         url, method, body = request.url, request.method, request.body
-        repeatable = (method in IDEMPOTENT or IDEMPOTENCY_KEY in request.headers) and (
-            not body or can_replay(body)
-        )
-        return self._calls.send(handler, request, method, _keys[url.scheme, url.raw_authority], repeatable)
+        replays = not body or can_replay(body)
+        repeatable = replays and (method in self._methods or IDEMPOTENCY_KEY in request.headers)
+        key = _keys[url.scheme, url.raw_authority]
+        return self._calls.send(handler, request, method, key, repeatable, replays)
 
 
 def _replaying(send: _Send, data: Any) -> tuple[_Send, bool]:
@@ -364,7 +388,7 @@ def _meaningless(error: aiohttp.InvalidURL) -> bool:  # noqa: ARG001  the dispat
 
 
 def _calls(
-    rel: Reliability, preset: Preset, name: str, deadlines_to: Collection[str] | None, *, tells: bool = True
+    rel: Reliability, preset: Preset, name: str, *, tells: bool = True, **options: Unpack[CallOptions]
 ) -> HttpCalls[Any, aiohttp.ClientResponse]:
     return HttpCalls(
         HostPipelines(rel.pipeline, name, for_http(preset), clock=rel.clock),
@@ -375,7 +399,7 @@ def _calls(
         cleared=(says_later, failed),
         header=_HEADER,
         tells=tells,
-        deadlines_to=deadlines_to,
+        **options,
     )
 
 

@@ -88,6 +88,8 @@ class CallContext:
         idempotent: whether it may be sent twice; None when nobody said.
         deadline: monotonic time by which an answer is of use, or None.
         identity: what makes two calls the same one, for policies that share or keep results; None when nobody said.
+        unprocessed: True for a result or error that proves that the call was not processed: such a call is retried even
+            if it is not idempotent. None proves nothing.
     """
 
     key: object = None
@@ -95,6 +97,7 @@ class CallContext:
     idempotent: bool | None = None
     deadline: float | None = None
     identity: Hashable = None
+    unprocessed: Callable[[object], bool] | None = None
 
 
 @runtime_checkable

@@ -7,19 +7,27 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from operator import attrgetter
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypedDict, TypeVar
 
-from resilience.core.validate import integer, text
+from resilience.core.validate import flag, integer, text
 from resilience.http.context import DEADLINE_HEADER
 from resilience.http.layers import Attempt, ClientRecorder, HttpContext, Keep
-from resilience.http.rules import host_name, known_method
+from resilience.http.rules import IDEMPOTENT, host_name, known_method, retried_methods, unprocessed
 from resilience.policies.pipeline import Pipeline
 
-__all__ = ["HttpCalls"]
+__all__ = ["CallOptions", "HttpCalls"]
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 _HOSTS: Final = 1_000
+
+
+class CallOptions(TypedDict):
+    """Options of a client that are passed to `HttpCalls` unchanged."""
+
+    deadlines_to: Collection[str] | None
+    retry_methods: Collection[str]
+    retry_unprocessed: bool
 
 
 @dataclass(slots=True)
@@ -36,15 +44,20 @@ class _Host(Generic[Q, R]):
     turn: int = 0
     repeatable: dict[str, HttpContext] = field(default_factory=dict)
     once: dict[str, HttpContext] = field(default_factory=dict)
+    unless_processed: dict[str, HttpContext] = field(default_factory=dict)
 
-    def context(self, method: str, repeatable: bool) -> HttpContext:  # noqa: FBT001  it chooses a table
-        """Return what is known of such calls; all methods that are none of HTTP's are one."""
+    def context(self, method: str, contexts: dict[str, HttpContext]) -> HttpContext:
+        """Return what is known of such calls, from one of the tables; all methods that are none of HTTP's are one."""
         label = known_method(method)
-        contexts = self.repeatable if repeatable else self.once
         found = contexts.get(label)
         if found is None:
-            found = HttpContext(key=self.key, idempotent=repeatable, host=self.key, method=label)
-            contexts[label] = found
+            found = contexts[label] = HttpContext(
+                key=self.key,
+                idempotent=contexts is self.repeatable,
+                unprocessed=unprocessed if contexts is self.unless_processed else None,
+                host=self.key,
+                method=label,
+            )
         return found
 
 
@@ -63,9 +76,11 @@ class HttpCalls(Generic[Q, R]):
         hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None for every host.
+        retry_methods: methods that are retried without an `Idempotency-Key`.
+        retry_unprocessed: also retry every other method after a response for which `rules.unprocessed` holds.
 
     Raises:
-        ConfigError: `hosts` is not at least 1, or `deadlines_to` holds anything but text.
+        ConfigError: `hosts` is not at least 1, or another option is invalid.
     """
 
     def __init__(
@@ -81,8 +96,12 @@ class HttpCalls(Generic[Q, R]):
         tells: bool = True,
         hosts: int = _HOSTS,
         deadlines_to: Collection[str] | None = None,
+        retry_methods: Collection[str] = IDEMPOTENT,
+        retry_unprocessed: bool = False,
     ) -> None:
         self._guard = guard
+        self.retry_methods: frozenset[str] = retried_methods(retry_methods)
+        self._retry_unprocessed = flag("retry_unprocessed", retry_unprocessed)
         self._keep = Keep(release, cleared)
         self._attempt = functools.partial(Attempt, name, status, release, record, header=header)
         self._tells = tells
@@ -94,13 +113,14 @@ class HttpCalls(Generic[Q, R]):
         self._turn = 0
 
     # A plain function that returns the coroutine, here and below: one that only hands on costs as much as a policy.
-    def send(
+    def send(  # noqa: PLR0917  as hot as a policy: keywords would cost
         self,
         attempt: Callable[[Q], Awaitable[R]],
         request: Q,
         method: str,
         host: str,
-        repeatable: bool,  # noqa: FBT001  as hot as a policy: keywords would cost
+        repeatable: bool,  # noqa: FBT001  see above
+        replayable: bool = False,  # noqa: FBT001, FBT002  see above
     ) -> Coroutine[Any, Any, R]:
         """Make one call; what is left of the caller's time is for all its attempts.
 
@@ -110,6 +130,7 @@ class HttpCalls(Generic[Q, R]):
             method: upper case.
             host: the key of `rules.host_key`.
             repeatable: whether it may be sent again: its method, or key, allows that and its body can be.
+            replayable: True if its body can be sent again, whatever its method.
 
         Returns:
             the last attempt's response, whatever its status; those of earlier attempts were released before
@@ -122,8 +143,11 @@ class HttpCalls(Generic[Q, R]):
         """
         found = self._hosts.get(host) or self._remember(host)
         found.turn = self._turn = self._turn + 1
-        contexts = found.repeatable if repeatable else found.once
-        return found.execute(attempt, request, contexts.get(method) or found.context(method, repeatable))
+        if repeatable:
+            contexts = found.repeatable
+        else:
+            contexts = found.unless_processed if replayable and self._retry_unprocessed else found.once
+        return found.execute(attempt, request, contexts.get(method) or found.context(method, contexts))
 
     def of(self, host: str) -> Pipeline:
         """Return what guards the calls to a host."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from resilience.core.validate import text
 from resilience.core.verdict import Verdict
+from resilience.errors import ConfigError
 
 __all__ = [
     "ANSWERS",
@@ -27,9 +29,11 @@ __all__ = [
     "idempotent",
     "known_method",
     "replayable",
+    "retried_methods",
     "says_later",
     "status_of",
     "transient",
+    "unprocessed",
     "verdict_of_status",
 ]
 
@@ -53,6 +57,8 @@ IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 ELSEWHERE: Final = "raised by a redirect to another host"
 """Note on an error that a host further down a chain of redirects has caused."""
 
+_TOO_MANY: Final = 429
+_UNAVAILABLE: Final = 503
 _PLAIN: Final = frozenset({type(None), bytes, str, dict})
 _REPLAYABLE: Final = (bytes, bytearray, memoryview, str, list, tuple, Mapping)
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -155,6 +161,46 @@ def failed(response: object) -> bool:
 def says_later(response: object) -> bool:
     """Return whether a response of any client asks to be tried again: one of `RETRIED_STATUSES`."""
     return status_of(response) in RETRIED_STATUSES
+
+
+def unprocessed(outcome: object) -> bool:
+    """Return True if a response of any client proves that the request was not processed: 429, or 503 with `Retry-After`.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> unprocessed(SimpleNamespace(status=429, headers={}))
+        True
+        >>> unprocessed(SimpleNamespace(status=503, headers={})), unprocessed(OSError())
+        (False, False)
+    """
+    if isinstance(outcome, BaseException):
+        return False
+    status = status_of(outcome)
+    headers: Any = getattr(outcome, "headers", {})
+    return status == _TOO_MANY or (status == _UNAVAILABLE and "Retry-After" in headers)
+
+
+def retried_methods(given: Collection[str]) -> frozenset[str]:
+    """Validate the option `retry_methods` of a client.
+
+    Args:
+        given: names of methods, in any case.
+
+    Returns:
+        the names in upper case.
+
+    Raises:
+        ConfigError: it is not a collection of names.
+
+    Example:
+        >>> sorted(retried_methods(["get", "POST"]))
+        ['GET', 'POST']
+    """
+    if isinstance(given, str) or not isinstance(given, Collection):
+        raise ConfigError(
+            f'retry_methods must be a collection of methods, e.g. ["GET", "POST"], got {given!r}'
+        )
+    return frozenset(text("retry_methods", method).upper() for method in given)
 
 
 def idempotent(method: str, headers: Mapping[str, str] = {}) -> bool:

@@ -39,7 +39,8 @@ class Retry(WrappingPolicy):
     """Make a call again, after a wait, when it failed in a way that may pass.
 
     The last error is raised itself, with a note of how many attempts were made; the last result is returned
-    itself. Never repeated: a cancelled call, one whose context says that it is not idempotent, and one that a
+    itself. Never repeated: a cancelled call, one whose context says that it is not idempotent (unless the context's
+    `unprocessed` holds for the outcome), and one that a
     policy inside refused (an open breaker, say) unless asked. An attempt that could only begin after `max_elapsed`
     or after the call's deadline is not waited for: it gives up at once.
 
@@ -297,8 +298,9 @@ class Retry(WrappingPolicy):
         """Decide as `again` does, after an attempt that is known to have failed."""
         settings, clock = self.settings, self.clock
         attempt, previous = (1, 0.0) if current is None else (current.attempt, current.delay)
-        delay = settings.delay(self.name, attempt, previous, result if error is None else error, clock.time())
-        stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic())
+        source = result if error is None else error
+        delay = settings.delay(self.name, attempt, previous, source, clock.time())
+        stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic(), source)
         spent: int | None = None
         if (budget := self.budget) is not None:
             if current is not None:

@@ -180,16 +180,27 @@ class RetrySettings:
             return max(delay, min(asked, self.max_retry_after))
         return delay
 
-    def obstacle(
-        self, attempt: int, delay: float, elapsed: float, context: CallContext | None, now: float
+    def obstacle(  # noqa: PLR0917  hot: keywords would cost
+        self,
+        attempt: int,
+        delay: float,
+        elapsed: float,
+        context: CallContext | None,
+        now: float,
+        source: object,
     ) -> StopReason | None:
-        """What stands against another attempt after `delay`, the budget aside."""
+        """Return what prevents another attempt after `delay`, apart from the budget.
+
+        `source` is the error of the attempt, or the result that counts as failed.
+        """
         bound = attempts_bound.get()
         if attempt >= (self.attempts if bound is None else min(bound, self.attempts)):
             return "attempts"
         left = remaining()
         if context is not None:
-            if context.idempotent is False:
+            if context.idempotent is False and not (
+                context.unprocessed is not None and context.unprocessed(source)
+            ):
                 return "idempotency"
             if context.deadline is not None:
                 left = min(context.deadline - now, math.inf if left is None else left)

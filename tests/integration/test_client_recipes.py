@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
+import httpx2
 import openai
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisGone
-from sqlalchemy import text
+from sqlalchemy import text as sql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from resilience import API_CALLS, DATABASE, CircuitOpen, Reliability
+from resilience import API_CALLS, DATABASE, EXTERNAL_SERVICES, CircuitOpen, Reliability
 from resilience.policies.retry_switch import retries_without_waiting
-from resilience_middleware.httpx import ResilientTransport
+from resilience_middleware import httpx as over_httpx
+from resilience_middleware import httpx2 as over_httpx2
 from tests import servers
 
 
@@ -43,17 +47,17 @@ async def test_redis_commands_are_retried_until_the_breaker_opens(tmp_path: Path
 async def test_a_transaction_of_sqlalchemy_is_repeated_whole(tmp_path: Path) -> None:
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'shop.db'}")
     async with engine.begin() as connection:
-        await connection.execute(text("create table orders (id integer primary key)"))
+        await connection.execute(sql("create table orders (id integer primary key)"))
     locked = [True]
     database = Reliability("shop").pipeline("orders", DATABASE.changed(retry={"on": OperationalError}))
 
     @database
     async def order(number: int) -> int:
         async with engine.begin() as connection:
-            await connection.execute(text("insert into orders values (:id)"), {"id": number})
+            await connection.execute(sql("insert into orders values (:id)"), {"id": number})
             if locked.pop() if locked else False:
                 raise OperationalError("insert", {}, Exception("database is locked"))
-            return int((await connection.execute(text("select count(*) from orders"))).scalar_one())
+            return int((await connection.execute(sql("select count(*) from orders"))).scalar_one())
 
     with retries_without_waiting():
         assert await order(7) == 1  # the first attempt was rolled back
@@ -95,32 +99,75 @@ async def test_a_call_of_grpc_is_retried_while_the_server_says_later() -> None:
     assert seen == [b"ann", b"ann"]
 
 
-async def test_an_sdk_of_openais_kind_takes_the_transport() -> None:
-    asked: list[Any] = []
+class Completions:
+    """Chat completions as OpenAI's API has them; answers with the statuses it is given first."""
 
-    async def models(request: web.Request) -> web.Response:
-        asked.append(request.headers["Authorization"])
-        if len(asked) == 1:
-            return web.Response(status=503)
-        return web.json_response(
-            {"object": "list", "data": [{"id": "small", "object": "model", "created": 0, "owned_by": "us"}]}
-        )
+    def __init__(self, *answers: tuple[int, dict[str, str]]) -> None:
+        self.answers = list(answers)
+        self.asked: list[bytes] = []
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self.answer)
+        self.server = TestServer(app)
 
-    app = web.Application()
-    app.router.add_get("/v1/models", models)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    transport = ResilientTransport(Reliability("shop"), name="openai")
-    async with openai.AsyncOpenAI(
-        api_key="none",
-        base_url=f"http://127.0.0.1:{port}/v1",
-        max_retries=0,
-        http_client=httpx.AsyncClient(transport=transport),
-    ) as client:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(await request.read())
+        if self.answers:
+            status, headers = self.answers.pop(0)
+            return web.Response(status=status, headers=headers)
+        choice = {"index": 0, "finish_reason": "stop"}
+        common = {"id": "1", "created": 0, "model": "small"}
+        if not (await request.json()).get("stream"):
+            choice["message"] = {"role": "assistant", "content": "hello"}
+            return web.json_response({**common, "object": "chat.completion", "choices": [choice]})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for word in ("hel", "lo"):
+            part = {
+                **common,
+                "object": "chat.completion.chunk",
+                "choices": [{"index": 0, "delta": {"content": word}}],
+            }
+            await response.write(f"data: {json.dumps(part)}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+
+FAILURES = [(429, {}), (503, {"Retry-After": "1"}), (502, {})]
+LIBRARIES = [(httpx, over_httpx), (httpx2, over_httpx2)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: str(failure[0]))
+@pytest.mark.parametrize(("library", "adapter"), LIBRARIES, ids=["httpx", "httpx2"])
+async def test_a_chat_completion_is_repeated_by_the_transport(
+    library: Any, adapter: Any, failure: tuple[int, dict[str, str]], stream: bool
+) -> None:
+    completions = Completions(failure)
+    transport = adapter.ResilientTransport(
+        Reliability("shop"),
+        preset=EXTERNAL_SERVICES.changed(timeout={"seconds": 300.0}, attempt_timeout={"seconds": 120.0}),
+        name="openai",
+        retry_methods=["GET", "POST"],
+        retry_unprocessed=True,
+    )
+    async with (
+        completions.server as server,
+        openai.AsyncOpenAI(
+            api_key="none",
+            base_url=str(server.make_url("/v1")),
+            max_retries=0,
+            http_client=library.AsyncClient(transport=transport, timeout=300.0),
+        ) as client,
+    ):
+        messages: Any = [{"role": "user", "content": "hello?"}]
         with retries_without_waiting():
-            assert [model.id async for model in client.models.list()] == ["small"]
-    await runner.cleanup()
-    assert asked == ["Bearer none"] * 2
+            answer: Any = await client.chat.completions.create(
+                model="small", messages=messages, stream=stream
+            )
+            if stream:
+                text = "".join([part.choices[0].delta.content async for part in answer])
+            else:
+                text = answer.choices[0].message.content
+    assert text == "hello"
+    assert len(completions.asked) == 2
+    assert completions.asked[0] == completions.asked[1]

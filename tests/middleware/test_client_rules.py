@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import aiohttp
 import httpx
+import httpx2
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -20,14 +21,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from resilience.core.clock import ManualClock, SystemClock
 from resilience.core.deadline import timeout as deadline
 from resilience.core.window import CountWindow
-from resilience.errors import CircuitOpen, DeadlinePassed, TimeoutExceeded
+from resilience.errors import CircuitOpen, ConfigError, DeadlinePassed, TimeoutExceeded
 from resilience.policies.backoff import Exponential
 from resilience.policies.hedge import Hedge
 from resilience.policies.presets import API_CALLS, Layer, Preset
 from resilience.policies.retry_switch import retries_without_waiting
 from resilience.reliability import Reliability
+from resilience_middleware import httpx as over_httpx
+from resilience_middleware import httpx2 as over_httpx2
 from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession
-from resilience_middleware.httpx import ResilientTransport
 from tests.waiting import PATIENCE, until
 
 PATIENT = API_CALLS.changed(
@@ -73,7 +75,7 @@ class OfAiohttp:
 
 
 class OfHttpx:
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
 
     async def send(self, method: str, url: Any, **options: Any) -> tuple[int, bytes]:
@@ -89,28 +91,42 @@ class OfHttpx:
 
 
 @asynccontextmanager
-async def session_of(rel: Reliability, preset: Preset, pool: int = 1) -> AsyncIterator[Client]:
-    async with ResilientSession(rel, preset=preset, connector=aiohttp.TCPConnector(limit=pool)) as session:
+async def session_of(
+    rel: Reliability, preset: Preset, pool: int = 1, **options: Any
+) -> AsyncIterator[Client]:
+    async with ResilientSession(
+        rel, preset=preset, connector=aiohttp.TCPConnector(limit=pool), **options
+    ) as session:
         yield OfAiohttp(session)
 
 
 @asynccontextmanager
-async def middleware_of(rel: Reliability, preset: Preset, pool: int = 1) -> AsyncIterator[Client]:
+async def middleware_of(
+    rel: Reliability, preset: Preset, pool: int = 1, **options: Any
+) -> AsyncIterator[Client]:
     connector = aiohttp.TCPConnector(limit=pool)
-    middlewares = [ResilientMiddleware(rel, preset=preset)]
+    middlewares = [ResilientMiddleware(rel, preset=preset, **options)]
     async with aiohttp.ClientSession(connector=connector, middlewares=middlewares) as session:
         yield OfAiohttp(session)
 
 
 @asynccontextmanager
-async def transport_of(rel: Reliability, preset: Preset, pool: int = 1) -> AsyncIterator[Client]:
+async def httpx_of(rel: Reliability, preset: Preset, pool: int = 1, **options: Any) -> AsyncIterator[Client]:
     inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=pool))
-    transport = ResilientTransport(rel, inner, preset=preset)
+    transport = over_httpx.ResilientTransport(rel, inner, preset=preset, **options)
     async with httpx.AsyncClient(transport=transport, timeout=PATIENCE) as client:
         yield OfHttpx(client)
 
 
-@pytest.fixture(params=[session_of, middleware_of, transport_of])
+@asynccontextmanager
+async def httpx2_of(rel: Reliability, preset: Preset, pool: int = 1, **options: Any) -> AsyncIterator[Client]:
+    inner = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=pool))
+    transport = over_httpx2.ResilientTransport(rel, inner, preset=preset, **options)
+    async with httpx2.AsyncClient(transport=transport, timeout=PATIENCE) as client:
+        yield OfHttpx(client)
+
+
+@pytest.fixture(params=[session_of, middleware_of, httpx_of, httpx2_of])
 def client_of(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -313,3 +329,56 @@ async def test_five_hundreds_open_the_breaker_and_four_hundreds_do_not(
         with pytest.raises(CircuitOpen):
             await client.send("GET", upstream.url)
     assert len(upstream.seen) == 25
+
+
+@pytest.mark.parametrize(
+    ("options", "failed", "sent"),
+    [
+        ({}, 429, 1),
+        ({"retry_unprocessed": True}, 429, 2),
+        ({"retry_unprocessed": True}, 503, 2),
+        ({"retry_unprocessed": True}, 502, 1),
+        ({"retry_methods": ["post"]}, 502, 2),
+    ],
+)
+async def test_a_post_is_repeated_as_far_as_the_options_allow(
+    client_of: Any, upstream: Upstream, options: dict[str, Any], failed: int, sent: int
+) -> None:
+    upstream.statuses, upstream.headers = [failed], {"Retry-After": "0"}
+    async with client_of(Reliability("tests"), PATIENT, **options) as client:
+        status, _ = await client.send("POST", upstream.url, data=b"once")
+    assert status == (200 if sent == 2 else failed)
+    assert upstream.bodies == [b"once"] * sent
+
+
+async def test_an_unavailable_host_that_names_no_time_may_have_processed_the_post(
+    client_of: Any, upstream: Upstream
+) -> None:
+    upstream.statuses = [503]
+    async with client_of(Reliability("tests"), PATIENT, retry_unprocessed=True) as client:
+        assert (await client.send("POST", upstream.url, data=b"once"))[0] == 503
+
+
+async def test_an_unprocessed_post_whose_body_is_spent_is_not_repeated(
+    client_of: Any, upstream: Upstream
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"once"
+
+    upstream.statuses = [429]
+    async with client_of(Reliability("tests"), PATIENT, retry_unprocessed=True) as client:
+        assert (await client.send("POST", upstream.url, data=body()))[0] == 429
+    assert upstream.bodies == [b"once"]
+
+
+async def test_methods_left_out_are_not_repeated(client_of: Any, upstream: Upstream) -> None:
+    upstream.statuses = [503]
+    async with client_of(Reliability("tests"), PATIENT, retry_methods=["GET"]) as client:
+        assert (await client.send("PUT", upstream.url, data=b"once"))[0] == 503
+
+
+@pytest.mark.parametrize("given", ["GET", 5, [5]])
+async def test_methods_that_are_no_collection_of_names_are_refused(client_of: Any, given: Any) -> None:
+    with pytest.raises(ConfigError, match="retry_methods"):
+        async with client_of(Reliability("tests"), PATIENT, retry_methods=given):
+            pass

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import httpx
+import httpx2
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -18,8 +19,9 @@ from resilience.policies.backoff import Exponential
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.presets import API_CALLS
 from resilience.reliability import Reliability
+from resilience_middleware import httpx as over_httpx
+from resilience_middleware import httpx2 as over_httpx2
 from resilience_middleware.aiohttp import ResilientMiddleware, ResilientSession
-from resilience_middleware.httpx import ResilientTransport
 
 PRESET = API_CALLS.changed(
     retry={"backoff": Exponential(0.001), "attempts": 3},
@@ -60,12 +62,17 @@ async def by_middleware(rel: Reliability, url: str) -> int:
         return response.status
 
 
-async def by_transport(rel: Reliability, url: str) -> int:
-    async with httpx.AsyncClient(transport=ResilientTransport(rel, preset=PRESET)) as client:
+async def by_httpx(rel: Reliability, url: str) -> int:
+    async with httpx.AsyncClient(transport=over_httpx.ResilientTransport(rel, preset=PRESET)) as client:
         return (await client.get(url)).status_code
 
 
-CLIENTS = [by_session, by_middleware, by_transport]
+async def by_httpx2(rel: Reliability, url: str) -> int:
+    async with httpx2.AsyncClient(transport=over_httpx2.ResilientTransport(rel, preset=PRESET)) as client:
+        return (await client.get(url)).status_code
+
+
+CLIENTS = [by_session, by_middleware, by_httpx, by_httpx2]
 both_orders = pytest.mark.parametrize(
     ("first", "second"), list(itertools.permutations(CLIENTS, 2)), ids=lambda client: client.__name__
 )
@@ -111,6 +118,6 @@ async def test_a_connection_error_is_retried_whichever_client_made_the_pipeline(
 ) -> None:
     rel, url = Reliability("shop"), f"http://127.0.0.1:{refusing_port}/"
     for expected, client in ((3, first), (6, second)):
-        with pytest.raises((aiohttp.ClientConnectionError, httpx.ConnectError)):
+        with pytest.raises((aiohttp.ClientConnectionError, httpx.ConnectError, httpx2.ConnectError)):
             await client(rel, url)
         assert breaker_of(rel).statistics().failures == expected

@@ -110,8 +110,9 @@ async def test_a_real_server() -> None:
     assert (response.status_code, response.text) == (200, "hello")
 
 
-def test_a_missing_httpx_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    monkeypatch.delitem(sys.modules, "resilience_middleware.httpx")
-    with pytest.raises(MissingExtra, match=r"asyncio-resilience\[httpx\]"):
-        importlib.import_module("resilience_middleware.httpx")
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_missing_library_names_the_extra(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"resilience_middleware.{library}", raising=False)
+    with pytest.raises(MissingExtra, match=rf"asyncio-resilience\[{library}\]"):
+        importlib.import_module(f"resilience_middleware.{library}")

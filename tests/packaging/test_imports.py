@@ -17,6 +17,7 @@ FRAMEWORKS = {
     "click",
     "fastapi",
     "httpx",
+    "httpx2",
     "jinja2",
     "opentelemetry",
     "prometheus_client",

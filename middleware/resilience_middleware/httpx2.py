@@ -1,0 +1,33 @@
+"""httpx2: a transport whose calls are guarded, host by host."""
+
+from __future__ import annotations
+
+from resilience.errors import MissingExtra
+from resilience.http.rules import transient
+from resilience_middleware.httpx_transport import GuardedTransport
+
+try:
+    import httpx2
+except ImportError as _error:
+    raise MissingExtra("httpx2", "httpx2") from _error
+
+__all__ = ["ResilientTransport"]
+
+
+class ResilientTransport(GuardedTransport[httpx2.Request, httpx2.Response], httpx2.AsyncBaseTransport):
+    """Guarded calls through httpx2; for the options see `httpx_transport.GuardedTransport`.
+
+    Example:
+        >>> async def main(rel, url):
+        ...     async with httpx2.AsyncClient(transport=ResilientTransport(rel)) as client:
+        ...         return await client.get(url)
+    """
+
+    make_transport = httpx2.AsyncHTTPTransport
+    release = httpx2.Response.aclose
+    byte_stream = httpx2.ByteStream
+
+
+@transient.register(httpx2.TransportError)
+def _may_pass(error: httpx2.TransportError) -> bool:  # noqa: ARG001  the dispatch is by its class
+    return True
