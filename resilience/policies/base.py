@@ -23,9 +23,14 @@ Token = TypeVar("Token")
 
 
 def is_async(function: object) -> bool:
-    """Whether calling `function` gives a coroutine: `async def`, a partial of one, or an object whose call is one."""
+    """Whether calling `function` gives a coroutine: `async def`, a partial of one, or an object whose call is one.
+
+    Not so a class with an `async def __call__`, because calling the class makes an object.
+    """
     while isinstance(function, functools.partial):
         function = function.func
+    if inspect.isclass(function):
+        return False
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004  not whether, but how it is called
     )
@@ -35,7 +40,7 @@ def refuse_sync(function: object, policy: str) -> None:
     """Refuse to decorate what would run unprotected.
 
     Raises:
-        ConfigError: `function` is a plain `def`, or an async generator.
+        ConfigError: `function` is a plain `def`, a class, or an async generator.
     """
     if not is_async(function):
         kind, remedy = (
@@ -44,6 +49,8 @@ def refuse_sync(function: object, policy: str) -> None:
         )
         if inspect.isasyncgenfunction(function):
             kind, remedy = "an async generator", "open it by `Pipeline(...).stream(function, ...)`"
+        elif inspect.isclass(function):
+            kind, remedy = "a class", "decorate its `async def __call__`, or an object made of it"
         name = getattr(function, "__qualname__", function)
         raise ConfigError(f"{policy} guards coroutines, and {name!r} is {kind}: {remedy}")
 

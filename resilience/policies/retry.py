@@ -190,6 +190,8 @@ class Retry(WrappingPolicy):
     def __call__(self, function: Callable[P, Any]) -> Callable[P, Any]:
         """Decorate a coroutine function, or an async generator function: that is retried before its first item only.
 
+        With `@contextlib.asynccontextmanager` above, what a context manager does to enter is retried.
+
         Raises:
             ConfigError: it is a plain `def`.
         """
@@ -203,11 +205,19 @@ class Retry(WrappingPolicy):
                     items = function(*args, **kwargs)
                     item = await anext(items, _NOTHING)
             async with aclosing(items):
-                if item is _NOTHING:
-                    return
-                yield item
-                async for item in items:
-                    yield item
+                while item is not _NOTHING:
+                    # As `yield from` would, if there were one: what the consumer sends or throws reaches the function.
+                    try:
+                        try:
+                            sent = yield item
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:  # noqa: BLE001  it is the function's to handle
+                            item = await items.athrow(error)
+                        else:
+                            item = await items.asend(sent)
+                    except StopAsyncIteration:
+                        return
 
         return generator
 

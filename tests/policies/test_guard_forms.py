@@ -16,10 +16,14 @@ from resilience.policies.adaptive_limiter import AdaptiveLimiter
 from resilience.policies.base import GuardPolicy
 from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.circuit_breaker import CircuitBreaker
+from resilience.policies.hedge import Hedge
 from resilience.policies.keyed import Keyed
 from resilience.policies.limit_algorithms import Aimd
 from resilience.policies.load_shedder import LoadShedder
+from resilience.policies.pipeline import Pipeline
 from resilience.policies.rate_limiter import RateLimiter
+from resilience.policies.retry import Retry
+from resilience.policies.timeout import Timeout
 
 Function: TypeAlias = Callable[[], Awaitable[Any]]
 
@@ -116,6 +120,27 @@ def test_a_decorated_function_keeps_its_name_and_a_plain_one_is_refused() -> Non
     assert Bulkhead()(answers).__name__ == "answers"
     with pytest.raises(ConfigError, match="async def"):
         Bulkhead()(lambda: 1)
+
+
+class Client:
+    """A class whose objects are called, and return what is awaited."""
+
+    async def __call__(self) -> str:
+        return "answer"
+
+
+DECORATORS: list[Any] = [Bulkhead(), Retry(), Timeout(1), CircuitBreaker(), Hedge(), Pipeline(Bulkhead())]
+
+
+@pytest.mark.parametrize("policy", DECORATORS, ids=lambda policy: policy.name)
+async def test_a_class_is_refused_with_what_to_write_and_its_objects_are_not(policy: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"a class: decorate its `async def __call__`, or an object made of it"
+    ):
+        policy(Client)
+    with pytest.raises(ConfigError):
+        policy(functools.partial(Client))
+    assert await policy(Client())() == "answer"
 
 
 GUARDS: dict[str, Callable[[ManualClock], GuardPolicy[Any]]] = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -474,6 +474,72 @@ async def test_closing_the_generator_closes_the_one_within() -> None:
     await anext(items)
     await items.aclose()
     assert closed == [1]
+
+
+async def test_what_is_sent_to_a_generator_reaches_it() -> None:
+    @Retry(2, backoff=Constant(0))
+    async def echo() -> AsyncGenerator[int, int]:
+        got = yield 0
+        while got < 9:
+            got = yield got
+
+    items = cast("AsyncGenerator[int, int]", echo())
+    assert [await anext(items), await items.asend(5), await items.asend(6)] == [0, 5, 6]
+    with pytest.raises(StopAsyncIteration):
+        await items.asend(9)
+
+
+class Entering:
+    """A context manager that cannot be entered at first, and notes how its block ended."""
+
+    def __init__(self, failures: int, *, swallows: bool = False) -> None:
+        self.entered = 0
+        self.ended: list[object] = []
+        self.failures = failures
+        self.swallows = swallows
+
+    async def open(self) -> AsyncIterator[str]:
+        self.entered += 1
+        if self.entered <= self.failures:
+            raise OSError
+        try:
+            yield "connection"
+        except BaseException as error:
+            self.ended.append(error)
+            if not self.swallows:
+                raise
+        else:
+            self.ended.append(None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, ValueError(1), OSError(1), StopAsyncIteration(), asyncio.CancelledError(), GeneratorExit()],
+)
+async def test_a_context_manager_is_retried_until_it_is_entered_and_hears_how_its_block_ended(
+    error: BaseException | None,
+) -> None:
+    script = Entering(failures=2)
+    enter = asynccontextmanager(Retry(3, backoff=Constant(0))(script.open))
+    outcome: BaseException | None = None
+    try:
+        async with enter() as connection:
+            assert connection == "connection"
+            if error is not None:
+                raise error
+    except BaseException as raised:  # noqa: BLE001  whatever it is
+        outcome = raised
+    assert outcome is error
+    assert script.entered == 3
+    if not isinstance(error, GeneratorExit):  # which closes a generator, and is another inside it
+        assert script.ended == [error]
+
+
+async def test_a_context_manager_may_swallow_what_its_block_raised() -> None:
+    script = Entering(failures=0, swallows=True)
+    async with asynccontextmanager(Retry(3)(script.open))():
+        raise ValueError
+    assert [type(error) for error in script.ended] == [ValueError]
 
 
 # -- the block form ---------------------------------------------------------------------------------------------
