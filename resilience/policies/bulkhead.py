@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -15,6 +15,7 @@ from resilience.core.validate import choice, integer, number
 from resilience.errors import BulkheadFull
 from resilience.policies.base import Inline, RefusingPolicy
 from resilience.policies.generate import Source
+from resilience.policies.nap import Nap
 from resilience.policies.settings import Mode, changed, is_observing
 
 __all__ = ["Bulkhead", "BulkheadSettings", "BulkheadStatistics"]
@@ -60,6 +61,17 @@ class BulkheadSettings:
         is_observing(self.mode)
 
 
+class _Waiter(Nap):
+    """A call in the queue."""
+
+    __slots__ = ("admitted",)
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.admitted = False
+        """True once it has a permit."""
+
+
 class Bulkhead(RefusingPolicy[int]):
     """Keeps one slow dependency from taking every task of the process: at most `limit` calls at once.
 
@@ -81,6 +93,7 @@ class Bulkhead(RefusingPolicy[int]):
         ConfigError: an option is outside its range.
 
     Example:
+        >>> import asyncio
         >>> async def main():
         ...     bulkhead = Bulkhead(1, queue=1)
         ...     async def work():
@@ -112,7 +125,7 @@ class Bulkhead(RefusingPolicy[int]):
         super().__init__(name=name, clock=clock)
         self._in_flight = 0
         # An OrderedDict, since both ends and any waiter in between can be taken out at once.
-        self._waiters: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
+        self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self._apply(BulkheadSettings(limit=limit, queue=queue, max_wait=max_wait, order=order, mode=mode))
 
     def _apply(self, settings: BulkheadSettings) -> None:
@@ -146,32 +159,26 @@ class Bulkhead(RefusingPolicy[int]):
         Raises:
             BulkheadFull: it took longer than `max_wait`.
         """
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(self.clock)
+        monotonic = self.clock.monotonic
+        arrived = monotonic()
         self._waiters[waiter] = None
-        max_wait = self.settings.max_wait
-        timer = (
-            None
-            if max_wait is None
-            else self.clock.call_at(self.clock.monotonic() + max_wait, lambda: self._give_up(waiter))
-        )
         try:
-            admitted = await waiter
+            while not waiter.admitted:
+                max_wait = self.settings.max_wait
+                until = math.inf if max_wait is None else arrived + max_wait
+                if monotonic() >= until:
+                    break
+                await waiter.sleep(until)
         except BaseException:
             self._waiters.pop(waiter, None)
-            if waiter.done() and not waiter.cancelled() and waiter.result():
+            if waiter.admitted:
                 self._release()  # the permit had come, but the task was cancelled before it could run
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-        if not admitted:
-            self._reject("waited", self.clock.monotonic())
+        if not waiter.admitted:
+            self._waiters.pop(waiter, None)
+            self._reject("waited", monotonic())
         return _PERMIT
-
-    def _give_up(self, waiter: asyncio.Future[bool]) -> None:
-        if not waiter.done():
-            del self._waiters[waiter]
-            waiter.set_result(False)
 
     def leave(
         self,
@@ -194,9 +201,10 @@ class Bulkhead(RefusingPolicy[int]):
         while self._waiters and (self._in_flight < self._limit or self._observing):
             waiter, _ = self._waiters.popitem(last=newest_first)
             # A cancelled waiter has not run yet to take itself out; a closed loop will never run again.
-            if not waiter.done() and not waiter.get_loop().is_closed():
+            if not waiter.cancelled and not waiter.loop.is_closed():
                 self._in_flight += 1
-                waiter.set_result(True)
+                waiter.admitted = True
+                waiter.wake()
 
     @property
     def unrolls(self) -> bool:
@@ -227,8 +235,14 @@ class Bulkhead(RefusingPolicy[int]):
     def reconfigure(self, **options: Any) -> None:
         """Change options while it works: calls in flight stay, and so do those that wait.
 
+        How long a call may wait is reckoned anew from when it came.
+
         Raises:
             ConfigError: an option is unknown or outside its range; nothing was changed.
         """
-        self._apply(changed(self.settings, options))
+        before = self.settings
+        self._apply(changed(before, options))
         self._admit_waiters()
+        if self.settings.max_wait != before.max_wait:
+            for waiter in self._waiters:
+                waiter.wake()

@@ -151,6 +151,7 @@ class Hedge(WrappingPolicy):
         self._wins = 0
         self._refused = 0
         self._latency: LiveQuantile | None = None
+        self._races: set[_Race[Any]] = set()
         self._use(
             HedgeSettings(
                 delay=delay,
@@ -175,12 +176,16 @@ class Hedge(WrappingPolicy):
     def reconfigure(self, **options: Any) -> None:
         """Change options while calls are under way; what is not named stays, and the budget cannot be exchanged.
 
+        When the next attempt of a call goes that is under way is reckoned anew from the one before.
+
         Raises:
             ConfigError: an option is unknown or out of its range; nothing is changed then.
         """
         if options.get("budget", self.settings.budget) is not self.settings.budget:
             raise ConfigError("budget must stay the one that the hedge was made with")
         self._use(changed(self.settings, options))
+        for race in self._races:
+            race.reconsider()
 
     @property
     def delay(self) -> float:
@@ -205,9 +210,11 @@ class Hedge(WrappingPolicy):
             budget.begin()
         race = _Race(self, call)
         won: asyncio.Task[T] | None = None
+        self._races.add(race)
         try:
             won = await race.run()
         finally:
+            self._races.discard(race)
             answered = won is not None and race.judge(won) is Verdict.SUCCESS
             if budget is not None:
                 # Not what a hedge cost that won: no call has failed, so what is sent for mere slowness stays bounded.
@@ -255,6 +262,8 @@ class _Race(Generic[T]):
         self._call = call
         self._changed = asyncio.Event()
         self._started = hedge.clock.monotonic()
+        self._sent = self._started  # when the newest attempt went
+        self._due = self._started + hedge.delay  # when the next goes, if none has failed before
         self.attempts: list[asyncio.Task[T]] = []
         self.refused = 0
         self.timely = True
@@ -275,10 +284,9 @@ class _Race(Generic[T]):
         """Send attempts until one has decided the call or none is left; return that one's task, or the last's."""
         running = [self._send()]
         clock = self._hedge.clock
-        due = self._started + self._hedge.delay
         while True:
-            await self._wait(due)
-            hasten, error = clock.monotonic() >= due, None
+            await self._wait(self._due)
+            hasten, error = clock.monotonic() >= self._due, None
             for task in [task for task in running if task.done()]:
                 running.remove(last := task)
                 verdict = self.judge(task)
@@ -289,12 +297,23 @@ class _Race(Generic[T]):
                 # What a policy inside refuses now, it would refuse again at once.
                 hasten = hasten or verdict is Verdict.FAILURE
             if hasten:
-                due = math.inf
+                self._due = math.inf
                 if self._grants(error):
-                    due = clock.monotonic() + self._hedge.delay
+                    self._sent = clock.monotonic()
+                    self._due = self._sent + self._hedge.delay
                     running.append(self._send(error))
             if not running:
                 return last
+
+    def reconsider(self) -> None:
+        """Go on with the hedge's options as they are now."""
+        hedge = self._hedge
+        self._settings, self._judge = hedge.settings, hedge.judge
+        if is_observing(self._settings.mode):
+            self._due = math.inf
+        elif self._due < math.inf:
+            self._due = self._sent + hedge.delay
+        self._changed.set()
 
     async def settle(self, kept: asyncio.Task[T] | None) -> None:
         """End all attempts but the one whose outcome is kept, and let go of the results that nobody gets.

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import choice, integer, number
 from resilience.errors import RateLimited
 from resilience.policies.base import Inline, RefusingPolicy
+from resilience.policies.nap import Nap
 from resilience.policies.rate_algorithms import ALGORITHMS
 from resilience.policies.settings import Mode, changed, is_observing
 
@@ -76,37 +76,19 @@ class RateLimiterSettings:
         return self.rate, self.per, math.ceil(self.rate) if self.burst is None else self.burst
 
 
-class _Waiter:
-    """A call that waits: until its turn, or until it is woken to look how it stands."""
+class _Waiter(Nap):
+    """A call that waits for its turn."""
 
-    __slots__ = ("_clock", "_woken", "admitted", "latest", "loop", "refused")
+    __slots__ = ("admitted", "latest", "refused")
 
     def __init__(self, clock: Clock, latest: float) -> None:
-        self._clock = clock
-        self._woken: asyncio.Future[None] | None = None
-        self.loop = asyncio.get_running_loop()
+        super().__init__(clock)
         self.latest = latest
         """Monotonic time after which its turn may not come."""
         self.admitted = False
         """True once it may go without a token, because the limiter only observes."""
         self.refused: float | None = None
         """Seconds until its turn, once that comes too late."""
-
-    async def sleep(self, when: float) -> None:
-        """Sleep until a monotonic time, or until `wake`."""
-        self._woken = woken = self.loop.create_future()
-        timer = None if when == math.inf else self._clock.call_at(when, self.wake)
-        try:
-            await woken
-        finally:
-            self._woken = None
-            if timer is not None:
-                timer.cancel()
-
-    def wake(self) -> None:
-        """End its sleep, if it sleeps."""
-        if self._woken is not None and not self._woken.done() and not self.loop.is_closed():
-            self._woken.set_result(None)
 
 
 class RateLimiter(RefusingPolicy[int]):
@@ -139,6 +121,7 @@ class RateLimiter(RefusingPolicy[int]):
         ...         pass
         ...     async with limiter.guard():
         ...         pass
+        >>> import asyncio
         >>> asyncio.run(main())
         Traceback (most recent call last):
         resilience.errors.RateLimited: rate limiter 'rate_limiter' allows 2 calls in 1 s

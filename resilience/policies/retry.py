@@ -17,6 +17,7 @@ from resilience.errors import ConfigError
 from resilience.policies.backoff import Backoff, Exponential
 from resilience.policies.base import WrappingPolicy, refuse_sync
 from resilience.policies.budget import RetryBudget, TokenBudget, guarded_budget
+from resilience.policies.nap import Nap
 from resilience.policies.retry_settings import (
     BeforeSleep,
     Repeat,
@@ -94,6 +95,7 @@ class Retry(WrappingPolicy):
     ) -> None:
         super().__init__(name=name, clock=clock)
         self._retries = 0
+        self._waiting: dict[Nap, Repeat] = {}
         self._stopped: dict[StopReason, int] = {}
         self._use(
             RetrySettings(
@@ -113,13 +115,22 @@ class Retry(WrappingPolicy):
     def reconfigure(self, **options: Any) -> None:
         """Change options while calls are under way; what is not named stays, and the budget cannot be exchanged.
 
+        A call that waits for its next attempt makes it all the same, after a wait that is reckoned anew from its start.
+
         Raises:
             ConfigError: an option is unknown or out of its range; nothing is changed then.
         """
         # Calls under way have begun on this budget, and must end on it.
         if options.get("budget", self.settings.budget) is not self.settings.budget:
             raise ConfigError("budget must stay the one that the retry was made with")
-        self._use(changed(self.settings, options))
+        before = self.settings
+        self._use(changed(before, options))
+        if self.settings.waits != before.waits:
+            for nap, repeat in self._waiting.items():
+                repeat.delay = self.settings.delay(
+                    self.name, repeat.attempt - 1, repeat.previous, repeat.asked
+                )
+                nap.wake()
 
     def _use(self, settings: RetrySettings) -> None:
         self.settings = settings
@@ -309,7 +320,8 @@ class Retry(WrappingPolicy):
         settings, clock = self.settings, self.clock
         attempt, previous = (1, 0.0) if current is None else (current.attempt, current.delay)
         source = result if error is None else error
-        delay = settings.delay(self.name, attempt, previous, source, clock.time())
+        asked = settings.asked(source, clock.time())
+        delay = settings.delay(self.name, attempt, previous, asked)
         stop = settings.obstacle(attempt, delay, elapsed, context, clock.monotonic(), source)
         spent: int | None = None
         if (budget := self.budget) is not None:
@@ -329,15 +341,30 @@ class Retry(WrappingPolicy):
         self._retries += 1
         if self.events:
             self.events.emit(BeforeSleep(self.name, attempt, delay, elapsed, error, result, observed))
-        return None if observed else Repeat(attempt + 1, delay, spent)
+        return None if observed else Repeat(attempt + 1, delay, spent, previous, asked)
 
     async def pause(self, repeat: Repeat) -> None:
         """Wait for the next attempt; cancelled, it gives back what the budget granted."""
         try:
-            await self.clock.sleep(repeat.delay)
+            if repeat.delay > 0:
+                await self._wait(repeat)
+            else:
+                await self.clock.sleep(0)
         except BaseException:
             self.settle(repeat, succeeded=False)
             raise
+
+    async def _wait(self, repeat: Repeat) -> None:
+        """Sleep for the delay of an attempt, which `reconfigure` may change meanwhile."""
+        monotonic = self.clock.monotonic
+        began = monotonic()
+        nap = Nap(self.clock)
+        self._waiting[nap] = repeat
+        try:
+            while (due := began + repeat.delay) > monotonic():
+                await nap.sleep(due)
+        finally:
+            del self._waiting[nap]
 
     def gave_up(self, error: BaseException, current: Repeat | None) -> None:
         """Note on the error that is raised how many attempts were made, where it was more than one."""

@@ -45,11 +45,15 @@ class Repeat:
         attempt: its number, from 2.
         delay: seconds to wait before it.
         spent: price that the budget took for it; None without a budget.
+        previous: seconds that were waited before the attempt before it.
+        asked: seconds that `Retry-After` asks to wait; None if it does not.
     """
 
     attempt: int
     delay: float
     spent: int | None
+    previous: float = 0.0
+    asked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,11 @@ class RetrySettings:
         """Whether an exception is among those of `on`."""
         return matcher("on", self.on)
 
+    @property
+    def waits(self) -> tuple[Backoff, bool, float]:
+        """What decides how long to wait."""
+        return self.backoff, self.respect_retry_after, self.max_retry_after
+
     def failed(self, owner: str, result: object, error: BaseException | None) -> bool:
         """Return whether an attempt failed in a way that is retried; `owner` is the policy's name, for the log."""
         try:
@@ -156,15 +165,23 @@ class RetrySettings:
             callback_failed(owner, "on_result" if error is None else "on", broken)
             return False
 
-    def delay(self, owner: str, attempt: int, previous: float, source: object, wall: float) -> float:
+    def asked(self, source: object, wall: float) -> float | None:
+        """Return the seconds that `Retry-After` asks to wait, or None.
+
+        Args:
+            source: error of the attempt, or the result that counts as failed.
+            wall: Unix time.
+        """
+        return retry_after_of(source, wall) if self.respect_retry_after else None
+
+    def delay(self, owner: str, attempt: int, previous: float, asked: float | None) -> float:
         """Return the seconds to wait after a failed attempt.
 
         Args:
             owner: name of the policy, for the log.
             attempt: number of the attempt that failed, from 1.
             previous: seconds that were waited before the attempt.
-            source: error of the attempt, or the result that counts as failed.
-            wall: Unix time.
+            asked: seconds that `Retry-After` asks to wait.
         """
         if attempts_bound.get() is not None:
             return 0.0
@@ -176,7 +193,7 @@ class RetrySettings:
         except BROKEN as broken:
             callback_failed(owner, "backoff", broken)
             delay = _USUAL.delay(attempt, previous)
-        if self.respect_retry_after and (asked := retry_after_of(source, wall)) is not None:
+        if asked is not None and self.respect_retry_after:
             return max(delay, min(asked, self.max_retry_after))
         return delay
 
