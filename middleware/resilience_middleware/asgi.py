@@ -29,7 +29,7 @@ from resilience_middleware.passing import NORMAL, Passage
 from resilience_middleware.problem import ProblemBody, problem_of, render, send_problem
 from resilience_middleware.request_log import RequestLog
 from resilience_middleware.templates import RouteTemplates
-from resilience_middleware.websocket import WebsocketSessions
+from resilience_middleware.websocket import Session, WebsocketSessions
 
 __all__ = ["ResilienceMiddleware"]
 
@@ -48,9 +48,10 @@ class ResilienceMiddleware:
     Args:
         app: the application.
         reliability: what records, and starts and stops along with the application.
-        timeout: seconds for a request, to the last byte of its answer; where there is none, the Reliability's configuration
+        timeout: seconds for a request, to the last byte of its answer, and for the handshake of a websocket session; where there is none, the Reliability's configuration
             says it, as it does for the next three; else there is no limit.
-        guards: what each request has to pass, in this order; held until the last byte, and given back exactly once.
+        guards: what each request and each websocket session has to pass, in this order; held until the last byte, or the end of
+            the session, and given back exactly once.
         routes: other guards by route template, instead of `timeout` and `guards`; the application does not start where it
             has no such route.
         trusted: addresses and networks that may say how long a request has (`X-Request-Deadline`, `grpc-timeout`)
@@ -209,14 +210,28 @@ class ResilienceMiddleware:
             return True
         if not self._settled and kind in {"http", "websocket"}:
             await self._settle(scope)
-        if kind == "websocket":
-            self._templates.arrived(scope)
-            await self._websockets.run(self.app, self._templates, scope, receive, send)
+        if kind == "websocket" and not self._apart(scope):
+            session = Session(scope, receive, send, self._passage, self._monotonic)
+            await self._websockets.run(self.app, self._templates, self, session)
         elif kind != "http" or self._apart(scope):
             await self.app(scope, receive, send)
         else:
             return False
         return True
+
+    def enter_session(self, session: Session) -> Awaitable[None] | None:
+        """Enter the guards of a websocket session."""
+        return self._enter(session) if self._guarded else None
+
+    def leave_session(self, session: Session, error: BaseException | None) -> BaseException | None:
+        """Leave the guards of a websocket session, and return what it ended by."""
+        if error is None:
+            self._ended_well(session)
+            session.passage.leave(session, session, None)
+            return None
+        if session.passage.told:
+            _put_back(session)
+        return self._ended(session, error)
 
     def _template(self, scope: Scope) -> str:
         return self._templates.match(scope)
@@ -261,7 +276,7 @@ class ResilienceMiddleware:
             watch=self._watch,
         )
 
-    def _choose(self, exchange: Exchange) -> Awaitable[None] | None:
+    def _choose(self, exchange: Exchange | Session) -> Awaitable[None] | None:
         """Let a request in by the way that its route has; called where not all are alike."""
         exchange.criticality = exchange.before = exchange.held = exchange.deadline = None
         if self._levels is not None and (level := self._levels.of(exchange.scope)) is not None:
@@ -277,7 +292,7 @@ class ResilienceMiddleware:
             exchange.scope[ROUTE] = self._templates.match(exchange.scope)
         return passage.enter(exchange)
 
-    def _ended(self, exchange: Exchange, error: BaseException) -> BaseException:
+    def _ended(self, exchange: Exchange | Session, error: BaseException) -> BaseException:
         """Leave a request's guards and deadline after an error, and say what the error comes to."""
         if isinstance(error, LoadShed) and error.inbound:
             level = exchange.criticality if exchange.passage.told else None
@@ -293,7 +308,7 @@ class ResilienceMiddleware:
             return error
         return _took_longer(exchange)
 
-    def _ended_well(self, exchange: Exchange) -> None:
+    def _ended_well(self, exchange: Exchange | Session) -> None:
         """Leave what is left to be after an application that has ended without an error, in time or late."""
         if exchange.passage.told:
             _put_back(exchange)
@@ -341,13 +356,13 @@ class ResilienceMiddleware:
         return series
 
 
-def _put_back(exchange: Exchange) -> None:
+def _put_back(exchange: Exchange | Session) -> None:
     """Let what comes after a request matter as much as it did before."""
     if exchange.before is not None:
         criticality.reset(exchange.before)
 
 
-def _took_longer(exchange: Exchange) -> TimeoutExceeded:
+def _took_longer(exchange: Exchange | Session) -> TimeoutExceeded:
     seconds = exchange.passage.limit(exchange)
     message = f"the request took longer than {seconds:g} s"
     return TimeoutExceeded(message, policy="request", seconds=seconds)

@@ -50,7 +50,7 @@ KNOWN = {
     "resilience_middleware/console/hub.py Hub.open create_task": SUPERVISED,
     "resilience_middleware/endpoints/event_stream.py EventStream.__call__ create_task": AWAITED,
     "resilience_middleware/console/watch.py Watch.look create_task": REPORTED,
-    "resilience_middleware/exchange.py Exchange._look_for_client ensure_future": AWAITED,
+    "resilience_middleware/ahead.py Ahead._call ensure_future": AWAITED,
     "resilience_middleware/guarded.py _in_thread.run ensure_future": AWAITED,
     "resilience_middleware/guarded.py _in_thread.run run_sync": AWAITED,
     "resilience_middleware/lifespan.py Lifespan.start ensure_future": REPORTED,
