@@ -120,6 +120,7 @@ class Lab:
         self._timeline: list[Happening] = []
         self._channels: list[RecordingNotifier] = []
         self._reliability: Reliability | None = None
+        self._fractions: dict[tuple[str, str], _Fraction] = {}
 
     def use(
         self,
@@ -177,6 +178,8 @@ class Lab:
         **shape: Any,
     ) -> None:
         """Let time pass in which requests are answered.
+
+        Fractions are carried over to the next call: many short calls have as many failures as a long one.
 
         Args:
             flows: routes and their shapes; one of `shape` when there is none.
@@ -237,7 +240,10 @@ class Lab:
     async def _pass(self, duration: float, flows: tuple[Traffic, ...]) -> None:
         number("seconds, minutes, hours and days together", duration, above=0)
         rel, clock = self.reliability, self.clock
-        requests = [_Requests(flow) for flow in flows]
+        requests = [
+            _Requests(flow, self._fractions.setdefault((flow.method, flow.route), _Fraction()))
+            for flow in flows
+        ]
         async with anyio.create_task_group() as background:
             background.start_soon(rel.alerts.run)
             for elapsed, step in _steps(duration, self._step(rel)):
@@ -262,24 +268,32 @@ class Lab:
         self._timeline.append(Happening(at, event.kind, event.subject, event.labels, event.detail))
 
 
-class _Requests:
-    """The requests of one route as they come: fractions of them are carried over to the next step."""
+@dataclass(slots=True)
+class _Fraction:
+    """Fractions of a request and of a failure of one route, carried over to the next step and the next traffic."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    request: float = 0.0
+    failure: float = 0.0
+
+
+class _Requests:
+    """The requests of one route as they come."""
+
+    def __init__(self, traffic: Traffic, fraction: _Fraction) -> None:
         self._traffic = traffic
-        self._due = 0.0
-        self._owed = 0.0
+        self._fraction = fraction
 
     def answer(self, rel: Reliability, elapsed: float, step: float) -> None:
         """Record what is answered in one step."""
         rate, errors, latency = self._traffic.at(elapsed)
-        self._due += rate * step
+        fraction = self._fraction
+        fraction.request += rate * step
         method, route, request = self._traffic.method, self._traffic.route, rel.sli.request
-        while self._due >= 1 - _HARDLY:
-            self._due -= 1
-            self._owed += errors
-            if self._owed >= 1 - _HARDLY:
-                self._owed -= 1
+        while fraction.request >= 1 - _HARDLY:
+            fraction.request -= 1
+            fraction.failure += errors
+            if fraction.failure >= 1 - _HARDLY:
+                fraction.failure -= 1
                 request(method, route, "500", Verdict.FAILURE, latency)
             else:
                 request(method, route, "200", Verdict.SUCCESS, latency)

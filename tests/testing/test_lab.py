@@ -9,6 +9,7 @@ import pytest
 from resilience import AlertRule, ConfigError
 from resilience.alerting import RaisedAlert
 from resilience.errors import DeliveryError
+from resilience.promql import Vector, evaluate
 from resilience.testing import Lab, RecordingNotifier, Traffic
 
 CONFIG = """\
@@ -18,6 +19,15 @@ channels: {pager: {webhook: "${PAGER_URL}"}, chat: {log: {}}}
 routes: [{severity: critical, to: pager}, {severity: warning, to: chat}]
 heartbeat: {url: "https://beat.example/x"}
 """
+
+
+async def test_fractions_of_failures_are_carried_over_to_the_next_traffic(lab: Lab) -> None:
+    for _ in range(12):
+        await lab.traffic(rate=10, errors=0.003, seconds=30)
+    found = evaluate("http_requests_total", lab.reliability.signals.source, lab.clock.monotonic())
+    assert isinstance(found, Vector)
+    total = {dict(labels)["verdict"]: value for labels, value in found}
+    assert total == {"success": 3590, "failure": 10}
 
 
 async def test_page(lab: Lab) -> None:
