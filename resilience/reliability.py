@@ -7,7 +7,7 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from resilience.alerting import AlertManager, Route
 from resilience.alerting.config import AlertingConfig
+from resilience.alerting.inhibition import Inhibition
 from resilience.alerting.leadership import LEASE, Leadership
+from resilience.alerting.matchers import Matchers
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.log import log
@@ -46,6 +48,7 @@ from resilience.signals import Retention, Signals, SliRecorder
 from resilience.signals.persisted import PersistedWindows
 from resilience.signals.process import ProcessFigures
 from resilience.slo import SLO, SLOManager
+from resilience.slo.alerts import explanations
 from resilience.slo.budget_actions import BudgetActions
 from resilience.slo.budget_policy import BudgetPolicy
 from resilience.stores.memory import MemoryStore
@@ -468,6 +471,7 @@ class Reliability:
         now = Instant(self.clock.monotonic(), self.clock.time())
         transitions = self.rules.reload([group for each in wanted.values() for group in each], now)
         self._groups = wanted
+        self.alerts.imply(_inhibitions(self.rules.groups))
         for transition in transitions:
             self.transitions.emit(transition)
 
@@ -538,6 +542,12 @@ class Reliability:
             self.sli.circuit_transition(event.name, event.previous, event.state)
         elif isinstance(event, BeforeSleep):
             self.sli.retry_attempt(event.name)
+
+
+def _inhibitions(groups: Iterable[RuleGroup]) -> Iterator[Inhibition]:
+    """Return the inhibitions of alerts of objectives that others explain."""
+    for source, target, equal in explanations(groups):
+        yield Inhibition(Matchers(source), Matchers(target), equal)
 
 
 def _by_name(notifiers: Iterable[Notifier]) -> dict[str, Notifier]:

@@ -36,7 +36,7 @@ class Engine:
         self.firing: Firing = Firing(plan.flapping)
         self.groups: Groups = Groups()
         self.plan: Plan = plan
-        self._inhibitor = Inhibitor(plan.inhibitions)
+        self._inhibitor = Inhibitor(plan.every_inhibition)
         self.acknowledgements: Acknowledgements = Acknowledgements()
         self._matched = 0  # silences that all alerts have been matched with
 
@@ -45,7 +45,7 @@ class Engine:
         self.plan = plan
         self.silences.replace_windows(plan.maintenance)
         self.firing.replace_flaps(plan.flapping)
-        self._inhibitor = Inhibitor(plan.inhibitions)
+        self._inhibitor = Inhibitor(plan.every_inhibition)
         self._inhibitor.update(self._labels())
         self.groups.reroute(plan.destinations)
         for alert in self.firing.alerts.values():

@@ -309,11 +309,24 @@ class AlertManager:
         self._replaced += [each for each in gone if isinstance(each, Closeable)]
         self.notifiers = notifiers
         self._dispatcher.replace(notifiers)
+        self._follow(replace(plan, implied=self._keeper.plan.implied))
+        if (stopped := self._heart.replace(heartbeat)) is not None:
+            self._replaced.append(stopped)
+
+    def imply(self, inhibitions: Iterable[Inhibition]) -> None:
+        """Use inhibition rules that follow from the rules that are evaluated, beside those of the settings.
+
+        Args:
+            inhibitions: all of them, instead of those of the last call.
+        """
+        implied = tuple(inhibitions)
+        if implied != self._keeper.plan.implied:
+            self._follow(replace(self._keeper.plan, implied=implied))
+
+    def _follow(self, plan: Plan) -> None:
         self._keeper.plan = plan
         if self.leads:
             self._state.engine.follow(plan, self._keeper.now)
-        if (stopped := self._heart.replace(heartbeat)) is not None:
-            self._replaced.append(stopped)
 
     # -- what people and code do --------------------------------------------------------------------------------
 

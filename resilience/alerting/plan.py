@@ -26,6 +26,12 @@ class Plan:
     inhibitions: tuple[Inhibition, ...] = ()
     maintenance: tuple[MaintenanceWindow, ...] = ()
     flapping: FlapDetector = field(default_factory=FlapDetector)
+    implied: tuple[Inhibition, ...] = ()  # what follows from the rules that are evaluated
+
+    @property
+    def every_inhibition(self) -> tuple[Inhibition, ...]:
+        """The inhibition rules of the settings, and those that follow from the rules."""
+        return (*self.inhibitions, *self.implied)
 
     @classmethod
     def make(

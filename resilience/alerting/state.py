@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from resilience.alerting.acknowledgements import Acknowledgements
 from resilience.alerting.codec import NOTIFICATION, load_notification
@@ -18,6 +18,7 @@ from resilience.alerting.silence import Silences
 from resilience.alerting.storage import Storage
 from resilience.core.ports import Notification, Put
 from resilience.core.rows import Unread, decode, read_rows
+from resilience.rules.relabel import relabelled
 from resilience.rules.state import Alert
 
 __all__ = ["AlertingState"]
@@ -76,12 +77,14 @@ class AlertingState:
         Raises:
             StoreError: the store cannot be read.
         """
-        rows = {table: await storage.load(table) for table in _SEEN}
+        stored = {table: await storage.load(table) for table in (*_SEEN, Outbox.table)}
+        rows = relabelled(stored)
+        self.puts += _moves(stored, rows)
         unread = await self._restore(storage, rows, offset)
         found: list[Notification] = []
         unread[Outbox.table] = read_rows(
             Outbox.table,
-            await storage.load(Outbox.table),
+            rows[Outbox.table],
             lambda _, row: found.append(load_notification(decode(row, NOTIFICATION))),
         )
         self.outbox.restore(found)
@@ -109,7 +112,7 @@ class AlertingState:
         rows = {table: await storage.load(table) for table in _SEEN}
         if known is not None and rows == known.rows:
             return False
-        await self._restore(storage, rows, offset)
+        await self._restore(storage, relabelled(rows), offset)
         self.rows = rows
         self.engine.show()
         return True
@@ -152,3 +155,13 @@ class AlertingState:
             self.raised.remove(key)
         elif table == Firing.closed_table:
             self.engine.firing.reopen(key)
+
+
+def _moves(
+    stored: Mapping[str, Mapping[str, bytes]], rows: Mapping[str, Mapping[str, bytes]]
+) -> Iterator[Put]:
+    """Yield what makes stored rows these rows."""
+    for table, found in rows.items():
+        known = stored[table]
+        yield from (Put(table, key, None) for key in known.keys() - found.keys())
+        yield from (Put(table, key, row) for key, row in found.items() if known.get(key) != row)

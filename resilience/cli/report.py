@@ -16,6 +16,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step, build, post_mortem, render
+from resilience.slo.alerts import BURN_ALERT
 
 __all__ = ["report"]
 
@@ -186,8 +187,8 @@ def _incident(key: str, noted: Mapping[str, Any], ended: float | None) -> Incide
 
 def _summary(labels: Mapping[str, str]) -> str:
     """What tells it from other alerts of its objective, else from others of its name."""
-    if "burn_rate" in labels:
-        return f"{labels['burn_rate']} burn over {labels.get('window', '')}".removesuffix(" over ")
+    if labels.get("alertname") == BURN_ALERT:
+        return "budget burns too fast"
     if "consumed" in labels:
         return f"{labels['consumed']}% of the budget spent"
     return ", ".join(f"{name} {value}" for name, value in sorted(labels.items()) if name not in _SHOWN_APART)

@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from resilience import promql
 from resilience.core.clock import Instant
@@ -23,6 +23,7 @@ from resilience.rules.running import selectors_of
 from resilience.signals import Retention, Signals
 from resilience.slo import SLO, BurnRateAlert, ErrorBudget
 from resilience.slo.account import Account
+from resilience.slo.alerts import BURN_RATE_FOR, burn_rates_by_rule
 from resilience.slo.exported import EXPORTED
 from resilience.slo.measure import Events
 from resilience.slo.meter import counts_exactly
@@ -52,10 +53,14 @@ def reads_objectives(groups: Iterable[RuleGroup]) -> bool:
     return False
 
 
+_Key: TypeAlias = tuple[str, ...]
+"""Key of an alert: the severity of its rule; for another threshold its scale, too; for a spent budget the threshold."""
+
+
 class _Condition(NamedTuple):
     """Condition of a burn-rate alert: both windows above a threshold."""
 
-    key: tuple[str, str]
+    key: _Key
     window: float
     short: float
     threshold: float
@@ -86,7 +91,7 @@ class _Objective:
     ) -> None:
         self.slo = slo
         self.account = account
-        self.active: dict[tuple[str, str], bool] = {}
+        self.active: dict[_Key, bool] = {}
         """Active alerts: True for one that stays as it is while its condition holds."""
         self.bad = array("d")
         self.total = array("d")
@@ -125,14 +130,20 @@ class _Objective:
         return any(self._burn_changes(at, edges)) or any(self._spending_changes())
 
     def _burn_changes(self, at: float, edges: Mapping[float, _Edge] | None) -> Iterator[bool]:
+        held: set[_Key] = set()
         for (window, short), conditions in self._by_window.items():
             long_bounds = None if edges is None else self._bounds(edges[window])
             short_bounds = None if edges is None else self._bounds(edges[short])
             for each in conditions:
+                if each.key in held:  # one condition of a rule is enough
+                    continue
                 holds = self._holds(each.threshold, long_bounds, short_bounds)
                 if holds is None:
                     holds = self._holds_exactly(each, at)
-                yield holds is not (each.key in self.active)
+                if holds:
+                    held.add(each.key)
+                    yield each.key not in self.active
+        yield any(each.key in self.active and each.key not in held for each in self._conditions)
 
     def _bounds(self, edge: _Edge) -> _Bounds:
         bad, total = self.bad, self.total
@@ -237,7 +248,7 @@ class ObjectiveGate:
             own = account(slo.id)
             if own is None or not _is_simple(slo):
                 continue  # its rules are evaluated at every tick
-            conditions = list(_conditions(slo, {"": slo.burn_rates, **scaled(slo)}))
+            conditions = list(_conditions(slo, scaled(slo)))
             self._objectives[slo.id] = _Objective(slo, own, conditions, signals)
         windows = {
             window
@@ -299,13 +310,14 @@ class ObjectiveGate:
             ledger = each.account.ledger
             each.counted = ledger.bad, ledger.total
 
-    def settle(self, alerts: Iterable[Alert], other: Iterable[Alert], scale: str) -> None:
+    def settle(self, alerts: Iterable[Alert], other: Iterable[Alert], scale: str, name: str) -> None:
         """Note which alerts are active after an evaluation.
 
         Args:
             alerts: alerts of the objectives' own rules.
             other: alerts with other thresholds.
             scale: label with the scale of those.
+            name: label with the name of the burn-rate alert that they are of.
         """
         for each in self._objectives.values():
             if each.watched:
@@ -313,13 +325,13 @@ class ObjectiveGate:
         for alert in alerts:
             own = self._objectives.get(alert.labels.get("slo", ""))
             if own is not None and alert.group == f"slo:{own.slo.id}":
-                own.active["", alert.labels["burn_rate"]] = _is_settled(alert)
+                own.active[_rule_key(alert.labels)] = _is_settled(alert)
             elif own is not None and alert.group == f"slo:{own.slo.id}:budget":
                 own.active["spent", alert.labels["consumed"]] = _is_settled(alert)
         for alert in other:
             scaled = self._objectives.get(alert.labels["slo"])
             if scaled is not None:
-                scaled.active[alert.labels[scale], alert.labels["burn_rate"]] = _is_settled(alert)
+                scaled.active["scaled", alert.labels[scale], alert.labels[name]] = _is_settled(alert)
 
     def _remember(self, at: float) -> None:
         self._times.append(at)
@@ -359,11 +371,16 @@ def _is_simple(slo: SLO) -> bool:
     )
 
 
-def _conditions(slo: SLO, alerts: Mapping[str, Sequence[BurnRateAlert]]) -> Iterator[_Condition]:
-    for scale, scaled in alerts.items():
-        for alert in scaled:
-            threshold = float(alert.threshold(slo.budget))
-            yield _Condition((scale, alert.name), alert.window, alert.short_window, threshold)
+def _conditions(slo: SLO, scaled: Mapping[str, Sequence[BurnRateAlert]]) -> Iterator[_Condition]:
+    keys = {alert.name: _rule_key(labels) for labels, alerts in burn_rates_by_rule(slo) for alert in alerts}
+    own = [(keys[alert.name], alert) for alert in slo.burn_rates]
+    others = [(("scaled", scale, alert.name), alert) for scale, alerts in scaled.items() for alert in alerts]
+    for key, alert in (*own, *others):
+        yield _Condition(key, alert.window, alert.short_window, float(alert.threshold(slo.budget)))
+
+
+def _rule_key(labels: Mapping[str, str]) -> _Key:
+    return "burning", labels["severity"], labels.get(BURN_RATE_FOR, "")
 
 
 def _blur(window: float, retention: Retention, interval: float) -> float:

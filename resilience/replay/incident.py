@@ -12,7 +12,7 @@ from resilience.rules import Alert, AlertState, AlertTransition
 __all__ = ["Burned", "Incident", "IncidentLog"]
 
 Burned: TypeAlias = Callable[[Alert, float, float], Decimal | None]
-"""Asked how much of a budget an alert stands for: the alert, when it fired and when it ended, in Unix seconds."""
+"""Asked how much of a budget an alert stands for: the alert as it fired, when it fired and when it ended, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class IncidentLog:
 
     def __init__(self, burned: Burned = lambda _alert, _started, _ended: None) -> None:
         self._burned = burned
-        self._open: dict[str, Incident] = {}
+        self._open: dict[str, tuple[Incident, Alert]] = {}
         self._closed: list[Incident] = []
 
     def take(self, transitions: Iterable[AlertTransition]) -> None:
@@ -56,11 +56,12 @@ class IncidentLog:
         for change in transitions:
             alert, at = change.alert, change.at.wall
             if change.state is AlertState.FIRING:
-                self._open[alert.fingerprint] = Incident(
+                incident = Incident(
                     alert.rule, dict(alert.labels), at, None, 0.0, alert.annotations.get("summary", "")
                 )
+                self._open[alert.fingerprint] = incident, alert
             elif change.previous is AlertState.FIRING:
-                self._closed.append(self._ended(self._open.pop(alert.fingerprint), alert, at, ended=at))
+                self._closed.append(self._ended(*self._open.pop(alert.fingerprint), alert, at, ended=at))
 
     def finish(self, firing: Iterable[Alert], at: float) -> list[Incident]:
         """Return all of them, by their beginning.
@@ -70,14 +71,16 @@ class IncidentLog:
             at: when that is, in Unix seconds.
         """
         active = {alert.fingerprint: alert for alert in firing}
-        still = [self._ended(each, active[key], at, ended=None) for key, each in self._open.items()]
+        still = [self._ended(*each, active[key], at, ended=None) for key, each in self._open.items()]
         return sorted([*self._closed, *still], key=lambda incident: (incident.started, incident.alert))
 
-    def _ended(self, incident: Incident, alert: Alert, at: float, *, ended: float | None) -> Incident:
+    def _ended(
+        self, incident: Incident, fired: Alert, alert: Alert, at: float, *, ended: float | None
+    ) -> Incident:
         return replace(
             incident,
             ended=ended,
             duration=at - incident.started,
             summary=alert.annotations.get("summary", ""),
-            burned=self._burned(alert, incident.started, at),
+            burned=self._burned(fired, incident.started, at),
         )

@@ -13,10 +13,11 @@ from resilience.replay.formats import Entry
 from resilience.replay.gate import ObjectiveGate, reads_objectives
 from resilience.replay.incident import IncidentLog
 from resilience.replay.routes import Routes
-from resilience.replay.what_if import SCALE, OtherThresholds
+from resilience.replay.what_if import BURN_RATE, SCALE, OtherThresholds
 from resilience.rules import Alert, Evaluator, RuleGroup
 from resilience.signals import Signals
 from resilience.slo import SLO, ErrorBudget, SLOManager, compile_rules
+from resilience.slo.alerts import burn_rates_in
 from resilience.slo.budget import burn, exact
 from resilience.slo.compile import counted_events
 from resilience.slo.exported import period_series
@@ -164,7 +165,7 @@ class VirtualService:
         self.incidents.take(self.rules.tick(now, wanted=self._wanted))
         if watched:
             self.what_if.tick(now, wanted=self._wanted)
-            gate.settle(self.rules.alerts(), self.what_if.alerts(), SCALE)
+            gate.settle(self.rules.alerts(), self.what_if.alerts(), SCALE, BURN_RATE)
         for slo in watched:
             self._export(slo, self.slos.error_budget(slo.id), now.monotonic)
         gate.end()
@@ -183,8 +184,8 @@ class VirtualService:
         events = None if slo is None else counted_events(slo)
         if slo is None or events is None:
             return None
-        name = alert.labels.get("burn_rate")
-        seen = sum(each.window for each in slo.burn_rates if each.name == name)
+        held = burn_rates_in(alert.annotations, [each.name for each in slo.burn_rates])
+        seen = max((each.window for each in slo.burn_rates if each.name in held), default=0.0)
         window = ended - max(started - seen, self._first)
         if not window:
             return Decimal(0)

@@ -13,13 +13,17 @@ from resilience.rules import Alert, AlertRule, Evaluator, RuleGroup
 from resilience.signals import Signals
 from resilience.slo import SLO, BurnRateAlert, compile_rules
 
-__all__ = ["SCALE", "SCALES", "OtherThresholds", "WhatIf"]
+__all__ = ["BURN_RATE", "SCALE", "SCALES", "OtherThresholds", "WhatIf"]
 
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0)
 """What thresholds are multiplied by unless others are asked for."""
 
 SCALE = "threshold_scale"
 """Label of an alert with another threshold: what its threshold is multiplied by."""
+
+
+BURN_RATE = "burn_rate"
+"""Label of an alert with another threshold: the name of the burn-rate alert, each of which is judged apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class OtherThresholds:
         found: dict[tuple[str, str, str], list[Incident]] = {}
         for incident in self._log.finish(self._rules.alerts(), at):
             labels = incident.labels
-            found.setdefault((labels["slo"], labels["burn_rate"], labels[SCALE]), []).append(incident)
+            found.setdefault((labels["slo"], labels[BURN_RATE], labels[SCALE]), []).append(incident)
         results = []
         for slo, scale, alert in self._asked:
             incidents = found.get((slo.id, alert.name, f"{scale:g}"), [])
@@ -132,8 +136,10 @@ def _scaled(slo: SLO, scale: float) -> Iterator[BurnRateAlert]:
 
 
 def _groups(slo: SLO, scale: float, known: Mapping[str, SLO]) -> Iterator[RuleGroup]:
-    alerting = replace(slo.alerting, burn_rates=tuple(_scaled(slo, scale)), exhaustion=())
-    other = replace(slo, alerting=alerting, labels={**slo.labels, SCALE: f"{scale:g}"})
-    for group in compile_rules([other], known=known):
-        alerts = [rule for rule in group.rules if isinstance(rule, AlertRule)]
-        yield RuleGroup(f"{group.name} x {scale:g}", alerts)
+    for alert in _scaled(slo, scale):
+        alerting = replace(slo.alerting, burn_rates=(alert,), exhaustion=())
+        labels = {**slo.labels, SCALE: f"{scale:g}", BURN_RATE: alert.name}
+        for group in compile_rules([replace(slo, alerting=alerting, labels=labels)], known=known):
+            rules = [rule for rule in group.rules if isinstance(rule, AlertRule)]
+            if rules:
+                yield RuleGroup(f"{group.name} {alert.name} x {scale:g}", rules)

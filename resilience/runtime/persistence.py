@@ -14,6 +14,7 @@ from resilience.core.ports import Put, Store
 from resilience.core.rows import DAMAGED, Moment, Unread, decode, encode, read_rows
 from resilience.core.slices import Slicer, in_turns
 from resilience.errors import StoreError
+from resilience.rules.relabel import relabelled
 from resilience.runtime.legacy import LegacyState
 
 __all__ = ["SEEN_TABLE", "Part", "PersistedState", "Rows"]
@@ -113,6 +114,7 @@ class PersistedState:
         if not any(rows.values()):
             return  # there was no earlier process whose windows would have to fill up again
         slicer = Slicer(_SLICE)
+        rows = await slicer.run(functools.partial(relabelled, rows))
         for part in self._parts:
             restore = functools.partial(part.restore, rows, now, down_at=down_at)
             for table, unread in (await slicer.run(restore) or {}).items():

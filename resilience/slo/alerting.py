@@ -35,10 +35,11 @@ class ExhaustionAlert:
 
 DEFAULT_EXHAUSTION = (
     ExhaustionAlert(Decimal("0.5"), "info"),
-    ExhaustionAlert(Decimal("0.75"), "warning"),
-    ExhaustionAlert(Decimal("0.9"), "critical"),
-    ExhaustionAlert(Decimal(1), "critical"),
+    ExhaustionAlert(Decimal("0.75"), "info"),
+    ExhaustionAlert(Decimal("0.9"), "warning"),
+    ExhaustionAlert(Decimal(1), "warning"),
 )
+"""The page is the business of burn rates: a budget that is spent makes a ticket, see `explanations`."""
 
 
 @dataclass(frozen=True, slots=True)

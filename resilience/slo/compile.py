@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from resilience.core.duration import format_duration
@@ -11,6 +11,7 @@ from resilience.errors import ConfigError
 from resilience.promql.show import quote
 from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
 from resilience.slo.alerting import ExhaustionAlert
+from resilience.slo.alerts import BURN_ALERT, BURN_RATES, EXHAUSTION_ALERT, SEPARATOR, burn_rates_by_rule
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.ledger import BUCKETS
 from resilience.slo.measure import Events, Weighted
@@ -47,7 +48,7 @@ def compile_rules(slos: Iterable[SLO], *, known: Mapping[str, SLO] | None = None
         if (slices := slice_rule(slo, _labels(slo))) is not None:
             groups.append(RuleGroup(f"slo:{slo.id}:slices", [slices], interval=slo.slice_length))
         burning: list[Rule] = [_ratio_rule(slo, window, everything) for window in windows]
-        burning += [_burn_rule(slo, alert) for alert in slo.burn_rates]
+        burning += [_burn_rule(slo, own, alerts) for own, alerts in burn_rates_by_rule(slo)]
         if burning:
             groups.append(RuleGroup(f"slo:{slo.id}", burning))
         if slo.alerting.exhaustion:
@@ -130,11 +131,37 @@ def _remaining_rule(slo: SLO, known: Mapping[str, SLO]) -> Rule:
     return RecordingRule("slo:error_budget:remaining", expr, _labels(slo))
 
 
-def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
-    threshold = _plain(alert.threshold(slo.budget))
-    conditions = [
-        f"{_recorded(window)}{_selector(slo)} > {threshold}" for window in (alert.window, alert.short_window)
-    ]
+def _burn_rule(slo: SLO, own: Mapping[str, str], alerts: Sequence[BurnRateAlert]) -> AlertRule:
+    conditions = [_burning(slo, alert) for alert in alerts]
+    if len(conditions) > 1:
+        conditions = [f"({condition})" for condition in conditions]
+    exceeded = ", or ".join(
+        f"more than {alert.factor}x that in the last {format_duration(alert.window)} and"
+        f" {format_duration(alert.short_window)} (the budget of {format_duration(slo.window)} then lasts"
+        f" {_lasting(slo, alert)})"
+        for alert in alerts
+    )
+    return AlertRule(
+        BURN_ALERT,
+        " or ".join(conditions),
+        for_=alerts[0].for_,
+        labels=_alert_labels(slo, own),
+        annotations={
+            "summary": f"{_whose(slo)} burns its error budget too fast",
+            "description": (
+                f"{{{{ $value | humanizePercentage }}}} of what counted was bad. A target of"
+                f" {percent(Decimal(slo.target))} allows {percent(slo.budget)}; it was {exceeded}."
+            ),
+            **_annotations(slo),
+            BURN_RATES: _true_names(slo, alerts),
+        },
+        no_data=NoData.RESOLVE,
+    )
+
+
+def _burning(slo: SLO, alert: BurnRateAlert) -> str:
+    """Return the condition of one burn-rate alert."""
+    conditions = _too_fast(slo, alert)
     length = format_duration(alert.window)
     if not slo.sliced and isinstance(slo.measure, Events):
         least = slo.alerting.min_events, slo.alerting.min_failures
@@ -142,26 +169,31 @@ def _burn_rule(slo: SLO, alert: BurnRateAlert) -> AlertRule:
     if slo.exclusions:
         short = format_duration(alert.short_window)
         conditions[-1] += f" unless on () max_over_time(slo_excluded{_selector(slo)}[{short}]) > 0"
-    window, short = format_duration(alert.window), format_duration(alert.short_window)
-    gone = format_duration(float(round(Decimal(str(slo.window)) / alert.factor)))
-    return AlertRule(
-        "ErrorBudgetBurn",
-        " and ".join(conditions),
-        for_=alert.for_,
-        labels={**_alert_labels(slo, alert.severity), "burn_rate": _literal(alert.name), "window": window},
-        annotations={
-            "summary": f"{_whose(slo)} burns its error budget more than {alert.factor}x too fast",
-            "description": (
-                f"{{{{ $value | humanizePercentage }}}} of what counted in the last {window} was bad, and in the last"
-                f" {short} it was more than {percent(alert.threshold(slo.budget))} as well:"
-                f" {alert.factor} times the {percent(slo.budget)} that a target of"
-                f" {percent(Decimal(slo.target))} allows. At that pace the budget of"
-                f" {format_duration(slo.window)} lasts {gone}."
-            ),
-            **_annotations(slo),
-        },
-        no_data=NoData.RESOLVE,
+    return " and ".join(conditions)
+
+
+def _too_fast(slo: SLO, alert: BurnRateAlert) -> list[str]:
+    threshold = _plain(alert.threshold(slo.budget))
+    return [
+        f"{_recorded(window)}{_selector(slo)} > {threshold}" for window in (alert.window, alert.short_window)
+    ]
+
+
+def _true_names(slo: SLO, alerts: Sequence[BurnRateAlert]) -> str:
+    """Return a template of the names of the alerts that burn too fast; as a label, they would make other alerts."""
+    if len(alerts) == 1:
+        return _literal(alerts[0].name)
+    named = (
+        f"label_replace({' and '.join(_too_fast(slo, alert))},"
+        f' "burn_rate", {quote(alert.name.replace("$", "$$"))}, "", "")'
+        for alert in alerts
     )
+    each = "{{ if $i }}" + SEPARATOR + "{{ end }}{{ $one.Labels.burn_rate }}"
+    return f"{{{{ range $i, $one := query {quote(' or '.join(named))} }}}}{each}{{{{ end }}}}"
+
+
+def _lasting(slo: SLO, alert: BurnRateAlert) -> str:
+    return format_duration(float(round(Decimal(str(slo.window)) / alert.factor)))
 
 
 def _enough(counts: tuple[str, str], least: tuple[int, int]) -> list[str]:
@@ -177,11 +209,11 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
         _enough(_in_period(slo, slo.measure), slo.least_in_period) if isinstance(slo.measure, Events) else []
     )
     return AlertRule(
-        "ErrorBudgetExhaustion",
+        EXHAUSTION_ALERT,
         " and ".join([spent, *enough]),
         # As long as a bucket of the period: a budget that hovers at the share alerts once.
         keep_firing_for=max(1.0, round(slo.window / BUCKETS)),
-        labels={**_alert_labels(slo, alert.severity), "consumed": consumed},
+        labels=_alert_labels(slo, {"severity": alert.severity, "consumed": consumed}),
         annotations={
             "summary": f"{_whose(slo)} has used {consumed}% of its error budget",
             "description": (
@@ -194,8 +226,8 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
     )
 
 
-def _alert_labels(slo: SLO, severity: str) -> dict[str, str]:
-    plain = {**_labels(slo), "severity": severity}
+def _alert_labels(slo: SLO, own: Mapping[str, str]) -> dict[str, str]:
+    plain = {**_labels(slo), **own}
     if slo.owner:
         plain["owner"] = slo.owner
     if slo.tier is not None:

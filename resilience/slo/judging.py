@@ -12,9 +12,7 @@ from resilience.slo.objective import SLO
 __all__ = ["burn_rate_states", "slo_status"]
 
 
-def burn_rate_states(
-    slo: SLO, budget: ErrorBudget, alerting: Container[str | None] = ()
-) -> list[BurnRateState]:
+def burn_rate_states(slo: SLO, budget: ErrorBudget, alerting: Container[str] = ()) -> list[BurnRateState]:
     """Return the state of every burn-rate alert of an objective.
 
     Args:

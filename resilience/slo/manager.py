@@ -20,6 +20,7 @@ from resilience.signals import Signals
 from resilience.signals.instruments import GaugeSeries
 from resilience.signals.recorded import recorded_timestamp
 from resilience.slo.account import Account
+from resilience.slo.alerts import burn_rates_in
 from resilience.slo.budget import ErrorBudget, SLOStatus, burn
 from resilience.slo.compile import compile_rules
 from resilience.slo.counts import TABLE, Counts
@@ -108,7 +109,7 @@ class SLOManager:
         self._budgets: dict[str, ErrorBudget] = {}
         self._statuses: dict[str, SLOStatus] = {}
         self._burning: dict[str, bool] = {}
-        self._firing: dict[str, frozenset[str | None]] | None = None
+        self._firing: dict[str, frozenset[str]] | None = None
         signals.on_tick(self._mark_exclusions)
 
     @property
@@ -423,14 +424,19 @@ class SLOManager:
             window: (float(each[0]), float(each[1])) for window, each in counts.items() if each is not None
         }
 
-    def _alerting(self, slo_id: str) -> frozenset[str | None]:
+    def _alerting(self, slo_id: str) -> frozenset[str]:
         """Return the names of the burn-rate alerts of an objective that are firing by their rules."""
         if self._firing is None:
             self._firing = {
-                name: frozenset(alert.labels.get("burn_rate") for alert in alerts)
+                name: frozenset().union(*(self._burn_rates_of(name, alert) for alert in alerts))
                 for name, alerts in self.alerts_by_slo().items()
             }
         return self._firing.get(slo_id, frozenset())
+
+    def _burn_rates_of(self, slo_id: str, alert: Alert) -> frozenset[str]:
+        severity = alert.labels.get("severity")
+        names = [each.name for each in self._slos[slo_id].burn_rates if each.severity == severity]
+        return burn_rates_in(alert.annotations, names)
 
     def _not_known(self) -> str:
         since = self._signals.known_since + self._now.wall - self._now.monotonic

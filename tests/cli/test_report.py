@@ -88,7 +88,7 @@ def test_what_happened_to_nothing_that_fired_is_no_incident() -> None:
 @pytest.mark.parametrize(
     ("labels", "summary"),
     [
-        ({"burn_rate": "fast", "window": "1h", "owner": "ann", "tier": "0"}, "fast burn over 1h"),
+        ({"alertname": "ErrorBudgetBurn", "owner": "ann", "tier": "0"}, "budget burns too fast"),
         ({"consumed": "75", "owner": "ann"}, "75% of the budget spent"),
         ({"route": "/pay", "alertname": "Slow", "severity": "page"}, "route /pay"),
     ],

@@ -199,7 +199,12 @@ def test_rules_that_are_given_keep_their_burn_rates_unique() -> None:
     result = Backtest("shop", slos=[slo]).run(
         traffic(2 * HOUR, range(HOUR, 2 * HOUR)), formats.make("combined")
     )
-    assert sorted(each.labels["burn_rate"] for each in result.incidents) == ["fast", "slow"]
+    [incident] = result.incidents  # one severity is one alert
+    assert incident.labels["severity"] == "critical"
+    assert [(each.alert, each.fired) for each in result.what_if if each.scale == 1] == [
+        ("fast", 1),
+        ("slow", 1),
+    ]
     assert {each.scale for each in result.what_if} == {0.5, 0.75, 1.0, 1.5, 2.0}
 
 
