@@ -12,15 +12,18 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
+from resilience.alerting.matchers import Matchers
 from resilience.cli.configurations import configurations_option, strict_option
 from resilience.cli.figures import objectives_of
 from resilience.cli.output import json_option, output_option, print_json, print_table, write
 from resilience.core import yaml
 from resilience.core.duration import format_duration
+from resilience.core.ports import Matcher
 from resilience.errors import ConfigError
 from resilience.reports.words import length, percent, rate
 from resilience.rules import dump
 from resilience.slo import SLO, compile_rules
+from resilience.slo.alerts import explanations
 from resilience.slo.burn_rate import BurnRateAlert, detection_time, reset_time
 from resilience.slo.formats.importing import FORMATS, import_slos
 from resilience.slo.formats.native_write import to_config
@@ -49,6 +52,29 @@ def write_rules(files: tuple[Path, ...], output: Path | None, *, strict: bool, a
     write(_json(yaml.load(text).data) if as_json else text, output)
     if output is not None:
         click.echo(f"{output}: {sum(len(group.rules) for group in groups)} rule(s)", err=True)
+
+
+@slo.command("inhibitions")
+@configurations_option
+@strict_option
+@output_option
+@json_option
+def write_inhibitions(files: tuple[Path, ...], output: Path | None, *, strict: bool, as_json: bool) -> None:
+    """Write the inhibitions between the objectives' alerts as Alertmanager reads them."""
+    rules = [
+        {
+            "source_matchers": _matchers(found.source),
+            "target_matchers": _matchers(found.target),
+            "equal": list(found.equal),
+        }
+        for found in explanations(compile_rules(objectives_of(files, strict=strict)))
+    ]
+    data = {"inhibit_rules": rules}
+    write(_json(data) if as_json else _yaml(data), output)
+
+
+def _matchers(matchers: Sequence[Matcher]) -> list[str]:
+    return [str(Matchers([each]))[1:-1] for each in matchers]
 
 
 @slo.command("explain")

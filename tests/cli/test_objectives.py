@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from resilience import Reliability
-from resilience.alerting import RaisedAlert
+from resilience.alerting import RaisedAlert, alertmanager_config
 from resilience.cli.main import main
 from resilience.core import yaml
 from resilience.core.clock import SYSTEM_CLOCK, ManualClock
@@ -397,3 +397,17 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
     code, out, _ = run(*command.split(), "--help")
     assert code == 0
     assert "Usage" in out
+
+
+def test_inhibitions_are_written_as_alertmanager_reads_them(config: Path, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "alertmanager.yml"
+    code, out, _ = run("slo", "inhibitions", str(config))
+    assert code == 0
+    file.write_text("route: {receiver: ops}\nreceivers: [{name: ops}]\n" + out)
+    found = alertmanager_config.read(file, ["ops"]).inhibitions
+    assert [(str(each.source), str(each.target), each.equal) for each in found][-1] == (
+        '{alertname="ErrorBudgetExhaustion",consumed=~"100"}',
+        '{alertname="ErrorBudgetExhaustion",consumed="90"}',
+        ("service", "slo"),
+    )
+    assert len(found) == 4
