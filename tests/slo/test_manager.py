@@ -228,7 +228,9 @@ def test_burn_rates_at_exactly_the_factor_do_not_fire() -> None:
     service.traffic(61, errors=0.0144)
     [fast, *_] = service.slos.check_burn_rate_alerts("ok")
     assert (fast.long, fast.short, fast.firing) == (Decimal("14.4"), Decimal("14.4"), False)
-    assert all("fast" not in alert.annotations.get("burn_rates", "") for alert in service.slos.active_alerts("shop"))
+    assert all(
+        "fast" not in alert.annotations.get("burn_rates", "") for alert in service.slos.active_alerts("shop")
+    )
 
 
 def test_active_alerts_are_those_of_a_service_and_can_be_resolved() -> None:
