@@ -114,7 +114,7 @@ class PersistedState:
         if not any(rows.values()):
             return  # there was no earlier process whose windows would have to fill up again
         slicer = Slicer(_SLICE)
-        rows = await slicer.run(functools.partial(relabelled, rows))
+        rows = await slicer.run(functools.partial(relabelled, rows)) or rows
         for part in self._parts:
             restore = functools.partial(part.restore, rows, now, down_at=down_at)
             for table, unread in (await slicer.run(restore) or {}).items():
