@@ -72,8 +72,7 @@ class _Bounded:
         return dataclasses.replace(self)
 
     def _move(self, limit: float, smoothing: float = 1.0) -> None:
-        bounded = max(self.minimum, min(self.maximum, limit))
-        self.limit = self.limit * (1 - smoothing) + bounded * smoothing
+        self.limit = max(self.minimum, min(self.maximum, self.limit * (1 - smoothing) + limit * smoothing))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -221,7 +220,7 @@ class Vegas(_Bounded):
     def update(self, sample: LimitSample) -> None:
         """Reckon the queue in the server, and go up while it is short, down when it is long."""
         limit = self.limit
-        step = max(1.0, math.log10(limit))
+        step = max(1, int(math.log10(limit)))  # whole, as in Netflix's
         if sample.dropped:
             self._move(limit - step, self.smoothing)
             return
@@ -231,7 +230,7 @@ class Vegas(_Bounded):
         if len(self._latencies) == 1 or sample.in_flight * 2 < limit:
             return
         queue = math.ceil(limit * max(0.0, 1 - self._unloaded() / sample.latency))
-        # Netflix's figures: alpha 3, beta 6, and a leap of beta while next to nothing waits, all times log10 of the limit.
+        # Netflix's figures: alpha 3, beta 6, and a leap of beta while next to nothing waits, all times the whole part of log10.
         if queue <= step:
             self._move(limit + 6 * step, self.smoothing)
         elif queue < 3 * step:

@@ -74,8 +74,8 @@ class LoadShedder(RefusingPolicy[int]):
     Args:
         capacity: calls at once that the service can take, at least 1. Default 100.
         thresholds: loads from which sheddable, degradable, normal and critical calls are refused, rising. Default 0.7, 0.8,
-            0.9 and 1.0: each class keeps a tenth of the capacity free of those below it, the lowest first, as the SRE book
-            has it in "Handling Overload".
+            0.9 and 1.0: each class keeps a tenth of the capacity free of those below it. That the lowest goes first is
+            the SRE book's rule ("Handling Overload"); the tenths are this library's.
         load: a function that gives another measure of load, where 1 is full: memory, CPU, the lag of the event loop. It is
             called at every call, so it should only read a figure.
         name: what events, errors and statistics call it.

@@ -106,7 +106,8 @@ class OutlierEjection(RefusingPolicy[_Host]):
 
     The host is the key of the call's context. `eligible(hosts)` says which of several may be called; a call to a host that is
     left out is refused. Where many fail at once, the trouble is seldom with the hosts: then those beyond the share go on
-    being called. All figures are those of Envoy's outlier detection.
+    being called. The figures are those of Envoy's outlier detection, with its `always_eject_one_host`; `max_hosts` is this
+    library's.
 
     Args:
         consecutive_failures: failures in a row that eject a host, at least 1. Default 5.

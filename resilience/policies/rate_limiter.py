@@ -101,7 +101,7 @@ class RateLimiter(RefusingPolicy[int]):
         rate: calls in each `per`, above 0.
         per: seconds, above 0. Default 1.
         burst: calls that may come at once after a pause, at least 1. Default: as many as `rate` (rounded up); 1 spaces
-            all calls evenly, as Uber's leaky bucket.
+            all calls evenly, as Uber's leaky bucket without its slack.
         algorithm: `token_bucket` (default), which is what others call `gcra`; or `sliding_window`, which never
             lets more than `burst` go in any `burst * per / rate` seconds, where a bucket may let twice as many.
         max_wait: seconds a call may wait for its turn; 0 (default): refuse at once; None: as long as it takes.
