@@ -7,6 +7,7 @@ protocols of `core/ports.py`.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -517,6 +518,10 @@ class Reliability:
         if self._backend is None and any(slo.backend == "prometheus" for slo in self.slos.slos.values()):
             missing.append(
                 "no Prometheus configured: objectives of that backend are judged by what is counted here"
+            )
+        if self.has_endpoints and importlib.util.find_spec("prometheus_client") is None:
+            missing.append(
+                "no prometheus-client installed: /metrics is off (pip install 'asyncio-resilience[prometheus]')"
             )
         if self.token is None:
             missing.append("no token: endpoints beyond health and metrics answer local callers only")

@@ -288,6 +288,9 @@ class ResilienceMiddleware:
         exchange.passage, exchange.seconds = passage, chosen.timeout
         if self._peers.anybody:
             exchange.seconds = _nearer(chosen.timeout, self._peers.budget(exchange.scope))
+            if exchange.seconds == 0:
+                message = "the deadline of the request had passed when it arrived"
+                raise TimeoutExceeded(message, policy="request", seconds=0.0)
         if chosen.by_route:
             exchange.scope[ROUTE] = self._templates.match(exchange.scope)
         return passage.enter(exchange)

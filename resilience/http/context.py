@@ -42,6 +42,7 @@ criticality: ContextVar[int | None] = ContextVar("resilience_criticality", defau
 
 # gRPC over HTTP/2, "Timeout": at most eight digits and a unit.
 _BUDGET: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
+_MILLISECOND: Final = 0.001
 _FITS: Final = 10**5  # seconds, in milliseconds of eight digits
 # In nanoseconds, so that 950 ms is 0.95 and not the next float above.
 _UNITS: Final = {"H": 3600 * 10**9, "M": 60 * 10**9, "S": 10**9, "m": 10**6, "u": 10**3, "n": 1}
@@ -67,10 +68,14 @@ def parse_budget(value: str) -> float | None:
 def format_budget(seconds: float) -> str:
     """Write a budget in the form of `grpc-timeout`: in milliseconds, rounded down, while they fit.
 
+    Less than a millisecond is written in nanoseconds, because a budget of 0 has passed.
+
     Example:
-        >>> format_budget(1.5), format_budget(200_000)
-        ('1500m', '200000S')
+        >>> format_budget(1.5), format_budget(200_000), format_budget(0.0005)
+        ('1500m', '200000S', '500000n')
     """
+    if 0 < seconds < _MILLISECOND:
+        return f"{int(seconds * 10**9)}n"
     return f"{int(seconds * 1000)}m" if seconds < _FITS else f"{int(min(seconds, 10**8 - 1))}S"
 
 
@@ -120,7 +125,8 @@ def tell(
         if left <= 0:
             raise DeadlinePassed("the deadline has passed: the request was not sent")
         if told:
-            headers[header] = _milliseconds(int(left * 1000)) if left < _FITS else format_budget(left)
+            plain = _MILLISECOND <= left < _FITS
+            headers[header] = _milliseconds(int(left * 1000)) if plain else format_budget(left)
     if not told:
         return
     if (level := criticality.get()) is not None:

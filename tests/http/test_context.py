@@ -100,3 +100,18 @@ async def test_what_is_left_is_sent_along_and_nothing_is_sent_when_nothing_is_le
 
     with pytest.raises(TimeoutError):
         await late()
+
+
+@pytest.mark.parametrize("left", [1e-9, 1e-6, 0.0004, 0.000_999_9])
+def test_less_than_a_millisecond_is_not_written_as_nothing(left: float) -> None:
+    written = parse_budget(format_budget(left))
+    assert written is not None
+    assert 0 < written <= left
+
+
+async def test_a_call_with_less_than_a_millisecond_left_does_not_say_that_nothing_is_left() -> None:
+    clock = ManualClock()
+    headers: dict[str, str] = {}
+    async with timeout(0.0005, clock=clock):
+        tell(headers)
+    assert 0 < (parse_budget(headers["X-Request-Deadline"]) or 0) <= 0.0005

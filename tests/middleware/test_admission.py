@@ -216,6 +216,19 @@ async def test_what_is_shed_by_its_criticality_is_rejected_when_it_was_sheddable
     assert rel.sli.sheds == ["sheddable", "degradable"]
 
 
+@pytest.mark.parametrize("budget", ["0m", "0S", "0n", "00000000H"])
+async def test_a_request_whose_deadline_has_passed_is_answered_504_and_not_served(
+    serve: Any, rel: Any, budget: str
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    client = await serve(app, trusted=["192.0.2.0/24"], timeout=30.0)(headers={"X-Request-Deadline": budget})
+    assert client.status == 504
+    assert rel.last[2:] == (504, "failure")
+    assert rel.sli.in_flight == 0
+
+
 async def test_a_stranger_is_not_believed(serve: Any, rel: Any) -> None:
     seen = []
 

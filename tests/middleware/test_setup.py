@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from starlette.routing import Mount, Route
 
 from resilience.errors import ConfigError
 from resilience.policies.rate_limiter import RateLimiter
+from resilience.reliability import Reliability
 from resilience_middleware.errors import Beacon
 from resilience_middleware.events import EventStreams
 from resilience_middleware.routes import reliability_app
@@ -158,3 +162,34 @@ async def test_beacon_and_events_have_the_limits_that_they_are_given(
 def test_limits_that_cannot_be_meant_are_refused(app: Any, rel: Any, options: Any) -> None:
     with pytest.raises(ConfigError, match="must be"):
         install(app, rel, **options)
+
+
+def test_without_jinja2_the_console_names_the_extra() -> None:
+    program = """
+import sys
+sys.modules["jinja2"] = sys.modules["markupsafe"] = None
+from starlette.applications import Starlette
+from resilience.errors import MissingExtra
+from resilience.reliability import Reliability
+from resilience_middleware.setup import install
+try:
+    install(Starlette(), Reliability("shop"), console=True)
+except MissingExtra as error:
+    print(error)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "jinja2" in ran.stdout
+    assert "asyncio-resilience[console]" in ran.stdout
+
+
+def test_without_prometheus_client_the_start_says_that_metrics_are_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rel = Reliability("shop")
+    install(Starlette(), rel)
+    assert not any("/metrics" in each for each in rel.describe()["not"])  # type: ignore[attr-defined]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert any("/metrics is off" in each for each in rel.describe()["not"])  # type: ignore[attr-defined]

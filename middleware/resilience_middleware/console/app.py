@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from resilience.errors import MissingExtra, RateLimited
+from resilience.errors import RateLimited
 from resilience.reliability import Reliability
 from resilience.rules import AlertRule
 from resilience_middleware.admission import client_address
@@ -22,6 +22,7 @@ from resilience_middleware.console.charts import charts_for
 from resilience_middleware.console.hub import Hub
 from resilience_middleware.console.logins import FailedLogins
 from resilience_middleware.console.panels import PANELS
+from resilience_middleware.console.render import Renderer
 from resilience_middleware.console.session import Sessions
 from resilience_middleware.console.settings import checks_of, policies_of, probes_of
 from resilience_middleware.console.view import WINDOWS, View
@@ -69,16 +70,9 @@ class Console:
     Args:
         rel: the service.
         streams: pages that may be open at once; 20 by default.
-
-    Raises:
-        MissingExtra: jinja2 is not installed.
     """
 
     def __init__(self, rel: Reliability, *, streams: int = 20) -> None:
-        try:
-            from resilience_middleware.console.render import Renderer  # noqa: PLC0415  an extra
-        except ImportError as error:
-            raise MissingExtra("jinja2", "console") from error
         self.watch: Watch = Watch(rel)
         self.sessions: Sessions = Sessions(rel.token, rel.clock, rel.allowed_hosts)
         self._rel = rel
