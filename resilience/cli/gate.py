@@ -95,7 +95,7 @@ def _lines(
 ) -> list[str]:
     few = ", by too few events to act on"
     shown = [
-        f"  {name}: {percent(share, 1)} of its budget left{few if name in unsure else ''}"
+        f"  {name}: {percent(share, 1)} of its budget left{few if name in unsure and share is not None else ''}"
         for name, share in left.items()
     ]
     if not reasons:

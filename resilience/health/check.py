@@ -50,6 +50,7 @@ class CheckOptions:
                 f"failure_status must be Status.UNHEALTHY or Status.DEGRADED, got {self.failure_status!r}"
             )
             raise ConfigError(message)
+        object.__setattr__(self, "failure_status", Status(self.failure_status))  # a word of it is accepted
         flag("critical", self.critical)
 
     @property

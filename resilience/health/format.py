@@ -37,9 +37,12 @@ def health_json(report: HealthReport, *, details: bool = False, passed: bool | N
     """
     body: dict[str, Any] = {"status": "fail" if passed is False else _WORDS[report.overall]}
     if details:
-        body["checks"] = {
-            key: [entry] for name, check in report.checks.items() for key, entry in _entries(name, check)
-        }
+        checks: dict[str, list[dict[str, Any]]] = {}
+        for name, check in report.checks.items():
+            # A key is a component and a measurement with one colon between them (section 4).
+            for key, entry in _entries(name.replace(":", "_"), check):
+                checks.setdefault(key, []).append(entry)
+        body["checks"] = checks
     return body
 
 

@@ -202,9 +202,14 @@ class SLO:
         return self.alerting.min_events if wanted is None else wanted, self.alerting.min_failures
 
     def conclusive(self, bad: float | Decimal, total: float | Decimal) -> bool:
-        """Say whether so many bad events of so many in the period are enough to act on what they spent."""
+        """Return True if the events of a period are enough to act on the budget that they spent.
+
+        Args:
+            bad: bad events of the period.
+            total: all events of the period; none decide nothing.
+        """
         events, failures = self.least_in_period
-        return not bad or (total >= events and bad >= failures)
+        return bool(total) and (not bad or (total >= events and bad >= failures))
 
     def excluded(self, at: float) -> bool:
         """Whether a moment, in Unix seconds, does not count."""

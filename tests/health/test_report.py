@@ -116,6 +116,12 @@ def test_the_draft_of_the_ietf_is_followed() -> None:
             "never:responseTime": [{"status": "warn", "output": "nobody has looked yet"}],
         },
     }
+    report = HealthReport(H, {"db:main": CheckReport(H, "", 0.5), "db_main": CheckReport(H, "", 0.25)})
+    checks = health_json(report, details=True)["checks"]
+    assert [each["observedValue"] for each in checks["db_main:responseTime"]] == [
+        500.0,
+        250.0,
+    ]  # one colon in a key
     words = {H: "pass", D: "warn", X: "warn", U: "fail"}
     assert {status: health_json(HealthReport(status, {}))["status"] for status in Status} == words
     assert health_json(HealthReport(X, {}), passed=False) == {"status": "fail"}

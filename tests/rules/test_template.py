@@ -120,6 +120,14 @@ def test_numbers_are_humanized_as_prometheus_does(value: float, texts: tuple[str
     assert tuple(Template(f"{{{{ $value {form} }}}}").render(data) for form in forms) == texts
 
 
+def test_the_dot_and_samples_are_printed_as_go_prints_structs() -> None:
+    data = TemplateData({"a": "b"}, 1.5, query=lambda _: [((("x", "y"),), 1.0)])
+    assert Template("{{ . }}").render(data) == "{map[a:b] map[]  1.5}"
+    assert Template('{{ query "up" }}').render(data) == "[{map[x:y] 1}]"
+    with pytest.raises(QueryError, match="can't evaluate field Nope; there are Labels, ExternalLabels"):
+        Template("{{ .Nope }}").render(data)
+
+
 def test_printf_writes_gos_faults() -> None:
     assert (
         printf("%d %5d %s %q %v %t %% %z", [3, 4, "x", "y", True, False])

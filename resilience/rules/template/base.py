@@ -37,6 +37,9 @@ class Sample:
     labels: Mapping[str, str]
     value: float
 
+    def __str__(self) -> str:
+        return f"{{{default(self.labels)} {default(self.value)}}}"  # as Go prints a struct
+
 
 @dataclass(frozen=True, slots=True)
 class Function:

@@ -47,6 +47,19 @@ class TemplateData:
     external_url: str = ""
     query: Query | None = None
 
+    def __str__(self) -> str:
+        return "{" + " ".join(map(default, self.fields.values())) + "}"  # as Go prints a struct
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The fields of the dot, in the order in which Prometheus declares them."""
+        return {
+            "Labels": self.labels,
+            "ExternalLabels": self.external_labels,
+            "ExternalURL": self.external_url,
+            "Value": float(self.value),
+        }
+
     def of(self, labels: Mapping[str, str], value: float, query: Query | None) -> TemplateData:
         """Return the same about another element."""
         return TemplateData(labels, value, self.external_labels, self.external_url, query)
@@ -250,14 +263,9 @@ def _field(value: object, name: str) -> object:
     if isinstance(value, Mapping):
         return value.get(name, "")
     if isinstance(value, TemplateData):
-        known: dict[str, object] = {
-            "Labels": value.labels,
-            "ExternalLabels": value.external_labels,
-            "ExternalURL": value.external_url,
-            "Value": float(value.value),
-        }
-        if name in known:
-            return known[name]
+        if name in value.fields:
+            return value.fields[name]
+        raise Failed(f"can't evaluate field {name}; there are {', '.join(value.fields)}")
     if isinstance(value, Sample) and name in ("Labels", "Value"):
         return value.labels if name == "Labels" else value.value
     raise Failed(f"can't evaluate field {name} of {default(value) if value is not None else 'nil'}")
