@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +19,7 @@ from resilience.policies.base import GuardPolicy
 from resilience.policies.keyed import Keyed
 
 __all__ = [
+    "GUARDED_BY",
     "Levels",
     "ROUTE",
     "Peers",
@@ -27,6 +28,7 @@ __all__ = [
     "client_address",
     "per_client",
     "per_route",
+    "guard_list",
     "route",
 ]
 
@@ -35,6 +37,9 @@ KeyOf: TypeAlias = Callable[[Scope], Hashable]
 
 ROUTE: Final = "resilience.route"
 """Where the scope of a request holds its template while its guards are entered."""
+
+GUARDED_BY: Final = "__resilience_guarded_by__"
+"""Attribute of a function that is wrapped by `@guarded`: the wrapper."""
 
 _LONGEST: Final = 3600.0
 
@@ -97,6 +102,30 @@ def per_route(factory: Callable[[Any], GuardPolicy[Any]], *, max_keys: int = 100
     return Per(route, factory, max_keys=max_keys)
 
 
+def guard_list(guards: Sequence[Guard[Any]]) -> tuple[Guard[Any], ...]:
+    """Return guards as a tuple.
+
+    Raises:
+        ConfigError: they are no list of guards.
+
+    Example:
+        >>> guard_list(3)
+        Traceback (most recent call last):
+        resilience.errors.ConfigError: guards must be a list of guards, got 3: write guards=[Bulkhead(10)]
+    """
+    if isinstance(guards, Guard | type):
+        name = guards.__name__ if isinstance(guards, type) else type(guards).__name__
+        raise ConfigError(f"guards must be a list of guards, got one {name}: write guards=[{name}(...)]")
+    if isinstance(guards, str) or not isinstance(guards, Iterable):
+        raise ConfigError(f"guards must be a list of guards, got {guards!r}: write guards=[Bulkhead(10)]")
+    found = tuple(guards)
+    for guard in found:
+        if isinstance(guard, type):
+            name = guard.__name__
+            raise ConfigError(f"guards must be guards, got the class {name}: write guards=[{name}(...)]")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class RouteGuards:
     """What guards one route, or all that have no guards of their own.
@@ -122,7 +151,7 @@ class RouteGuards:
             number("timeout", self.timeout, above=0)
         if self.criticality is not None:
             choice("criticality", self.criticality, CRITICALITIES)
-        object.__setattr__(self, "guards", tuple(self.guards))
+        object.__setattr__(self, "guards", guard_list(self.guards))
         for guard in self.guards:
             if getattr(guard, "repeats", False):
                 message = (

@@ -18,7 +18,7 @@ from resilience.http.context import CRITICALITIES, criticality
 from resilience.http.rules import OTHER, code_label, known_method, verdict_of_status
 from resilience.reliability import Reliability
 from resilience.signals.sli import RequestSeries
-from resilience_middleware.admission import ROUTE, Levels, Peers, RouteGuards
+from resilience_middleware.admission import GUARDED_BY, ROUTE, Levels, Peers, RouteGuards
 from resilience_middleware.configured import Door, Doorway
 from resilience_middleware.deadline import cut_short
 from resilience_middleware.details import DetailedExchange, RequestDetails
@@ -85,6 +85,10 @@ class ResilienceMiddleware:
         request_log: RequestLog | None = None,
         problem: ProblemBody = render,
     ) -> None:
+        if not hasattr(reliability, "sli"):
+            raise ConfigError(
+                f"reliability must be a Reliability, got {reliability!r}: write Reliability(service='shop')"
+            )
         self.app = app
         self.reliability = reliability
         sli = reliability.sli
@@ -200,7 +204,15 @@ class ResilienceMiddleware:
             self._exchange = QuietExchange
 
     def _wrong(self, scope: Scope) -> ConfigError | None:
-        return self._doorway.door.unknown(RouteTemplates(scope.get("app", self.app), self._patterns).known())
+        templates = RouteTemplates(scope.get("app", self.app), self._patterns)
+        for template in templates.bearing(GUARDED_BY):
+            # The route was made before the guards were put around its function.
+            log(__name__).warning(
+                "guard_without_effect",
+                route=template,
+                write="@guarded(...) below @app.get(...), next to the function",
+            )
+        return self._doorway.door.unknown(templates.known())
 
     async def _served(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve what is no request, or is excluded; say whether it was either."""

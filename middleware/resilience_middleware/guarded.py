@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -14,6 +15,7 @@ from resilience.core.ports import Call, Policy
 from resilience.errors import ConfigError, Rejected
 from resilience.policies.base import is_async
 from resilience.policies.timeout import Timeout
+from resilience_middleware.admission import GUARDED_BY
 from resilience_middleware.guarded_stream import GuardedEndpoint, yields
 
 __all__ = ["guarded"]
@@ -52,6 +54,8 @@ def guarded(
         >>> asyncio.run(order(7))
         {'id': 7}
     """
+    for policy in policies:
+        _check(policy)
     repeating = [policy.name for policy in policies if getattr(policy, "repeats", False)]
     if repeating:
         message = f"guarded() takes no policy that repeats, got {', '.join(repeating)}: an endpoint runs once"
@@ -66,7 +70,7 @@ def guarded(
 
     def decorate(function: Callable[P, Any]) -> Callable[P, Any]:
         if yields(function):
-            return GuardedEndpoint.of(function, layers, _in_thread, names)
+            return _marked(function, GuardedEndpoint.of(function, layers, _in_thread, names))
         run = function if is_async(function) else _in_thread(function)
 
         @functools.wraps(function)
@@ -77,9 +81,41 @@ def guarded(
                 error.inbound = error.policy in names
                 raise
 
-        return endpoint
+        return _marked(function, endpoint)
 
     return decorate
+
+
+def _check(policy: object) -> None:
+    """Refuse what is no policy.
+
+    Raises:
+        ConfigError: with what to write instead.
+    """
+    if isinstance(policy, int | float):
+        raise ConfigError(
+            f"guarded() takes a timeout by name, got {policy!r}: write guarded(timeout={policy!r})"
+        )
+    if isinstance(policy, type):
+        name = policy.__name__
+        raise ConfigError(f"guarded() takes policies, got the class {name}: write guarded({name}())")
+    if not callable(getattr(policy, "execute", None)):
+        if callable(policy):
+            name = getattr(policy, "__name__", repr(policy))
+            raise ConfigError(
+                f"guarded() takes a timeout or policies, got the function {name}: write @guarded(timeout=1.0) above it"
+            )
+        raise ConfigError(
+            f"guarded() takes policies, got {policy!r}: write guarded(timeout=1.0) or guarded(Bulkhead(10))"
+        )
+
+
+def _marked(function: Callable[P, Any], wrapper: Callable[P, Any]) -> Callable[P, Any]:
+    """Mark a function that is guarded by a wrapper, so that a route to the function itself is found."""
+    vars(wrapper).pop(GUARDED_BY, None)  # from an earlier wrapper of the same function
+    with contextlib.suppress(AttributeError, TypeError):  # some callables take no attribute
+        setattr(function, GUARDED_BY, wrapper)
+    return wrapper
 
 
 def _inside(outer: Policy, inner: _Run) -> _Run:

@@ -86,6 +86,10 @@ def install(
             " app = ResilienceMiddleware(app, reliability=rel), and mount reliability_app(rel) in it"
         )
         raise ConfigError(message)
+    if not hasattr(rel, "sli"):
+        raise ConfigError(
+            f"install() takes a Reliability, got {rel!r}: write install(app, Reliability(service='shop'))"
+        )
     if ResilienceMiddleware in [getattr(middleware, "cls", None) for middleware in app.user_middleware]:
         raise ConfigError("install() was called for this application before")
     if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):

@@ -211,6 +211,11 @@ class RouteTemplates:
         self._learn()
         return list(dict.fromkeys(place.template for place in self._order or self._patterns))
 
+    def bearing(self, attribute: str) -> list[str]:
+        """Return the templates of routes whose endpoint has an attribute."""
+        self._learn()
+        return [place.template for place in self._order if any(hasattr(key, attribute) for key in place.keys)]
+
     def _look(self, key: object, scope: Mapping[str, Any]) -> str:
         places = self._several.get(id(key))
         if places is None and self._strangers < _STRANGERS:
