@@ -7,7 +7,7 @@ from collections.abc import Callable
 from resilience.core.slices import breathing
 from resilience.promql.matching import between_vectors, set_operation
 from resilience.promql.nodes import Binary, Negation
-from resilience.promql.operators import ARITHMETIC, COMPARISONS
+from resilience.promql.operators import ARITHMETIC, COMPARISONS, SET_OPERATORS
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.values import Picker, Vector, pick_drop
 
@@ -17,14 +17,14 @@ __all__ = ["binary", "negation"]
 def binary(scope: Scope, node: Binary) -> Closure:
     """Compile a binary operator."""
     left, right = scope.compile(node.left), scope.compile(node.right)
-    if node.operator in {"and", "or", "unless"}:
+    if node.operator in SET_OPERATORS:
         return set_operation(node, left, right)
     if node.left.kind == node.right.kind == "vector":
         return between_vectors(node, left, right, old=scope.old)
     apply: Callable[[float, float], float]
     if compare := COMPARISONS.get(node.operator):
         if node.kind == "vector" and not node.as_bool:
-            return _filter(left, right, compare, scalar_first=node.left.kind == "scalar")
+            return _Filter(left, right, compare, scalar_first=node.left.kind == "scalar")
 
         def apply(one: float, other: float) -> float:
             return float(compare(one, other))
@@ -41,27 +41,39 @@ def binary(scope: Scope, node: Binary) -> Closure:
 def _with_scalar(
     left: Closure, right: Closure, apply: Callable[[float, float], float], *, scalar_first: bool, drop: bool
 ) -> Closure:
-    def before(at: float) -> Vector:
-        scalar: float = left(at)
-        vector: Vector = right(at)
-        return Vector(vector.labels, [apply(scalar, value) for value in breathing(vector.values)], drop)
+    if scalar_first:
+
+        def before(at: float) -> Vector:
+            scalar: float = left(at)
+            vector: Vector = right(at)
+            return Vector(vector.labels, [apply(scalar, value) for value in breathing(vector.values)], drop)
+
+        return before
 
     def after(at: float) -> Vector:
         vector: Vector = left(at)
         scalar: float = right(at)
         return Vector(vector.labels, [apply(value, scalar) for value in breathing(vector.values)], drop)
 
-    return before if scalar_first else after
+    return after
 
 
-def _filter(
-    left: Closure, right: Closure, compare: Callable[[float, float], bool], *, scalar_first: bool
-) -> Closure:
-    pick = Picker()
+class _Filter:
+    """The elements of a vector for which a comparison with a scalar is true."""
 
-    def run(at: float) -> Vector:
-        first, second = left(at), right(at)
-        if scalar_first:
+    __slots__ = ("_compare", "_left", "_pick", "_right", "_scalar_first")
+
+    def __init__(
+        self, left: Closure, right: Closure, compare: Callable[[float, float], bool], *, scalar_first: bool
+    ) -> None:
+        self._left, self._right = left, right
+        self._compare = compare
+        self._scalar_first = scalar_first
+        self._pick = Picker()
+
+    def __call__(self, at: float) -> Vector:
+        first, second, compare = self._left(at), self._right(at), self._compare
+        if self._scalar_first:
             vector: Vector = second
             kept = [index for index, value in enumerate(breathing(vector.values)) if compare(first, value)]
         else:
@@ -70,9 +82,7 @@ def _filter(
         if len(kept) == len(vector.values):
             return vector
         values = [vector.values[index] for index in kept]
-        return Vector(pick(vector.labels, kept), values, pick_drop(vector.drop, kept))
-
-    return run
+        return Vector(self._pick(vector.labels, kept), values, pick_drop(vector.drop, kept))
 
 
 def negation(scope: Scope, node: Negation) -> Closure:

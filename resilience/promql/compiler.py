@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -25,6 +24,7 @@ from resilience.promql.nodes import (
     Subquery,
     Text,
 )
+from resilience.promql.operators import COMPARISONS, SET_OPERATORS
 from resilience.promql.scope import Closure, Scope
 from resilience.promql.selectors import instant, ranged, subquery
 
@@ -64,11 +64,11 @@ class Compiler:
         self._shares = shares
         # Weak: what no query uses any more goes with the last query that did.
         self._shared: WeakValueDictionary[Node, Closure] = WeakValueDictionary()
-        self._era = 0
+        self.era: int = 0
 
     def forget(self) -> None:
         """Evaluate everything anew from now on."""
-        self._era += 1
+        self.era += 1
 
     def compile(self, node: Node) -> Closure:
         """Make a closure of an expression."""
@@ -76,34 +76,20 @@ class Compiler:
             return self._named(node)
         closure = self._shared.get(node)
         if closure is None:
-            closure = self._shared[node] = self._remembering(self._named(node))
+            closure = self._shared[node] = _Remembered(self, self._named(node))
         return closure
 
     def _named(self, node: Node) -> Closure:
         evaluate = self._compiled(node)
-        if node.kind != "vector" or self.scope.delayed_name_removal:
+        if self.scope.delayed_name_removal or not _may_drop_names(node):
             return evaluate
-        drop_names = Namer()
-        return lambda at: drop_names(evaluate(at))
-
-    def _remembering(self, evaluate: Closure) -> Closure:
-        era, when, value = -1, 0.0, None
-
-        def run(at: float) -> Any:
-            nonlocal era, when, value
-            if era != self._era or when != at:
-                value = evaluate(at)
-                breathe()
-                era, when = self._era, at
-            return value
-
-        return run
+        return _Unnamed(evaluate)
 
     def _compiled(self, node: Node) -> Closure:  # noqa: PLR0911  one line a kind of node
         scope = self.scope
         match node:
             case Number() | Text():
-                return _constant(node.value)
+                return _Constant(node.value)
             case Selector():
                 return instant(scope, node)
             case Range():
@@ -120,6 +106,48 @@ class Compiler:
                 return binary(scope, node)
 
 
+class _Remembered:
+    """A closure that is evaluated once for each time that is asked for."""
+
+    # One object where a function has one more for each variable: of many rules, the garbage collector looks at all.
+    __slots__ = ("__weakref__", "_compiler", "_era", "_evaluate", "_value", "_when")
+
+    def __init__(self, compiler: Compiler, evaluate: Closure) -> None:
+        self._compiler = compiler
+        self._evaluate = evaluate
+        self._era, self._when, self._value = -1, 0.0, None
+
+    def __call__(self, at: float) -> Any:
+        era = self._compiler.era
+        if self._era != era or self._when != at:
+            self._value = self._evaluate(at)
+            breathe()
+            self._era, self._when = self._compiler.era, at
+        return self._value
+
+
+class _Unnamed:
+    """A closure whose results lose the names that are to be dropped."""
+
+    __slots__ = ("_drop_names", "_evaluate")
+
+    def __init__(self, evaluate: Closure) -> None:
+        self._evaluate = evaluate
+        self._drop_names = Namer()
+
+    def __call__(self, at: float) -> Any:
+        return self._drop_names(self._evaluate(at))
+
+
+def _may_drop_names(node: Node) -> bool:
+    """Return True if the results of an expression may have names that are to be dropped, where its operands' have none."""
+    if node.kind != "vector" or isinstance(node, Selector | Aggregate):
+        return False
+    if not isinstance(node, Binary):
+        return True
+    return not (node.operator in SET_OPERATORS or (node.operator in COMPARISONS and not node.as_bool))
+
+
 def _call(scope: Scope, node: Call) -> Closure:
     function = FUNCTIONS[node.function]
     if function.removed and not scope.old:
@@ -127,5 +155,13 @@ def _call(scope: Scope, node: Call) -> Closure:
     return function.build(scope, node)
 
 
-def _constant(value: float | str) -> Callable[[float], float | str]:
-    return lambda _: value
+class _Constant:
+    """A closure of which the result is always the same."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: float | str) -> None:
+        self._value = value
+
+    def __call__(self, _at: float) -> float | str:
+        return self._value

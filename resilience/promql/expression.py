@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from resilience.core.ports import Matcher
 from resilience.core.slices import breathe
+from resilience.promql.interning import interned
 from resilience.promql.labels import NAME
 from resilience.promql.nodes import Kind, Node, Range, Selector, Subquery, children
 from resilience.promql.parse_cache import ParseCache
@@ -91,7 +92,8 @@ def _uses(node: Node, outside: float) -> Iterator[SelectorUse]:
         window = node.window if isinstance(node, Range) else 0.0
         names = [one.value for one in selector.matchers if one.label == NAME and one.op == "="]
         reach = max(0.0, outside + window + node.offset)
-        yield SelectorUse(selector.matchers, reach, names[0] if names else None)
+        use = SelectorUse(selector.matchers, reach, names[0] if names else None)
+        yield interned(use, sum(len(one.label) + len(one.value) for one in selector.matchers))
         return
     if isinstance(node, Subquery):
         outside += node.window + node.offset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable
 
@@ -39,10 +40,14 @@ def with_label(labels: Labels, name: str, value: str) -> Labels:
 
 def grouping(names: Iterable[str], *, keep: bool) -> Callable[[Labels], Labels]:
     """What elements are grouped by: `names` alone, or all labels but `names` and the metric's name."""
+    return _grouping(frozenset(names), keep)
+
+
+@functools.lru_cache(maxsize=128)  # rules of one kind group by the same few names
+def _grouping(names: frozenset[str], keep: bool) -> Callable[[Labels], Labels]:  # noqa: FBT001  a key of the cache
     if keep:
-        kept = frozenset(names)
-        return lambda labels: only(labels, kept)
-    gone = frozenset(names) | {NAME}
+        return lambda labels: only(labels, names)
+    gone = names | {NAME}
     return lambda labels: without(labels, gone)
 
 

@@ -133,31 +133,27 @@ def between_vectors(node: Binary, left: Closure, right: Closure, *, old: bool) -
 
 def set_operation(node: Binary, left: Closure, right: Closure) -> Closure:
     """Compile `and`, `or` or `unless`."""
-    operation = (
-        _Union(node.matching)
-        if node.operator == "or"
-        else _Subset(node.matching, keep=node.operator == "and")
-    )
-
-    def run(at: float) -> Vector:
-        first: Vector = left(at)
-        second: Vector = right(at)  # evaluated even if the left side is empty, because it may fail
-        if not first.values and node.operator != "or":
-            return first
-        return operation(first, second)
-
-    return run
+    if node.operator == "or":
+        return _Union(node.matching, left, right)
+    return _Subset(node.matching, left, right, keep=node.operator == "and")
 
 
 class _Subset:
     """The elements of the left side that the right side has, or has not."""
 
-    def __init__(self, matching: Matching, *, keep: bool) -> None:
+    __slots__ = ("_group", "_keep", "_left", "_pick", "_right")
+
+    def __init__(self, matching: Matching, left: Closure, right: Closure, *, keep: bool) -> None:
+        self._left, self._right = left, right
         self._group = grouping(matching.labels, keep=matching.on)
         self._keep = keep
         self._pick = Picker()
 
-    def __call__(self, first: Vector, second: Vector) -> Vector:
+    def __call__(self, at: float) -> Vector:
+        first: Vector = self._left(at)
+        second: Vector = self._right(at)  # evaluated even if the left side is empty, because it may fail
+        if not first.values:
+            return first
         present = {self._group(labels) for labels in breathing(second.labels)}
         shown = enumerate(breathing(first.labels))
         kept = [i for i, labels in shown if (self._group(labels) in present) is self._keep]
@@ -170,10 +166,15 @@ class _Subset:
 class _Union:
     """The elements of the left side, and those of the right side that it has not."""
 
-    def __init__(self, matching: Matching) -> None:
+    __slots__ = ("_group", "_left", "_right")
+
+    def __init__(self, matching: Matching, left: Closure, right: Closure) -> None:
+        self._left, self._right = left, right
         self._group = grouping(matching.labels, keep=matching.on)
 
-    def __call__(self, first: Vector, second: Vector) -> Vector:
+    def __call__(self, at: float) -> Vector:
+        first: Vector = self._left(at)
+        second: Vector = self._right(at)
         if not second.values:
             return first
         if not first.values:

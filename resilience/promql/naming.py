@@ -16,6 +16,8 @@ __all__ = ["Namer", "unique"]
 class Namer:
     """Drops names from vectors; the same label sets come out as the same object."""
 
+    __slots__ = ("_labels", "_result")
+
     def __init__(self) -> None:
         self._labels: Sequence[Labels] | None = None
         self._result: Sequence[Labels] = ()

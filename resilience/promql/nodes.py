@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from resilience.core.ports import Matcher
 
 __all__ = [
+    "PLAIN",
     "Aggregate",
     "Anchor",
     "Binary",
@@ -132,6 +133,10 @@ class Matching:
     labels: frozenset[str] = frozenset()
     many: Literal["left", "right"] | None = None
     include: tuple[str, ...] = ()
+
+
+PLAIN: Matching = Matching()
+"""All labels must agree, one to one."""
 
 
 @dataclass(frozen=True, slots=True)

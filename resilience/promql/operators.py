@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 
-__all__ = ["ARITHMETIC", "COMPARISONS"]
+__all__ = ["ARITHMETIC", "COMPARISONS", "SET_OPERATORS"]
 
 
 def _divide(left: float, right: float) -> float:
@@ -45,6 +45,8 @@ ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "^": _power,
     "atan2": math.atan2,
 }
+
+SET_OPERATORS: frozenset[str] = frozenset({"and", "or", "unless"})
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,

@@ -14,8 +14,10 @@ from resilience.core.matchers import predicate
 from resilience.core.ports import Matcher
 from resilience.errors import ConfigError, QueryError
 from resilience.promql.checks import checked
+from resilience.promql.interning import interned
 from resilience.promql.lexer import Token, fail, tokens, unquote
 from resilience.promql.nodes import (
+    PLAIN,
     Aggregate,
     Anchor,
     Binary,
@@ -180,7 +182,7 @@ class _Parser:
         as_bool = self._word("bool") is not None
         if as_bool and operator not in _COMPARISONS:
             self._fail("bool is only allowed after a comparison", position)
-        matching = Matching()
+        matching = PLAIN
         if kind := self._word("on", "ignoring"):
             labels = frozenset(self._label_list())
             matching = Matching(on=kind == "on", labels=labels)
@@ -192,6 +194,7 @@ class _Parser:
                 matching = dataclasses.replace(matching, many=many, include=tuple(include))  # type: ignore[arg-type]  # a side
                 if both := labels.intersection(include) if matching.on else None:
                     self._fail(f"label {min(both)!r} must not be in on and {side} at once", position)
+            matching = interned(matching, sum(map(len, (*labels, *matching.include))))
         if self._token.text.lower() in {"fill", "fill_left", "fill_right"} and self._peek("("):
             self._fail(f"{self._token.text} is experimental and not supported", self._token.position)
         return as_bool, matching
@@ -306,7 +309,8 @@ class _Parser:
 
     def _grouping(self) -> tuple[str, frozenset[str]] | None:
         if kind := self._word("by", "without"):
-            return kind, frozenset(self._label_list())
+            labels = frozenset(self._label_list())
+            return kind, interned(labels, sum(map(len, labels)))
         return None
 
     # -- selectors --
@@ -327,7 +331,8 @@ class _Parser:
             self._fail("a selector must have a matcher that the empty label does not match", position)
         if sum(matcher.label == "__name__" and matcher.op == "=" for matcher in matchers) > 1:
             self._fail("the metric's name is set twice", position)
-        return Selector(tuple(matchers), position)
+        length = sum(len(matcher.label) + len(matcher.value) for matcher in matchers)
+        return Selector(interned(tuple(matchers), length), position)
 
     def _matcher(self, *, named: bool) -> Matcher:
         first = self._token

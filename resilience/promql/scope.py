@@ -52,6 +52,10 @@ def _steps(node: Node, interval: float) -> float:
     return node.window // (node.step or interval) * (1 + inner)
 
 
+def _now(at: float) -> float:
+    return at
+
+
 class Scope:
     """Shared by the closures of one compilation.
 
@@ -118,7 +122,7 @@ class Scope:
         """
         if anchor is None:
             if not offset:
-                return lambda at: at
+                return _now
             return lambda at: round(at - offset, 6)
         if anchor == "start":
             return lambda _: round(self.start - offset, 6)

@@ -68,41 +68,61 @@ def _extrapolated(
 def _changing(*, counter: bool, per_second: bool) -> Callable[[Scope, Call], Closure]:
     def build(scope: Scope, call: Call) -> Closure:
         (argument,) = call.arguments
-        ranged = scope.compile(argument)
-        pick = Picker()
-
-        def scan(at: float) -> Vector:
-            window: Window = ranged(at)
-            indices, values = each_series(
-                window,
-                lambda samples: _extrapolated(
-                    samples, window, counter=counter, per_second=per_second, old=scope.old
-                ),
-            )
-            return Vector(pick(window.labels, indices), values, drop=True)
-
-        if not counter or not isinstance(argument, Range):
-            return scan
-        source, length = scope.source, argument.window
-        selection = source.select(argument.selector.matchers)
-        when = scope.when(argument.anchor, argument.offset)
-
-        def run(at: float) -> Vector:
-            end = when(at)
-            labels = selection.labels
-            found = source.increase(selection, round(end - length, 6), end)
-            if found is None:
-                return scan(at)
-            breathe()
-            indices, values = found
-            scope.spend(len(indices))
-            if per_second:
-                values = [value / length for value in values]
-            return Vector(pick(labels, indices), values, drop=True)
-
-        return run
+        if counter and isinstance(argument, Range):
+            return _Increase(scope, argument, per_second=per_second)
+        return _scan(scope, scope.compile(argument), counter=counter, per_second=per_second)
 
     return build
+
+
+def _scan(scope: Scope, ranged: Closure, *, counter: bool, per_second: bool) -> Closure:
+    """Compile a change to one that looks at each sample."""
+    pick = Picker()
+
+    def run(at: float) -> Vector:
+        window: Window = ranged(at)
+        indices, values = each_series(
+            window,
+            lambda samples: _extrapolated(
+                samples, window, counter=counter, per_second=per_second, old=scope.old
+            ),
+        )
+        return Vector(pick(window.labels, indices), values, drop=True)
+
+    return run
+
+
+class _Increase:
+    """The increase of counters in a range; each sample is looked at only where the source cannot say it."""
+
+    __slots__ = ("_argument", "_per_second", "_pick", "_scan", "_scope", "_selection", "_when")
+
+    def __init__(self, scope: Scope, argument: Range, *, per_second: bool) -> None:
+        self._scope = scope
+        self._argument = argument
+        self._per_second = per_second
+        self._selection = scope.source.select(argument.selector.matchers)
+        self._when = scope.when(argument.anchor, argument.offset)
+        self._pick = Picker()
+        self._scan: Closure | None = None
+
+    def __call__(self, at: float) -> Vector:
+        scope, length = self._scope, self._argument.window
+        end = self._when(at)
+        labels = self._selection.labels
+        found = scope.source.increase(self._selection, round(end - length, 6), end)
+        if found is None:
+            if self._scan is None:
+                ranged = scope.compile(self._argument)
+                self._scan = _scan(scope, ranged, counter=True, per_second=self._per_second)
+            vector: Vector = self._scan(at)
+            return vector
+        breathe()
+        indices, values = found
+        scope.spend(len(indices))
+        if self._per_second:
+            values = [value / length for value in values]
+        return Vector(self._pick(labels, indices), values, drop=True)
 
 
 general("rate", "matrix")(_changing(counter=True, per_second=True))
