@@ -33,7 +33,9 @@ from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
 from resilience.policies import EventLog, Pipeline, Preset, Registry
 from resilience.policies.breaker_events import BreakerTransition
+from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.configured import ConfiguredPipelines
+from resilience.policies.events import CallRejected
 from resilience.policies.retry_settings import BeforeSleep
 from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
@@ -545,6 +547,9 @@ class Reliability:
     def _on_policy_event(self, event: object) -> None:
         if isinstance(event, BreakerTransition):
             self.sli.circuit_transition(event.name, event.previous, event.state)
+        elif isinstance(event, CallRejected):
+            if event.kind == CircuitBreaker.kind:
+                self.sli.circuit_rejection(event.name)
         elif isinstance(event, BeforeSleep):
             self.sli.retry_attempt(event.name)
 

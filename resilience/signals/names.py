@@ -31,7 +31,7 @@ METRICS = frozenset(
             "tenant_requests_total",
         ),
         *("client_requests_total", "errors_total", "resilience_calls_total", "retry_attempts_total"),
-        *("circuit_breaker_state", "circuit_breaker_transitions_total"),
+        *("circuit_breaker_state", "circuit_breaker_transitions_total", "circuit_breaker_rejected_total"),
         *("websocket_sessions_total", "websocket_sessions_open"),
         *("job_runs_total", "job_last_success_timestamp_seconds"),
         *("session_oldest_seconds", "tool_calls_total", "quota_used", "quota_limit"),

@@ -189,6 +189,9 @@ class SliRecorder:
         self._transitions = signals.counter(
             "circuit_breaker_transitions_total", "Changes of state.", labels=("name", "from", "to")
         )
+        self._rejections = signals.counter(
+            "circuit_breaker_rejected_total", "Calls that a breaker refused.", labels=("name",)
+        )
         self._attempts = signals.counter(
             "retry_attempts_total", "Attempts after the first.", labels=("policy",)
         )
@@ -365,6 +368,10 @@ class SliRecorder:
         """Count a breaker's change of state, and show the new one."""
         self._transitions[name, previous, state].inc()
         self.circuit_state(name, state)
+
+    def circuit_rejection(self, name: str) -> None:
+        """Count one call that a breaker refused."""
+        self._rejections[(name,)].inc()
 
     def retry_attempt(self, policy: str) -> None:
         """Count one attempt after the first."""

@@ -1,11 +1,14 @@
 """Packs over live signals, recorded as services record them: each alert fires here as it does in a unit test."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from resilience import Reliability, Verdict
+from resilience.policies.pipeline import Pipeline
+from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Preset
 from resilience.rules import packs
 from resilience.testing import Lab
 
@@ -28,13 +31,6 @@ def cost(rel: Reliability, minute: int) -> None:
     usage = rel.signals.usage("lab")
     usage.budget(10)
     usage.spend(0.5, kind="tokens")
-
-
-def breaker(rel: Reliability, minute: int) -> None:
-    if minute in {1, 3, 5}:
-        rel.sli.circuit_transition("bank", "closed", "open")
-    elif minute in {2, 4}:
-        rel.sli.circuit_transition("bank", "open", "closed")
 
 
 def retries(rel: Reliability, minute: int) -> None:
@@ -64,7 +60,6 @@ def probes(rel: Reliability, minute: int) -> None:
         ("ttfa", first_audio, 15, {"HighTimeToFirstAudio"}),
         ("tool_execution", tools, 30, {"ToolFailing"}),
         ("cost", cost, 30, {"CostBudgetNearlySpent", "CostBudgetSpent"}),
-        ("circuit_breaker", breaker, 8, {"CircuitBreakerOpen", "CircuitBreakerFlapping"}),
         ("retry_storm", retries, 12, {"RetryStorm"}),
         (
             "memory",
@@ -124,3 +119,52 @@ async def test_signals_with_a_prefix_are_found(lab: Lab, options: dict[str, Any]
     lab.use(prefix="rel_", **options)
     await lab.traffic(errors=0.5, minutes=5)
     assert lab.firing == {"HighErrorRate"}
+
+
+class Dependency:
+    """A server that is called once in a while, through a pipeline."""
+
+    def __init__(self, lab: Lab, pipeline: Pipeline, *, every: float) -> None:
+        self.lab, self.pipeline, self.every = lab, pipeline, every
+        self.up = True
+
+    async def answer(self) -> None:
+        if not self.up:
+            raise ConnectionError("refused")
+
+    async def call(self, seconds: float) -> None:
+        for _ in range(int(seconds / self.every)):
+            call = asyncio.ensure_future(self.pipeline.call(self.answer))
+            await self.lab.wait(seconds=self.every)
+            while not call.done():  # between two attempts
+                await self.lab.wait(seconds=self.every)
+            call.exception()
+
+
+@pytest.mark.parametrize("preset", [API_CALLS, DATABASE, EXTERNAL_SERVICES])
+async def test_the_breaker_of_a_preset_alerts_once_in_a_total_outage_and_not_when_nobody_calls_it(
+    lab: Lab, preset: Preset
+) -> None:
+    rel = lab.use(rules=packs.load("circuit_breaker"))
+    bank = Dependency(lab, rel.pipeline("bank", preset), every=1.0)
+    await bank.call(60)
+    bank.up = False
+    await bank.call(240)
+    assert lab.firing == {"CircuitBreakerOpen"}
+    [fired] = [event for event in rel.alerts.history() if event.kind == "fired"]
+    assert fired.labels["name"] == "bank"
+    await lab.wait(minutes=8)
+    assert lab.firing == {"CircuitBreakerOpen"}
+    await lab.wait(minutes=3)
+    assert not lab.firing
+
+
+async def test_a_breaker_that_closes_and_opens_again_flaps(lab: Lab) -> None:
+    rel = lab.use(rules=packs.load("circuit_breaker"))
+    bank = Dependency(lab, rel.pipeline("bank", API_CALLS), every=1.0)
+    for _ in range(3):
+        bank.up = False
+        await bank.call(40)
+        bank.up = True
+        await bank.call(60)
+    assert lab.firing == {"CircuitBreakerFlapping"}
