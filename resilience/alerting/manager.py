@@ -341,18 +341,19 @@ class AlertManager:
             raise ConfigError(message)
         self._register_rules(rules)
 
-    def send_alert(self, alert: RaisedAlert) -> str:
+    def send_alert(self, alert: RaisedAlert | Mapping[str, Any]) -> str:
         """Raise an alert, or renew the annotations of one with the same labels.
+
+        Args:
+            alert: the alert, or a mapping as `RaisedAlert.of` takes it.
 
         Returns:
             its id, for `resolve` and `acknowledge`.
 
         Raises:
-            ConfigError: not a `RaisedAlert`.
+            ConfigError: the alert is neither, or invalid.
         """
-        if not isinstance(alert, RaisedAlert):
-            message = f"alert must be a RaisedAlert, got a {type(alert).__name__}"
-            raise ConfigError(message)
+        alert = RaisedAlert.of(alert)
         state = self._state
         raised, put = state.raised.add(alert, alert.identity, self._keeper.now)
         state.puts += [put, *state.engine.firing.reopen(raised.fingerprint)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from resilience.alerting.codec import LABELS
@@ -13,7 +14,8 @@ from resilience.core.clock import Instant
 from resilience.core.labels import clean, label_set, real
 from resilience.core.ports import Put
 from resilience.core.rows import Maybe, Moment, decode, encode
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
+from resilience.errors import ConfigError
 from resilience.rules.state import Alert, AlertState, fingerprint
 
 __all__ = ["RaisedAlert", "RaisedAlerts"]
@@ -27,6 +29,14 @@ _ALERT = {
     "fingerprint": str,
     "at": Moment,
 }
+_KEYS = ("name", "severity", "message", "metadata", "timestamp", "labels", "annotations", "value")
+
+
+def _mapping(option: str, value: object) -> Mapping[str, Any]:
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    message = f"{option} must be a mapping, got {shown(value)}"
+    raise ConfigError(message)
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,44 @@ class RaisedAlert:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, alert: RaisedAlert | Mapping[str, Any]) -> RaisedAlert:
+        """Return an alert that is given as a mapping.
+
+        Args:
+            alert: an alert; or a mapping of `id` or `name`, and optionally `severity`, `message`, `metadata`, `timestamp`,
+                `labels`, `annotations` and `value`. `message` is the annotation `summary`, and `metadata` and `timestamp` are
+                annotations.
+
+        Raises:
+            ConfigError: the mapping has another key, no name, or an invalid value.
+
+        Example:
+            >>> RaisedAlert.of({"id": "high-error-rate", "severity": "critical", "message": "15% fail"}).annotations
+            {'summary': '15% fail'}
+        """
+        if isinstance(alert, RaisedAlert):
+            return alert
+        if not isinstance(alert, Mapping):
+            message = f"alert must be a RaisedAlert or a mapping, got a {type(alert).__name__}"
+            raise ConfigError(message)
+        given = dict(alert)
+        options: dict[str, Any] = {"name": given.pop("name", None) or given.pop("id", None)}
+        annotations = {
+            **_mapping("metadata", given.pop("metadata", None)),
+            **_mapping("annotations", given.pop("annotations", None)),
+        }
+        if "message" in given:
+            annotations["summary"] = given.pop("message")
+        if "timestamp" in given:
+            at = given.pop("timestamp")
+            annotations["timestamp"] = at.isoformat() if isinstance(at, datetime) else at
+        options |= {name: given.pop(name) for name in ("severity", "labels", "value") if name in given}
+        if given:
+            message = f"alert must be made of id, {', '.join(_KEYS)}, got {shown(next(iter(given)))}"
+            raise ConfigError(message)
+        return cls(**options, annotations=annotations)
 
     @property
     def identity(self) -> dict[str, str]:

@@ -28,6 +28,13 @@ __all__ = ["Commands", "main"]
 _ENTRY_POINTS = "resilience.commands"
 _HELPERS = frozenset({"configurations", "desk", "figures", "main", "output", "streams"})
 _BAD_INPUT = 2
+_RENAMED = {
+    "validate-slos": "use: resilience validate",
+    "calculate-budgets": "use: resilience budgets, with --check-violations as there",
+    "slo-report": "use: resilience report, with --days, --services, --format and --output as there",
+    "generate-dashboards": "dashboards are not generated yet",
+}
+"""Commands of other toolkits, and what does the same here."""
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -51,6 +58,9 @@ class Commands(click.Group):
         elif cmd_name in (foreign := _foreign()):
             found = foreign[cmd_name].load()
         else:
+            if cmd_name in _RENAMED:
+                message = f"No such command {cmd_name!r}; {_RENAMED[cmd_name]}."
+                raise click.UsageError(message, ctx)
             return super().get_command(ctx, cmd_name)
         if not isinstance(found, click.Command):
             message = f"command {cmd_name!r} is {found!r}, which is no click command"

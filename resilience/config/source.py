@@ -24,6 +24,14 @@ _TEXTS: Final = ("key", "password", "secret", "slack", "token", "url", "username
 """Settings whose values are texts, be they all digits."""
 _SECRET: Final = ("token", "channels", "prometheus", "health", "heartbeat")
 """Top-level keys that hold secrets, whose environment variables need not be set where a file is only looked at."""
+_PLACES: Final = {
+    "alerting": "burnRate and budgetExhaustion belong to an objective, services: [{slos: [{alerting: ...}]}]; channels, rules, routes"
+    " and escalations are keys of their own",
+    "escalation": "write escalations: {NAME: {levels: [{to: CHANNEL, wait: 15m}]}}, and escalation: NAME in a route",
+    "dashboards": "write it under global",
+    "slos": "they belong to a service, services: [{name: shop, slos: [...]}]",
+}
+"""Keys that people write at the top, and where they belong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Source:
             raise self.error(f"a configuration is a mapping with the keys {', '.join(keys)}")
         for key in data:
             if key not in keys:
-                raise self._document.key_error(f"unknown key {key!r}; known are {', '.join(keys)}", key)
+                place = _PLACES.get(key, f"known are {', '.join(keys)}")
+                raise self._document.key_error(f"unknown key {key!r}; {place}", key)
         self.data: dict[str, Any] = self._fill(data)
         for path, name in _named_paths(keys, environ):
             self._set(path, name)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from resilience.core.ports import CheckResult, Status
-from resilience.core.validate import callback
+from resilience.core.validate import callback, shown
 from resilience.policies.base import is_async
 from resilience.probes._thread import InThread
 
@@ -16,8 +16,8 @@ __all__ = ["LONGEST_DETAIL", "Finding", "FunctionProbe", "finding"]
 LONGEST_DETAIL: Final = 1000
 """Characters of a line for people; the rest is cut off."""
 
-Finding: TypeAlias = CheckResult | Status | bool | None
-"""What a look may return: a whole result, a status, whether all is well, or nothing where all is well."""
+Finding: TypeAlias = CheckResult | Status | bool | Mapping[str, object] | None
+"""Result of a look: a whole result, a status, True or False, a mapping with `status` and `details`, or None for healthy."""
 
 
 def finding(found: object) -> CheckResult:
@@ -25,10 +25,13 @@ def finding(found: object) -> CheckResult:
 
     Raises:
         TypeError: it is none.
+        ValueError: its status is unknown.
 
     Example:
         >>> finding(False).status, finding(None).status
         (<Status.UNHEALTHY: 'unhealthy'>, <Status.HEALTHY: 'healthy'>)
+        >>> finding({"status": "degraded", "details": "3 jobs late"}).detail
+        '3 jobs late'
     """
     if (
         isinstance(found, CheckResult)
@@ -41,9 +44,14 @@ def finding(found: object) -> CheckResult:
         return CheckResult(found.status, detail, {str(name): each for name, each in found.observed.items()})
     if isinstance(found, Status):
         return CheckResult(found)
+    if isinstance(found, Mapping) and "status" in found and found.keys() <= {"status", "details", "detail"}:
+        status = found["status"]
+        details = found.get("details", found.get("detail", ""))
+        detail = "" if details is None else details if isinstance(details, str) else shown(details)
+        return CheckResult(status if isinstance(status, Status) else Status(status), detail[:LONGEST_DETAIL])
     if found is None or isinstance(found, bool):
         return CheckResult(Status.UNHEALTHY if found is False else Status.HEALTHY)
-    message = f"a check must return a CheckResult, a Status, a bool or None, got {type(found).__name__}"
+    message = f"a check must return a CheckResult, a Status, a bool, a mapping of status and details, or None, got {type(found).__name__}"
     raise TypeError(message)
 
 

@@ -192,7 +192,7 @@ class SLOManager:
         self,
         *,
         service: str,
-        route: str,
+        route: str = "",
         success: bool,
         duration: float,
         method: str = "",

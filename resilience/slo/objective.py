@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-from resilience.core.duration import format_duration
+from resilience.core.duration import format_duration, parse_duration
 from resilience.core.validate import choice, number, text
 from resilience.errors import ConfigError
 from resilience.rules.model import check_texts
@@ -74,11 +74,11 @@ class SLO:
         id: unique name, as alerts and signals carry it.
         service: the service that it is promised for.
         target: the share that is good, as a ratio; 0.999 is 99.9%.
-        window: rolling period in seconds, 1 h to 365 d; 30 d by default.
+        window: rolling period in seconds, 1 h to 365 d; 30 d by default. A text such as `30d` is converted.
         name: for people; the id when not given.
         sli: what counts as good; the requests of the service by their verdict when not given.
         calendar: a piece of the calendar instead of a rolling period; it sets `window`.
-        tier: 0 (what the business stands on) to 3; sets a floor to the target and the default alerts.
+        tier: 0 (what the business stands on) to 3, or a text such as `tier-0`; sets a floor to the target and the default alerts.
         owner: who answers for it; a label of its alerts.
         description: for people.
         budgeting: `occurrences` (default), `timeslices` or `ratio_timeslices`.
@@ -128,9 +128,13 @@ class SLO:
         choice("budgeting", self.budgeting, BUDGETING)
         choice("backend", self.backend, ("inprocess", "prometheus"))
         target = exact_ratio("target", self.target)
-        window = number("window", self.window, low=3600, high=365 * DAY)
+        # As in files, which people copy from: types stay numbers, because readers calculate with them.
+        given: object = self.window
+        window = parse_duration(given, option="window") if isinstance(given, str) else self.window
+        window = number("window", window, low=3600, high=365 * DAY)
         derived: dict[str, object] = {
             "target": target,
+            "tier": _tier(self.tier),
             "window": window if self.calendar is None else self.calendar.seconds,
             "name": self.name or self.id,
             "slice_length": number("slice_length", self.slice_length, low=1, high=3600),
@@ -235,3 +239,9 @@ def by_id(slos: Iterable[SLO], taken: Mapping[str, SLO]) -> dict[str, SLO]:
             raise ConfigError(message)
         known[slo.id] = slo
     return known
+
+
+def _tier(given: object) -> object:
+    """Convert `tier-0` into 0; everything else is returned as it is."""
+    name = given.removeprefix("tier-") if isinstance(given, str) else ""
+    return int(name) if name.isascii() and name.isdigit() else given

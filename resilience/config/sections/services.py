@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience.config.source import Source
+from resilience.core.log import log
 from resilience.core.validate import text
 from resilience.errors import ConfigError
 from resilience.slo import SLO
@@ -41,6 +42,8 @@ def read(source: Source) -> dict[str, Any]:
                 )
             known[slo.id] = slo
     arguments: dict[str, Any] = {"slos": tuple(known.values())}
+    if settings.dashboards:
+        log(__name__).warning("dashboards_not_generated", file=str(source.file))
     if settings.budget_calculation_interval is not None:
         arguments["budget_interval"] = settings.budget_calculation_interval
     return arguments
