@@ -27,9 +27,11 @@ from resilience.http.rules import (
     host_status,
     says_later,
     transient,
+    untrusted,
 )
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.presets import API_CALLS, Preset
+from resilience_middleware.aiohttp_retry import FirstCalls, disable_own_retry
 from resilience_middleware.bodies import can_replay, rewindable
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class ResilientSession:
 
     Args:
         rel: what names and records the policies.
-        session: the session to use, which stays open; without one, it is made here and closed with this.
+        session: the session to use, which stays open; without one, it is made here and closed with this. aiohttp's own
+            retry of stale connections is turned off in it.
         preset: the policies of one host.
         name: the client's label; sessions of one name share their policies.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
@@ -123,6 +126,8 @@ class ResilientSession:
                 f"options of a session must be given where it is made, got {', '.join(options)} and a session"
             )
             raise ConfigError(message)
+        if session is not None:
+            disable_own_retry(session)
         self._session = session
         self._options = options
         self._own = session is None
@@ -144,6 +149,7 @@ class ResilientSession:
         """The aiohttp session below; made at first use, so that it belongs to the running loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(**self._options)
+            disable_own_retry(self._session)
         return self._session
 
     @property
@@ -303,6 +309,7 @@ class ResilientMiddleware:
             retry_unprocessed=retry_unprocessed,
         )
         self._methods = self._calls.retry_methods
+        self._first = FirstCalls()
 
     # A plain function that returns the coroutine: one that only hands on costs as much as a policy.
     def __call__(
@@ -313,7 +320,13 @@ class ResilientMiddleware:
         replays = not body or can_replay(body)
         repeatable = replays and (method in self._methods or IDEMPOTENCY_KEY in request.headers)
         key = _keys[url.scheme, url.raw_authority]
-        return self._calls.send(handler, request, method, key, repeatable, replays)
+        if self._first and (error := self._first.error_of(request)) is not None:
+            raise error
+        call = self._calls.send(handler, request, method, key, repeatable, replays)
+        session: aiohttp.ClientSession | None = request.session
+        if session is not None and disable_own_retry(session):
+            return self._first.make(request, call)
+        return call
 
 
 def _replaying(send: _Send, data: Any) -> tuple[_Send, bool]:
@@ -376,14 +389,20 @@ def _first_status(response: aiohttp.ClientResponse) -> int:
 
 
 @transient.register(aiohttp.ClientConnectionError)
-def _may_pass(error: aiohttp.ClientConnectionError) -> bool:  # noqa: ARG001  the dispatch is by its class
-    return True
+def _may_pass(error: aiohttp.ClientConnectionError) -> bool:
+    return not untrusted(error)
+
+
+@transient.register(aiohttp.ServerFingerprintMismatch)
+def _never_passes(error: aiohttp.ServerFingerprintMismatch) -> bool:  # noqa: ARG001  the dispatch is by its class
+    return False
 
 
 @blameless.register(aiohttp.InvalidURL)
 @blameless.register(aiohttp.NonHttpUrlClientError)
-def _meaningless(error: aiohttp.InvalidURL) -> bool:  # noqa: ARG001  the dispatch is by its class
-    """Return True: the URL is invalid, and no host has done anything wrong."""
+@blameless.register(aiohttp.TooManyRedirects)
+def _mistake(error: aiohttp.ClientError) -> bool:  # noqa: ARG001  the dispatch is by its class
+    """Return True: the URL is invalid, or every host of an endless chain of redirects has answered."""
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resilience.errors import MissingExtra
-from resilience.http.rules import transient
+from resilience.http.rules import blameless, transient, untrusted
 from resilience_middleware.httpx_transport import GuardedTransport
 
 try:
@@ -29,5 +29,19 @@ class ResilientTransport(GuardedTransport[httpx2.Request, httpx2.Response], http
 
 
 @transient.register(httpx2.TransportError)
-def _may_pass(error: httpx2.TransportError) -> bool:  # noqa: ARG001  the dispatch is by its class
+def _may_pass(error: httpx2.TransportError) -> bool:
+    return not untrusted(error)
+
+
+@transient.register(httpx2.LocalProtocolError)
+@transient.register(httpx2.UnsupportedProtocol)
+def _never_passes(error: httpx2.TransportError) -> bool:  # noqa: ARG001  the dispatch is by its class
+    return False
+
+
+@blameless.register(httpx2.LocalProtocolError)
+@blameless.register(httpx2.UnsupportedProtocol)
+@blameless.register(httpx2.InvalidURL)
+def _mistake(error: Exception) -> bool:  # noqa: ARG001  the dispatch is by its class
+    """Return True: the request is invalid, and was not sent."""
     return True

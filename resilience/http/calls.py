@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import heapq
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from operator import attrgetter
 from typing import Any, Final, Generic, TypedDict, TypeVar
 
 from resilience.core.validate import flag, integer, text
 from resilience.http.context import DEADLINE_HEADER
 from resilience.http.layers import Attempt, ClientRecorder, HttpContext, Keep
 from resilience.http.rules import IDEMPOTENT, host_name, known_method, retried_methods, unprocessed
+from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 
 __all__ = ["CallOptions", "HttpCalls"]
@@ -46,6 +47,11 @@ class _Host(Generic[Q, R]):
     once: dict[str, HttpContext] = field(default_factory=dict)
     unless_processed: dict[str, HttpContext] = field(default_factory=dict)
 
+    @property
+    def barred(self) -> bool:
+        """True if a breaker of the host is not closed: to forget it would admit calls again."""
+        return any(isinstance(policy, CircuitBreaker) and policy.state != "closed" for policy in self.guard)
+
     def context(self, method: str, contexts: dict[str, HttpContext]) -> HttpContext:
         """Return what is known of such calls, from one of the tables; all methods that are none of HTTP's are one."""
         label = known_method(method)
@@ -73,7 +79,8 @@ class HttpCalls(Generic[Q, R]):
         cleared: the predicates of the guards that hold for no response whose verdict is success: they are not asked then.
         header: `X-Request-Deadline`, as the client's headers like it best.
         tells: whether a request has `headers`, and its host is told in them what `context.tell` says.
-        hosts: hosts that are remembered; the one that was not called for longest is forgotten first.
+        hosts: hosts that are remembered; those not called for longest are forgotten first, but after them those whose
+            breaker is open.
         deadlines_to: names of the hosts that are told how long an answer is of use and how much it matters, `*.internal`
             for all below; None for every host.
         retry_methods: methods that are retried without an `Idempotency-Key`.
@@ -165,6 +172,13 @@ class HttpCalls(Generic[Q, R]):
         guard = self._guard(host)
         attempt = self._attempt(told=told if self._tells else None)
         if len(self._hosts) >= self._limit:
-            del self._hosts[min(self._hosts.values(), key=attrgetter("turn")).key]
+            self._forget()
         found = self._hosts[host] = _Host(host, guard, guard.extended(self._keep, attempt), told, self._turn)
         return found
+
+    def _forget(self) -> None:
+        """Forget a tenth of the hosts: those not called for longest, and those with an open breaker last."""
+        # Several in one go, because the search costs as much for one.
+        count = max(1, self._limit // 10)
+        for host in heapq.nsmallest(count, self._hosts.values(), key=lambda host: (host.barred, host.turn)):
+            del self._hosts[host.key]

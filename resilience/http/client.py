@@ -19,7 +19,7 @@ from resilience.core.validate import integer, number
 from resilience.errors import TimeoutExceeded
 from resilience.http.bodies import ENCODINGS, read_body
 from resilience.http.calls import HttpCalls
-from resilience.http.rules import failed, host_key, says_later
+from resilience.http.rules import blameless, failed, host_key, says_later, untrusted
 from resilience.http.rules import idempotent as may_repeat
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
@@ -27,6 +27,8 @@ from resilience.policies.retry import Retry
 
 __all__ = ["GuardedClient", "Response"]
 
+_TRANSIENT: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
+_MISTAKES: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects)
 # Ours counts for the breaker and knows the caller's own deadline; two would only race.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 
@@ -107,11 +109,11 @@ class GuardedClient:
         return Pipeline(
             Retry(
                 self._attempts,
-                on=(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError),
+                on=_transient,
                 on_result=says_later,
                 clock=self._clock,
             ),
-            CircuitBreaker(name=host, failed_result=failed, ignore=aiohttp.InvalidURL, clock=self._clock),
+            CircuitBreaker(name=host, failed_result=failed, ignore=_blameless, clock=self._clock),
             name=f"http {host}",
             clock=self._clock,
         )
@@ -156,6 +158,8 @@ class GuardedClient:
             session = self._session = aiohttp.ClientSession(
                 headers=self._headers, trust_env=True, auto_decompress=False
             )
+            # aiohttp's own retry of stale connections would double each attempt.
+            session._retry_connection = False  # noqa: SLF001  it has no option
         sent = CIMultiDict({**self._headers, **(headers or {})})
         target = URL(url)
         seconds = self._timeout if timeout is None else number("timeout", timeout, above=0)
@@ -210,6 +214,14 @@ class GuardedClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _transient(error: BaseException) -> bool:
+    return isinstance(error, _TRANSIENT) and not untrusted(error)
+
+
+def _blameless(error: BaseException) -> bool:
+    return isinstance(error, _MISTAKES) or blameless(error)
 
 
 async def _nothing_held(response: Response) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ssl
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ __all__ = [
     "status_of",
     "transient",
     "unprocessed",
+    "untrusted",
     "verdict_of_status",
 ]
 
@@ -59,6 +61,8 @@ ELSEWHERE: Final = "raised by a redirect to another host"
 
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
+_OUTSIDE: Final = (OSError, EOFError, BaseExceptionGroup)  # a group is judged by its parts
+_REASONS: Final = 10  # exceptions of one chain that are searched
 _PLAIN: Final = frozenset({type(None), bytes, str, dict})
 _REPLAYABLE: Final = (bytes, bytearray, memoryview, str, list, tuple, Mapping)
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -149,8 +153,28 @@ def transient(error: BaseException) -> bool:
 
 @functools.singledispatch
 def blameless(error: BaseException) -> bool:
-    """Return whether an error says nothing of the called host: an invalid URL, or a redirect to another host."""
-    return ELSEWHERE in getattr(error, "__notes__", ())
+    """Return True if an error proves nothing about the called host.
+
+    Those are errors that a redirect to another host has caused, and the caller's own mistakes: Python's exceptions except
+    OSError and EOFError. Each adapter registers its client's classes of such mistakes.
+
+    Example:
+        >>> blameless(TypeError("header")), blameless(ConnectionResetError())
+        (True, False)
+    """
+    if ELSEWHERE in getattr(error, "__notes__", ()):
+        return True
+    return type(error).__module__ == "builtins" and not isinstance(error, _OUTSIDE)
+
+
+def untrusted(error: BaseException) -> bool:
+    """Return True if the reason of an error is a certificate that is not trusted, which no retry changes."""
+    reason: BaseException | None = error
+    for _ in range(_REASONS):
+        if reason is None or isinstance(reason, ssl.SSLCertVerificationError):
+            break
+        reason = reason.__cause__ or reason.__context__
+    return isinstance(reason, ssl.SSLCertVerificationError)
 
 
 def failed(response: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -50,11 +50,22 @@ def parse_retry_after(value: object, now: float) -> float | None:
         return None  # not a date: as if it had not been said
 
 
+def _values(headers: Mapping[str, object], name: str) -> Sequence[object]:
+    """Return the values of each field of a name; several are joined by commas in httpx's `get`."""
+    # aiohttp's and httpx's headers.
+    every = getattr(headers, "getall", None) or getattr(headers, "get_list", None)
+    if every is None:
+        value = headers.get(name)
+        return () if value is None else (value,)
+    values: Sequence[object] = every(name) if name in headers else ()
+    return values
+
+
 def retry_after_of(source: object, now: float) -> float | None:
     """Find what an error or a response says of when to come back.
 
     Looked at in order: an attribute `retry_after` (the library's own rejections have one), `headers` (a response;
-    aiohttp's errors), `response.headers` (httpx's errors).
+    aiohttp's errors), `response.headers` (httpx's errors). Of several `Retry-After` fields the longest counts.
 
     Args:
         source: an exception or a response of any library.
@@ -76,9 +87,10 @@ def retry_after_of(source: object, now: float) -> float | None:
             headers = getattr(holder, "headers", None)
             if isinstance(headers, Mapping):
                 # Plain dicts are case-sensitive; HTTP/2 spells all names small.
-                value = headers.get("Retry-After") or headers.get("retry-after")
-                if value is not None:
-                    return parse_retry_after(value, now)
+                values = _values(headers, "Retry-After") or _values(headers, "retry-after")
+                if values:
+                    waits = [parse_retry_after(value, now) for value in values]
+                    return max((wait for wait in waits if wait is not None), default=None)
     except BROKEN as error:  # a property of the user's class
         callback_failed("retry", "retry_after", error)
     return None

@@ -187,6 +187,43 @@ async def test_the_host_forgotten_first_is_the_one_not_called_for_longest() -> N
     assert made == ["a", "b", "c", "b"]
 
 
+async def test_an_idle_host_whose_breaker_is_open_is_forgotten_last(clock: ManualClock) -> None:
+    async def nothing(answer: Any) -> None: ...
+
+    async def answer(request: int) -> Any:
+        return Answer(request)
+
+    def guard(host: str) -> Pipeline:
+        return Pipeline(
+            CircuitBreaker(
+                consecutive_failures=1, failed_result=lambda answer: answer.status == 500, clock=clock
+            )
+        )
+
+    calls: HttpCalls[int, Answer] = HttpCalls(guard, status="status", release=nothing, hosts=20, tells=False)
+    await calls.send(answer, 500, "GET", "broken", True)
+    for number in range(200):
+        await calls.send(answer, 200, "GET", f"host {number}", True)
+    with pytest.raises(CircuitOpen):
+        await calls.send(answer, 200, "GET", "broken", True)
+
+
+async def test_hosts_whose_breakers_are_open_are_bounded_too(clock: ManualClock) -> None:
+    made: list[str] = []
+
+    def guard(host: str) -> Pipeline:
+        made.append(host)
+        pipeline = Pipeline(breaker := CircuitBreaker(clock=clock))
+        breaker.open()
+        return pipeline
+
+    calls = HttpCalls(guard, status="status", release=None, hosts=20, tells=False)  # type: ignore[arg-type]  not called
+    for number in range(30):
+        calls.of(f"host {number}")
+    calls.of("host 0")
+    assert made.count("host 0") == 2
+
+
 def test_no_hosts_is_refused() -> None:
     with pytest.raises(ConfigError, match="hosts"):
         calls_of(retrying(), hosts=0)
