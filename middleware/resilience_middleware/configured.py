@@ -22,8 +22,8 @@ from resilience_middleware.templates import flat
 
 __all__ = ["Door", "Doorway"]
 
-_Made: TypeAlias = dict[tuple[str, str], tuple[DoorGuard, GuardPolicy[Any]]]
-"""Guards of a configuration, by the template of their route and their kind."""
+_Made: TypeAlias = dict[tuple[str, str, str | None], tuple[DoorGuard, GuardPolicy[Any]]]
+"""Guards of a configuration, by the template of their route, their kind, and what has one of its own each."""
 
 
 class Door(NamedTuple):
@@ -163,56 +163,60 @@ def _guards_of(
 ) -> tuple[RouteGuards, dict[str, RouteGuards], _Made]:
     """Make the guards of a configuration; one that a route takes over from the default is the same."""
     made: _Made = {}
-    by_identity: dict[int, GuardPolicy[Any]] = {}
+    by_identity: dict[tuple[int, str | None], GuardPolicy[Any]] = {}
+
+    def guard_by(each: DoorGuard, by: str | None, where: str, kind: str) -> GuardPolicy[Any]:
+        if (guard := by_identity.get((id(each), by))) is None:
+            name = f"{where} {kind} by {by}" if len(each.by) > 1 else f"{where} {kind}"
+            maker = _Maker(each, by, name.lstrip(), clock)
+            guard = _kept(maker, former.get((where, kind, by)), undo) or maker.guard()
+            by_identity[id(each), by] = guard
+            made[where, kind, by] = each, guard
+        return guard
 
     def guards(of: RouteAdmission, where: str) -> RouteGuards:
-        for kind, each in of.guards.items():
-            if id(each) not in by_identity:
-                name = f"{where} {kind}".lstrip()
-                guard = _kept(each, former.get((where, kind)), name, clock, undo)
-                guard = guard or _guard(each, name, clock)
-                by_identity[id(each)] = guard
-                made[where, kind] = each, guard
-        return RouteGuards(of.timeout, [by_identity[id(each)] for each in of.guards.values()], of.criticality)
+        found = [
+            guard_by(each, by, where, kind) for kind, each in of.guards.items() for by in each.by or (None,)
+        ]
+        return RouteGuards(of.timeout, found, of.criticality)
 
     default = guards(admission.default, "")
     return default, {template: guards(each, template) for template, each in admission.routes.items()}, made
 
 
+class _Maker(NamedTuple):
+    """Makes one guard of a configuration, or one for each key of requests."""
+
+    each: DoorGuard
+    by: str | None
+    name: str
+    clock: Clock
+
+    def guard(self) -> GuardPolicy[Any]:
+        if self.by is None:
+            return cast("GuardPolicy[Any]", self.each.layer.make(self.name, self.clock))
+        return Per(_key(self.by), self.of_key, max_keys=10_000, name=self.name)
+
+    def of_key(self, key: object) -> GuardPolicy[Any]:
+        # Only templates are few enough to be names; who the client is stays out of events and signals.
+        name = f"{key} {self.name}" if self.by == "route" else self.name
+        return cast("GuardPolicy[Any]", self.each.layer.make(name, self.clock))
+
+
 def _kept(
-    each: DoorGuard,
-    former: tuple[DoorGuard, GuardPolicy[Any]] | None,
-    name: str,
-    clock: Clock,
-    undo: list[Callable[[], None]],
+    maker: _Maker, former: tuple[DoorGuard, GuardPolicy[Any]] | None, undo: list[Callable[[], None]]
 ) -> GuardPolicy[Any] | None:
     """Return the guard that was at a place, its options changed; None where only a new one will do."""
-    if former is None or former[0].by != each.by:
+    if former is None:
         return None
-    changes, guard = each.layer.changes(former[0].layer), former[1]
+    changes, guard = maker.each.layer.changes(former[0].layer), former[1]
     if changes is None:
         return None
     if changes and isinstance(guard, Per):
-        undo.append(guard.remade(_factory(each, name, clock), changes))
+        undo.append(guard.remade(maker.of_key, changes))
     elif changes:
         undo.append(reconfigured(guard, changes))
     return guard
-
-
-def _guard(each: DoorGuard, name: str, clock: Clock) -> GuardPolicy[Any]:
-    if each.by is None:
-        return cast("GuardPolicy[Any]", each.layer.make(name, clock))
-    return Per(_key(each.by), _factory(each, name, clock), max_keys=10_000, name=name)
-
-
-def _factory(each: DoorGuard, name: str, clock: Clock) -> Callable[[object], GuardPolicy[Any]]:
-    # Only templates are few enough to be names; who the client is stays out of events and signals.
-    def make(key: object) -> GuardPolicy[Any]:
-        return cast(
-            "GuardPolicy[Any]", each.layer.make(f"{key} {name}" if each.by == "route" else name, clock)
-        )
-
-    return make
 
 
 def _key(by: str) -> Callable[[Scope], Hashable]:

@@ -34,11 +34,12 @@ class DoorGuard:
 
     Args:
         layer: what it is made of.
-        by: what has one of its own each: `client` (address), `route` (template), `header NAME`; None for one for all.
+        by: what has one of its own each: `client` (address), `route` (template), `header NAME`. Each of several has to admit;
+            without any there is one for all.
     """
 
     layer: Layer
-    by: str | None = None
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ def route_admission(
     """Read what the requests of a route have to pass, as `reliability.yaml` writes it.
 
     Guards are written as in a pipeline, each with one option more: `by`, which gives a guard of its own to each
-    `client`, each `route`, or each value of a header (`by: {header: X-API-Key}`); a circuit breaker is by route where it
-    does not say. They are entered in the order that works, whatever the order of the file.
+    `client`, each `route`, or each value of a header (`by: {header: X-API-Key}`), or a list of these, each of which has to admit;
+    a circuit breaker is by route where it does not say. They are entered in the order that works, whatever the order of the file.
 
     Args:
         written: `timeout`, `criticality`, and guards by their kind.
@@ -166,9 +167,9 @@ def _guard(option: str, name: object, value: object) -> tuple[str, DoorGuard]:
     guards = guard_kinds()
     if kind not in guards:
         raise ConfigError(f"{place} must be timeout, criticality or a guard: {', '.join(sorted(guards))}")
-    by: str | None = "route" if issubclass(guards[kind], CircuitBreaker) else None
+    by: tuple[str, ...] = ("route",) if issubclass(guards[kind], CircuitBreaker) else ()
     if isinstance(value, Mapping) and "by" in value:
-        by = _by(f"{place}.by", value["by"])
+        by = _all_by(f"{place}.by", value["by"])
         value = {key: each for key, each in value.items() if key != "by"}
     layer = recipe({name: value}, option=option).layers[kind]
     if issubclass(guards[kind], CircuitBreaker):
@@ -176,9 +177,18 @@ def _guard(option: str, name: object, value: object) -> tuple[str, DoorGuard]:
     return kind, DoorGuard(layer, by)
 
 
+def _all_by(place: str, given: Any) -> tuple[str, ...]:
+    found = tuple(_by(place, each) for each in given) if isinstance(given, list) else (_by(place, given),)
+    if not found or len(set(found)) < len(found):
+        raise ConfigError(f"{place} must be a list of different keys, got {given!r}")
+    return found
+
+
 def _by(place: str, given: Any) -> str:
     if isinstance(given, Mapping) and list(given) == ["header"]:
         return f"header {text(place + '.header', given['header'])}"
     if given in _BY:
         return str(given)
-    raise ConfigError(f"{place} must be {', '.join(_BY)} or {{header: NAME}}, got {given!r}")
+    raise ConfigError(
+        f"{place} must be {', '.join(_BY)} or {{header: NAME}}, or a list of these, got {given!r}"
+    )

@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.clock import SYSTEM_CLOCK
@@ -17,6 +17,8 @@ from resilience.policies.base import GuardPolicy, refuse_sync
 from resilience.policies.changes import all_or_nothing, reconfigured, undone
 
 __all__ = ["Keyed"]
+
+_LONG_KEY: Final = 64  # characters or bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +60,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
     Args:
         factory: a function of a key that makes its guard. Its events reach the listeners of this one. Where it raises, the
             call is made without a guard.
-        max_keys: guards kept, at least 1; only calls in flight on more keys than that can exceed it. Default 1000.
+        max_keys: guards kept, by keys of which long text is kept as a digest; at least 1; only calls in flight on more keys than that can exceed it. Default 1000.
         key: for decorated functions: a function of the call's arguments that gives the key.
         name: what statistics call it.
         clock: where time comes from; the guards that the factory makes should have the same.
@@ -150,10 +152,11 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
             callback_failed(self.name, "factory", error)
             return None
 
-    def _entry(self, key: object) -> _Entry[G]:
+    def _entry(self, given: object) -> _Entry[G]:
+        key = _bounded(given)
         entry = self._busy.get(key) or self._idle.get(key)
         if entry is None:
-            guard = self._factory(key)
+            guard = self._factory(given)
             guard.events = self.events
             entry = self._idle[key] = _Entry(key, guard)
             self._catch_up(entry)
@@ -287,6 +290,19 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
 
     def _entries(self) -> list[_Entry[G]]:
         return [*self._idle.values(), *self._busy.values()]
+
+
+def _bounded(key: object) -> object:
+    """Return a key that takes little memory: of long text, which may come from strangers, a digest."""
+    if isinstance(key, str | bytes) and len(key) > _LONG_KEY:
+        import hashlib  # noqa: PLC0415  few keys are that long, and it takes a while to import
+
+        content = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+        return f"{type(key).__name__} with digest {hashlib.blake2b(content, digest_size=16).hexdigest()}"
+    if isinstance(key, tuple):
+        bounded = tuple(map(_bounded, key))
+        return key if bounded == key else bounded
+    return key
 
 
 def _nothing() -> None:

@@ -285,3 +285,31 @@ def test_guards_of_one_name_are_told_apart(rel: Any) -> None:
         "requests// bulkhead",
         "requests 2/bulkhead",
     ]
+
+
+async def test_a_made_up_key_gets_no_fresh_limit_where_the_client_is_limited_too(serve: Any) -> None:
+    request = serve("{rate_limiter: {rate: 2, per: 1h, by: [{header: X-API-Key}, client]}}")
+    statuses = [(await request(headers={"x-api-key": key})).status for key in ("a", "b", "c")]
+    assert statuses == [200, 200, 429]
+    other = [(await request(headers={"x-api-key": "d"}, client=("192.0.2.9", n))).status for n in (1, 2, 3)]
+    assert other == [200, 200, 429]
+
+
+async def test_a_key_has_one_limit_whatever_addresses_it_comes_from(serve: Any) -> None:
+    request = serve("{rate_limiter: {rate: 1, per: 1h, by: [{header: X-API-Key}, client]}}")
+    statuses = [
+        (await request(headers={"x-api-key": "a"}, client=(f"192.0.2.{n}", 1))).status for n in (1, 2)
+    ]
+    assert statuses == [200, 429]
+
+
+async def test_long_keys_of_strangers_take_no_memory_to_speak_of(serve: Any, rel: Any) -> None:
+    request = serve("{rate_limiter: {rate: 1, per: 1h, by: {header: X-API-Key}}}")
+    long = "k" * 60_000
+    assert [(await request(headers={"x-api-key": long + str(n)})).status for n in (1, 2, 1)] == [
+        200,
+        200,
+        429,
+    ]
+    limit = rel.registry.find("requests/rate_limiter")
+    assert sum(len(str(key)) for key in limit.statistics()) < 200

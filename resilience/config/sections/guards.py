@@ -65,7 +65,9 @@ def _route(source: Source, written: object, base: RouteAdmission | None, *path: 
 def _guard(policy: type) -> dict[str, Any]:
     """The options of one guard, as its constructor has them."""
     options: dict[str, Any] = {name: {} for name in inspect.signature(policy).parameters if name != "clock"}
-    by = {"oneOf": [{"enum": ["client", "route"]}, _only({"header": {"type": "string"}})]}
+    keys = [{"enum": ["client", "route"]}, _only({"header": {"type": "string"}})]
+    several = {"type": "array", "items": {"oneOf": keys}, "minItems": 1, "uniqueItems": True}
+    by = {"oneOf": [*keys, several]}
     return {
         "description": (inspect.getdoc(policy) or "").partition("\n")[0],
         "oneOf": [
