@@ -32,6 +32,7 @@ from resilience.http.doors import Doors
 from resilience.integrations.backend import FiguresSource, PrometheusBackend
 from resilience.notifiers.log import LogNotifier
 from resilience.policies import EventLog, Pipeline, Preset, Registry
+from resilience.policies.base import WrappingPolicy
 from resilience.policies.breaker_events import BreakerTransition
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.configured import ConfiguredPipelines
@@ -39,7 +40,7 @@ from resilience.policies.events import CallRejected
 from resilience.policies.retry_settings import BeforeSleep
 from resilience.reconfiguration import BUDGET_INTERVAL, Read, Reconfiguration
 from resilience.reload import Reloader
-from resilience.rules import AlertRule, AlertTransition, Evaluator, RuleGroup
+from resilience.rules import Alert, AlertRule, AlertTransition, Evaluator, RuleGroup
 from resilience.rules.sources import RuleSource, files_of, gather
 from resilience.runtime.fallback import FallbackStore
 from resilience.runtime.persistence import PersistedState
@@ -121,6 +122,7 @@ class Reliability:
     has_endpoints: bool = False
     """True once an application serves its endpoints."""
     _process: ProcessFigures | None = None  # a simulation has none
+    _pipelines_in_code: Mapping[str, tuple[Preset | Policy | Guard[Any], ...]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -212,7 +214,7 @@ class Reliability:
         self.slos: SLOManager = SLOManager(
             self.signals,
             use_rules=lambda groups: self._evaluate(objectives=groups),
-            alerts=self.rules.alerts,
+            alerts=self._unresolved,
             resolve=self.alerts.resolve,
             interval=budget_interval,
         )
@@ -439,21 +441,34 @@ class Reliability:
         Args:
             name: unique in this service; events, statistics and signals carry it.
             made: a preset, or policies from the outermost to the innermost; `API_CALLS` when there is nothing. Without
-                effect once the pipeline is made.
+                effect on a pipeline of the configuration file.
 
         Returns:
             a decorator of coroutine functions, with `call`, `execute` and `stream`.
 
         Raises:
-            ConfigError: the policies do not fit together.
+            ConfigError: the policies do not fit together, or the pipeline was made of others.
         """
         presets = [each for each in made if isinstance(each, Preset)]
         policies = [each for each in made if not isinstance(each, Preset)]
         if presets and len(made) > 1:
             raise ConfigError(f"a pipeline is made of one preset or of policies, got {made!r}")
-        if name in self.registry or not policies:
+        if name in self.registry:
+            before = self._pipelines_in_code.get(name)
+            if made and before is not None and not _alike(before, made):
+                raise ConfigError(
+                    f"pipeline {name!r} was made of other policies before: take it by `pipeline({name!r})`,"
+                    " or give this one another name"
+                )
+            return self.registry.pipeline(name)
+        self._pipelines_in_code = {**self._pipelines_in_code, name: made}
+        if not policies:
             return self.registry.pipeline(name, *presets)
         return self.registry.add(Pipeline(*policies, name=name, recorder=self._recorder(name)))
+
+    def _unresolved(self) -> list[Alert]:
+        """Return the alerts of rules without those that were resolved by hand."""
+        return [alert for alert in self.rules.alerts() if not self.alerts.is_resolved(alert.fingerprint)]
 
     def _recorder(self, pipeline: str) -> Recorder:
         return self.sli.calls(pipeline, "pipeline")
@@ -558,6 +573,19 @@ def _inhibitions(groups: Iterable[RuleGroup]) -> Iterator[Inhibition]:
     """Return the inhibitions of alerts of objectives that others explain."""
     for source, target, equal in explanations(groups):
         yield Inhibition(Matchers(source), Matchers(target), equal)
+
+
+def _alike(
+    one: Sequence[Preset | Policy | Guard[Any]], other: Sequence[Preset | Policy | Guard[Any]]
+) -> bool:
+    """Return True if a pipeline of one and of the other would be the same, as far as their options show."""
+    return len(one) == len(other) and all(map(_same, one, other))
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, WrappingPolicy):
+        return type(one) is type(other) and repr(one) == repr(other)
+    return one == other if isinstance(one, Preset) else type(one) is type(other)
 
 
 def _by_name(notifiers: Iterable[Notifier]) -> dict[str, Notifier]:

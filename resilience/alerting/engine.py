@@ -157,7 +157,7 @@ class Engine:
                 self.firing.flapping(key, now.monotonic),
             )
             for key, alert in self.firing.alerts.items()
-            if service is None or alert.labels.get("service") == service
+            if (service is None or alert.labels.get("service") == service) and not self.firing.is_closed(key)
         ]
         return sorted(found, key=lambda each: -each.alert.started)
 

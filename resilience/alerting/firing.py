@@ -113,6 +113,10 @@ class Firing:
         self._closed.add(fingerprint)
         return Put(_CLOSED, fingerprint, b"1")
 
+    def is_closed(self, fingerprint: str) -> bool:
+        """Return True if an alert is treated as resolved although its rule fires it."""
+        return fingerprint in self._closed
+
     def reopen(self, fingerprint: str) -> list[Put]:
         """Undo `close` for an alert that is raised anew; returns what is to be stored of it."""
         if fingerprint not in self._closed:

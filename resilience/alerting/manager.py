@@ -426,6 +426,10 @@ class AlertManager:
         self._state.puts.append(self._state.engine.silences.expire(silence_id, self._clock.time()))
         self._note("unsilenced", silence_id)
 
+    def is_resolved(self, alert_id: str) -> bool:
+        """Return True if an alert was resolved by hand and its rule has fired it ever since."""
+        return self._state.engine.firing.is_closed(alert_id)
+
     def active_alerts(self, *, service: str | None = None) -> list[ActiveAlert]:
         """Return what fires as of the last tick, the newest first.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, ParamSpec, TypeVar, cast
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listeners
@@ -15,7 +15,15 @@ from resilience.core.validate import text
 from resilience.errors import ConfigError
 from resilience.policies.events import CallRejected
 
-__all__ = ["GuardPolicy", "Inline", "RefusingPolicy", "WrappingPolicy", "is_async", "refuse_sync"]
+__all__ = [
+    "GuardPolicy",
+    "Inline",
+    "RefusingPolicy",
+    "WrappingPolicy",
+    "check_called",
+    "is_async",
+    "refuse_sync",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +63,30 @@ def refuse_sync(function: object, policy: str) -> None:
         raise ConfigError(f"{policy} guards coroutines, and {name!r} is {kind}: {remedy}")
 
 
+def check_called(function: object, error: TypeError) -> None:
+    """Explain a TypeError of `call` that comes from what was given to it.
+
+    Args:
+        function: what was given as the function.
+        error: what came of it.
+
+    Raises:
+        ConfigError: `function` is a coroutine, or a plain `def` whose result cannot be awaited.
+    """
+    if inspect.iscoroutine(function):
+        function.close()  # it never runs, and Python need not warn of that
+        called = function.__qualname__
+        raise ConfigError(
+            f"call takes a function and its arguments: write `call({called}, ...)`, not `call({called}(...))`"
+        )
+    if "can't be used in 'await' expression" in str(error) and not is_async(function):
+        name = getattr(function, "__qualname__", function)
+        raise ConfigError(
+            f"call takes a coroutine function, and {name!r} is a plain function:"
+            " make it `async def`, or write `call(asyncio.to_thread, function, ...)`"
+        ) from error
+
+
 def _shown(value: object) -> str:
     """A value as code names it: where a function lies in memory helps nobody."""
     return str(getattr(value, "__qualname__", None) or repr(value))
@@ -81,7 +113,7 @@ class WrappingPolicy:
         settings = getattr(self, "settings", self)
         options: list[str] = []
         for option, parameter in inspect.signature(type(self)).parameters.items():
-            default = parameter.default
+            default = self._default(option, parameter.default)
             value = getattr(settings, option, default)
             if option == "name":
                 value, default = self.name, self.kind
@@ -90,15 +122,44 @@ class WrappingPolicy:
                 options.append(f"{option}={_shown(value)}")
         return f"{type(self).__name__}({', '.join(options)})"
 
+    def _default(self, option: str, declared: object) -> object:  # noqa: ARG002  for subclasses
+        """Return the value of an option that was not given."""
+        return declared
+
+    async def __aenter__(self) -> NoReturn:
+        """Refuse `async with policy:`, because each block is a call of its own.
+
+        Raises:
+            ConfigError: always, with what to write instead.
+        """
+        name = type(self).__name__
+        remedy = "decorate a function with it, or write `await policy.call(function, ...)`"
+        if self.repeats:
+            remedy = "a block cannot be repeated: decorate a function with it, or write `await policy.call(function, ...)`"
+        elif hasattr(self, "guard"):
+            remedy = "write `async with policy.guard():`"
+        raise ConfigError(f"{name} {self.name!r} is no context manager: {remedy}")
+
+    async def __aexit__(self, *_error: object) -> None:
+        """End a block; see `__aenter__`."""
+
     async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` under this policy and return what it returns."""
         raise NotImplementedError  # pragma: no cover  every subclass defines it
 
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call `function(*args, **kwargs)` under this policy."""
-        return await self.execute(functools.partial(function, *args, **kwargs))
+        """Call `function(*args, **kwargs)` under this policy.
 
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        Raises:
+            ConfigError: `function` is a coroutine, or a plain `def` whose result cannot be awaited.
+        """
+        try:
+            return await self.execute(functools.partial(function, *args, **kwargs))
+        except TypeError as error:
+            check_called(function, error)
+            raise
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorate a coroutine function; its signature stays.
 
         Raises:
@@ -169,7 +230,7 @@ class GuardPolicy(WrappingPolicy, Generic[Token]):
         self.leave(token, result, None, started, monotonic())
         return result
 
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorate a coroutine function; its signature stays.
 
         Raises:

@@ -194,6 +194,11 @@ class CircuitBreaker(GuardPolicy[int]):
         # The token of calls that need no look; 0 when each needs one.
         self._passing = self._generation
 
+    def _default(self, option: str, declared: object) -> object:
+        if option == "failure_rate":
+            return 0.5 if self.settings.failures is None else None
+        return declared
+
     def _apply(self, settings: BreakerSettings) -> None:
         self.settings: BreakerSettings = settings
         self._window = settings.shape

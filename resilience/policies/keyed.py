@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from resilience.core.callbacks import BROKEN, callback_failed
@@ -13,8 +13,10 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, integer
-from resilience.policies.base import GuardPolicy, refuse_sync
+from resilience.errors import ConfigError
+from resilience.policies.base import GuardPolicy, check_called, refuse_sync
 from resilience.policies.changes import all_or_nothing, reconfigured, undone
+from resilience.policies.identity import CallIdentity
 
 __all__ = ["Keyed"]
 
@@ -54,14 +56,17 @@ class _Size:
 class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
     """Sends each call to the guard of its key, which is made when the key is first seen.
 
-    The key is that of the call's context, or what `key` makes of the arguments of a decorated function. When there are more
+    The key is that of the call's context, or what `key` makes of the arguments of a decorated function, of `call` and of
+    a pipeline's calls. When there are more
     than `max_keys`, the guard that was idle for longest is forgotten, never one that has a call.
 
     Args:
         factory: a function of a key that makes its guard. Its events reach the listeners of this one. Where it raises, the
             call is made without a guard.
-        max_keys: guards kept, by keys of which long text is kept as a digest; at least 1; only calls in flight on more keys than that can exceed it. Default 1000.
-        key: for decorated functions: a function of the call's arguments that gives the key.
+        max_keys: guards kept, by keys of which long text is kept as a digest, at least 1; only calls in flight on more
+            keys than that can exceed it. Default 1000.
+        key: a function of the call's arguments that returns the key. A call without arguments, such as a block, is
+            refused then unless its context has a key.
         name: what statistics call it.
         clock: where time comes from; the guards that the factory makes should have the same.
 
@@ -93,6 +98,8 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
         super().__init__(name=name, clock=clock)
         self._factory = callback("factory", factory)
         self._key = None if key is None else callback("key", key)
+        if key is not None:
+            self.needs_identity: bool = True  # has pipelines hand the arguments of a call on
         self._size = _Size(max_keys)
         self._busy: dict[object, _Entry[G]] = {}
         self._idle: OrderedDict[object, _Entry[G]] = OrderedDict()  # longest idle first
@@ -146,8 +153,11 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
 
     def _entry_of(self, context: CallContext | None) -> _Entry[G] | None:
         """Return the entry of a call, or None where the factory fails: the call is not guarded then."""
+        key = None if context is None else context.key
+        if key is None and self._key is not None:
+            key = self._key_of(self._key, context)
         try:
-            return self._entry(None if context is None else context.key)
+            return self._entry(key)
         except BROKEN as error:
             callback_failed(self.name, "factory", error)
             return None
@@ -186,28 +196,48 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
         while len(self._idle) > 1 and len(self._idle) + len(self._busy) > self.max_keys:
             self._idle.popitem(last=False)
 
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorate a coroutine function; its signature stays.
 
         Raises:
             ConfigError: it is a plain `def`.
         """
-        key = self._key
-        if key is None:
+        if self._key is None:
             return super().__call__(function)
         refuse_sync(function, f"{type(self).__name__} {self.name!r}")
 
         @functools.wraps(function)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            context = CallContext(key=self._key_of(key, args, kwargs))
+            context = CallContext(identity=CallIdentity.of(function, args, kwargs))
             return await self.execute(functools.partial(function, *args, **kwargs), context)
 
         return guarded
 
-    def _key_of(self, key: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        """Return the key of a call, or None where the key function raises or returns what has no hash."""
+    async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function(*args, **kwargs)` under the guard of its key.
+
+        Raises:
+            ConfigError: as for every policy's `call`.
+        """
+        if self._key is None:
+            return await super().call(function, *args, **kwargs)
         try:
-            found = key(*args, **kwargs)
+            context = CallContext(identity=CallIdentity.of(function, args, kwargs))
+            return await self.execute(functools.partial(function, *args, **kwargs), context)
+        except TypeError as error:
+            check_called(function, error)
+            raise
+
+    def _key_of(self, key: Callable[..., object], context: CallContext | None) -> object:
+        """Return the key of a call, or None where the key function raises or returns what has no hash."""
+        identity = None if context is None else context.identity
+        if not isinstance(identity, CallIdentity):
+            raise ConfigError(
+                f"{self.name!r} makes the key of a call's arguments, and this call has none:"
+                " decorate the function, use `call(function, ...)`, or give a `CallContext(key=...)`"
+            )
+        try:
+            found = key(*identity.args, **dict(identity.kwargs))
             hash(found)
         except BROKEN as error:
             callback_failed(self.name, "key", error)

@@ -13,7 +13,7 @@ from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
 from resilience.errors import ConfigError
-from resilience.policies.base import GuardPolicy, WrappingPolicy, refuse_sync
+from resilience.policies.base import GuardPolicy, WrappingPolicy, check_called, refuse_sync
 from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone, unknown
 from resilience.policies.generate import generate, generate_sender, identified
 from resilience.policies.opening import opened
@@ -24,6 +24,7 @@ from resilience.policies.retry import Retry
 __all__ = ["Pipeline", "ReloadFailed", "Reloaded"]
 
 P = ParamSpec("P")
+K = TypeVar("K")
 Q = TypeVar("Q")
 T = TypeVar("T")
 
@@ -129,6 +130,32 @@ class Pipeline(WrappingPolicy):
         """
         return self._by_name[name]
 
+    def get(self, kind: type[K], name: str | None = None) -> K:
+        """Return the policy of a class.
+
+        Args:
+            kind: the class of the policy.
+            name: its name in the pipeline, where several are of the class.
+
+        Raises:
+            ConfigError: no policy is of this class and name, or several are.
+
+        Example:
+            >>> Pipeline(Retry(5)).get(Retry).settings.attempts
+            5
+        """
+        found = {
+            own: policy
+            for own, policy in self._by_name.items()
+            if isinstance(policy, kind) and name in {None, own}
+        }
+        if len(found) == 1:
+            return next(iter(found.values()))
+        wanted = kind.__name__ if name is None else f"{kind.__name__} {name!r}"
+        reason = f"several policies of {wanted}, give its name" if found else f"no {wanted}"
+        known = ", ".join(found or self._by_name)
+        raise ConfigError(f"pipeline {self.name!r} has {reason}; there are: {known}")
+
     def names(self) -> tuple[str, ...]:
         """What the policies are called here, outermost first."""
         return tuple(self._by_name)
@@ -158,17 +185,24 @@ class Pipeline(WrappingPolicy):
 
     async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""
-        if any(getattr(policy, "needs_identity", False) for policy in self._layers):
-            context = identified(call, context)
+        context = self._identified(call, context)
         for execute in reversed(self._executors):
             call = functools.partial(execute, call, context)
         return await call()
 
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call `function(*args, **kwargs)` under all policies."""
-        return await self.execute(functools.partial(function, *args, **kwargs))
+        """Call `function(*args, **kwargs)` under all policies.
 
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        Raises:
+            ConfigError: `function` is a coroutine, or a plain `def` whose result cannot be awaited.
+        """
+        try:
+            return await self.execute(functools.partial(function, *args, **kwargs))
+        except TypeError as error:
+            check_called(function, error)
+            raise
+
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorate a coroutine function; its signature stays.
 
         Raises:
@@ -176,7 +210,7 @@ class Pipeline(WrappingPolicy):
         """
         refuse_sync(function, f"Pipeline {self.name!r}")
         guarded = self._decorate(function)
-        return cast("Callable[P, Awaitable[T]]", functools.wraps(function)(guarded))
+        return cast("Callable[P, Coroutine[Any, Any, T]]", functools.wraps(function)(guarded))
 
     # -- blocks -------------------------------------------------------------------------------------------------
 
@@ -228,20 +262,30 @@ class Pipeline(WrappingPolicy):
             ['a', 'b']
         """
         async with AsyncExitStack() as stack:
-            yield await self._open(stack, 0, functools.partial(function, *args, **kwargs))
+            opening = functools.partial(function, *args, **kwargs)
+            context = self._identified(cast("Call[Any]", opening), None)
+            yield await self._open(stack, 0, opening, context)
 
-    async def _open(self, stack: AsyncExitStack, index: int, opening: Callable[[], Any]) -> Any:
+    def _identified(self, call: Call[Any], context: CallContext | None) -> CallContext | None:
+        """Return the context of a call with its identity, where a policy needs that."""
+        if any(getattr(policy, "needs_identity", False) for policy in self._layers):
+            return identified(call, context)
+        return context
+
+    async def _open(
+        self, stack: AsyncExitStack, index: int, opening: Callable[[], Any], context: CallContext | None
+    ) -> Any:
         """Enter the policies from `index` on and open what is inside them; `stack` then holds all of it."""
         if index == len(self._layers):
             return await stack.enter_async_context(opened(opening))
         policy = self._layers[index]
         if not isinstance(policy, Retry):
-            await stack.enter_async_context(_block(self.name, policy, None))
-            return await self._open(stack, index + 1, opening)
+            await stack.enter_async_context(_block(self.name, policy, context))
+            return await self._open(stack, index + 1, opening, context)
 
         async def attempt() -> tuple[AsyncExitStack, Any]:
             async with AsyncExitStack() as inner:
-                value = await self._open(inner, index + 1, opening)
+                value = await self._open(inner, index + 1, opening, context)
                 return inner.pop_all(), value
             raise AssertionError  # pragma: no cover  no policy's block swallows an exception
 

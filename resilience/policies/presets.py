@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -12,12 +13,13 @@ from typing import Any
 from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Clock, Policy, Recorder
+from resilience.core.validate import shown
 from resilience.core.window import TimeWindow
 from resilience.errors import ConfigError
 from resilience.policies.backoff import Exponential
 from resilience.policies.budget import TokenBudget
 from resilience.policies.bulkhead import Bulkhead
-from resilience.policies.changes import reconfigured
+from resilience.policies.changes import reconfigured, unknown
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.retry import Retry
@@ -91,6 +93,18 @@ def _same(one: object, other: object) -> bool:
     return one == other
 
 
+def _check_options(name: str, layer: Layer, options: object) -> None:
+    parameters = list(inspect.signature(layer.policy).parameters)
+    if not isinstance(options, Mapping):
+        raise ConfigError(
+            f"{name} must be a mapping of options or None, got {shown(options)}:"
+            f" write {name}={{{parameters[0]!r}: {shown(options)}}}"
+        )
+    for option in options:
+        if option not in parameters:
+            raise ConfigError(f"{name}: {unknown('option', option, parameters)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A recipe for pipelines; it holds no state, so nothing is shared between those made of it.
@@ -111,7 +125,7 @@ class Preset:
             changes: options by the layer's name, which are put over the recipe's; None leaves the layer out.
 
         Raises:
-            ConfigError: the recipe has no such layer.
+            ConfigError: the recipe has no such layer, or a layer no such option.
 
         Example:
             >>> gentle = API_CALLS.changed(retry={"attempts": 2}, bulkhead=None)
@@ -121,10 +135,11 @@ class Preset:
         layers = dict(self.layers)
         for name, options in changes.items():
             if name not in layers:
-                raise ConfigError(f"the preset has no layer {name!r}; there are: {', '.join(layers)}")
+                raise ConfigError(f"the preset: {unknown('layer', name, layers)}")
             if options is None:
                 del layers[name]
             else:
+                _check_options(name, layers[name], options)
                 layers[name] = replace(layers[name], options={**layers[name].options, **options})
         return Preset(layers)
 

@@ -12,7 +12,7 @@ from resilience.core.events import Listener, Listeners
 from resilience.core.ports import Clock, Guard, Policy, Recorder
 from resilience.core.validate import text
 from resilience.errors import ConfigError
-from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone
+from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone, unknown
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.policies.recipes import recipe
@@ -334,7 +334,8 @@ class Registry:
                     if target in (f"{pipeline}/{name}", name, getattr(policy, "kind", None))
                 ]
                 if not meant:
-                    raise ConfigError(f"there is no policy {target!r}")
+                    names = dict.fromkeys(name for _, name, _ in self._named())
+                    raise ConfigError(unknown("policy", target, list(names)))
                 for policy in meant:
                     undo.append(reconfigured(policy, options))
         return functools.partial(undone, undo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, overload
@@ -197,7 +197,7 @@ class Retry(WrappingPolicy):
     @overload
     def __call__(self, function: Callable[P, AsyncIterator[T]]) -> Callable[P, AsyncIterator[T]]: ...
     @overload
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]: ...
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __call__(self, function: Callable[P, Any]) -> Callable[P, Any]:
         """Decorate a coroutine function, or an async generator function: that is retried before its first item only.
 
@@ -232,7 +232,7 @@ class Retry(WrappingPolicy):
 
         return generator
 
-    def _decorated(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def _decorated(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         refuse_sync(function, f"{type(self).__name__} {self.name!r}")
         monotonic = self.clock.monotonic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from asyncio import current_task
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
@@ -204,7 +204,7 @@ class Timeout(WrappingPolicy):
             entry[PREVIOUS] = entry[NEXT] = None
         return result
 
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorate a coroutine function; its signature stays.
 
         Raises:
@@ -214,7 +214,7 @@ class Timeout(WrappingPolicy):
             return super().__call__(function)
         refuse_sync(function, f"Timeout {self.name!r}")
         _, decorate = generate((self,), self.clock.monotonic, "timeout")
-        return cast("Callable[P, Awaitable[T]]", functools.wraps(function)(decorate(function)))
+        return cast("Callable[P, Coroutine[Any, Any, T]]", functools.wraps(function)(decorate(function)))
 
     @property
     def unrolls(self) -> bool:

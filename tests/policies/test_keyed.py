@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -225,3 +227,49 @@ class TestReconfigure:
         with capture_logs() as logs:
             assert await tenants.execute(fine, CallContext(key="a")) == "fine"
         assert [entry["event"] for entry in logs] == ["reconfigure_failed"]
+
+
+class TestKeyOfArguments:
+    """The key function decides in every form of a call, or the call is refused."""
+
+    @pytest.fixture
+    def hosts(self) -> Keyed[Bulkhead]:
+        return Keyed(lambda _: Bulkhead(1), key=lambda host, **_: host)
+
+    @staticmethod
+    async def ask(host: str, **_: object) -> str:
+        return host
+
+    async def test_call_and_decorator_use_it_alone_and_in_a_pipeline(self, hosts: Keyed[Bulkhead]) -> None:
+        pipeline = Pipeline(hosts)
+        forms = [
+            functools.partial(hosts.call, self.ask),
+            hosts(self.ask),
+            functools.partial(pipeline.call, self.ask),
+            pipeline(self.ask),
+            lambda host: pipeline.execute(functools.partial(self.ask, host)),
+            lambda host: pipeline.nested(functools.partial(self.ask, host)),
+        ]
+        for number, form in enumerate(forms):
+            assert await form(f"host {number}") == f"host {number}"
+        assert set(hosts.statistics()) == {f"host {number}" for number in range(len(forms))}
+
+    async def test_a_stream_uses_it(self, hosts: Keyed[Bulkhead]) -> None:
+        async def items(host: str) -> AsyncIterator[str]:
+            yield host
+
+        async with Pipeline(hosts).stream(items, "a") as stream:
+            assert [item async for item in stream] == ["a"]
+            assert hosts.get("a").statistics().in_flight == 1
+
+    async def test_a_key_of_the_context_goes_first(self, hosts: Keyed[Bulkhead]) -> None:
+        await hosts.execute(functools.partial(self.ask, "a"), CallContext(key="b"))
+        assert list(hosts.statistics()) == ["b"]
+
+    async def test_a_call_without_arguments_is_refused(self, hosts: Keyed[Bulkhead]) -> None:
+        with pytest.raises(ConfigError, match="makes the key of a call's arguments"):
+            await hosts.execute(fine)
+        with pytest.raises(ConfigError, match="makes the key of a call's arguments"):
+            async with Pipeline(hosts).guard():
+                pass
+        assert hosts.statistics() == {}

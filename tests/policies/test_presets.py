@@ -41,5 +41,5 @@ def test_it_can_be_changed_without_changing_it() -> None:
     assert API_CALLS.pipeline("pay")["retry"].settings.attempts == 3
     with pytest.raises(TypeError):
         API_CALLS.layers["retry"] = None
-    with pytest.raises(ConfigError, match="no layer 'hedge'"):
+    with pytest.raises(ConfigError, match="unknown layer 'hedge'"):
         API_CALLS.changed(hedge={"delay": 1})

@@ -55,6 +55,19 @@ async def test_a_total_outage_sends_one_page_and_one_ticket(clock: ManualClock) 
         assert {each["name"] for each in shown if each["firing"]} == {"fast", "slow", "gradual", "chronic"}
 
 
+async def test_an_alert_resolved_by_hand_leaves_both_lists_of_active_alerts(clock: ManualClock) -> None:
+    slo = SLO("ok", service="shop", target=0.999)
+    async with Reliability("shop", slos=[slo], clock=clock, interval=STEP) as rel:
+        await outage(rel, clock, 900)
+        first, *others = rel.slos.active_alerts()
+        rel.slos.resolve_alert(first.fingerprint)
+        for _ in range(2):  # before and after the next evaluation, in which the condition still holds
+            left = {alert.fingerprint for alert in others}
+            assert {alert.fingerprint for alert in rel.slos.active_alerts()} == left
+            assert {each.alert.fingerprint for each in rel.alerts.active_alerts()} == left
+            await outage(rel, clock, STEP)
+
+
 def test_burn_rates_of_one_severity_are_one_rule_and_others_stay_apart() -> None:
     alerts = (
         BurnRateAlert("fast", 14, window=3600, severity="critical"),
