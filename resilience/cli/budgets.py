@@ -8,7 +8,7 @@ import click
 
 from resilience.cli.figures import Figures, burn_note, figures_options, run
 from resilience.cli.output import json_option, print_json, print_table
-from resilience.reports.words import NOTHING, length, percent
+from resilience.reports.words import NOTHING, exhausted_in, percent
 
 __all__ = ["budgets"]
 
@@ -52,6 +52,6 @@ def _row(slo: dict[str, Any]) -> tuple[str, ...]:
         percent(budget["consumed"], 1),
         percent(budget["remaining"], 1),
         " ".join(rates) or unknown,
-        length(budget["time_to_exhaustion"]),
+        exhausted_in(budget["time_to_exhaustion"], budget["status"]),
         budget["status"].replace("_", " "),
     )

@@ -56,7 +56,7 @@ class Objective:
         status: of the budget: `healthy`, `warning`, `critical`, `exhausted` or `no_data`.
         burn_rates: by window, such as `1h`; None without events in it.
         burn_note: what is to be known of them where they are not those of the end.
-        exhaustion: seconds until the budget is gone at the recent pace, None for never.
+        exhaustion: seconds until the budget is exhausted at the recent pace; None if not within its period.
         steps: the period in steps, oldest first, for trend and charts.
         history: the same as finely as it is known, for what incidents cost; the steps when not given.
         owner: who answers for it.

@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 from resilience.core.duration import format_duration
 
-__all__ = ["NOTHING", "length", "moment", "percent", "points", "rate"]
+__all__ = ["NOTHING", "exhausted_in", "length", "moment", "percent", "points", "rate"]
 
 NOTHING = "—"
 _MINUTE, _HOUR, _DAY, _WEEK = 60, 3600, 86_400, 604_800
@@ -64,6 +64,20 @@ def length(seconds: float | None) -> str:
         return NOTHING
     unit = _DAY if seconds >= _WEEK else _HOUR if seconds >= _DAY else _MINUTE if seconds >= _HOUR else 1
     return format_duration(seconds // unit * unit)
+
+
+def exhausted_in(seconds: float | None, status: str) -> str:
+    """Write the time until a budget is exhausted.
+
+    Args:
+        seconds: the time; None if the budget is not exhausted within its period.
+        status: status of the budget; `exhausted` counts whatever the seconds are.
+
+    Example:
+        >>> exhausted_in(4000, "healthy"), exhausted_in(0, "exhausted"), exhausted_in(None, "healthy")
+        ('1h6m', 'exhausted', '—')
+    """
+    return status if status == "exhausted" else length(seconds)
 
 
 def moment(at: float | None, *, day: bool = False) -> str:

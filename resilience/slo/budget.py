@@ -25,13 +25,13 @@ class BudgetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When the budget will be gone if it goes on as in a recent window, and how sure that is.
+    """Forecast of the exhaustion of a budget at the pace of a recent window, with its uncertainty.
 
     Args:
         window: seconds that it is drawn from.
-        exhaustion: seconds from now; None for never at this pace.
+        exhaustion: seconds from now; None if not within a period at this pace.
         earliest: by the upper bound of the 95% interval of the share of bad events (Wilson score).
-        latest: by its lower bound; None for never.
+        latest: by its lower bound; None if not within a period.
     """
 
     window: float
@@ -133,24 +133,28 @@ class ErrorBudget:
         return next((rate for rate in known if rate is not None), None)
 
     def time_to_exhaustion(self, burn_rate: Decimal | None = None) -> Decimal | None:
-        """Say when the budget will be gone at a burn rate: max(0, remaining) x period / burn.
+        """Return the time until the budget is exhausted at a burn rate: max(0, remaining) x period / burn.
 
         Args:
             burn_rate: that of the forecast's window when not given.
 
         Returns:
-            seconds; None for never, or where there is nothing to say.
+            seconds; None if the budget is not exhausted within a period, because older bad events leave it before then,
+            and None without events or without a burn rate.
 
         Example:
-            >>> ErrorBudget(Decimal("0.001"), bad=0, total=1).time_to_exhaustion(Decimal("14.4"))  # 50 h
-            Decimal('180000')
+            >>> budget = ErrorBudget(Decimal("0.001"), bad=0, total=1)
+            >>> budget.time_to_exhaustion(Decimal("14.4")), budget.time_to_exhaustion(Decimal("0.1"))  # 50 h
+            (Decimal('180000'), None)
         """
         if burn_rate is None:
             burn_rate = self.recent and burn(self.recent[1], self.recent[2], self.budget)
         remaining = self.remaining
         if remaining is None or not burn_rate:
             return None
-        return (max(Decimal(0), remaining) * exact(self.period) / burn_rate).quantize(Decimal(1))
+        period = exact(self.period)
+        seconds = max(Decimal(0), remaining) * period / burn_rate
+        return seconds.quantize(Decimal(1)) if seconds <= period else None
 
     @property
     def forecast(self) -> Forecast | None:

@@ -22,6 +22,7 @@ from resilience.reports import FORMATS, Heat, Incident, Objective, Report, Step,
 from resilience.reports.advice import advise
 from resilience.reports.charts import budget_bar, budget_chart, compliance_chart, latency_chart
 from resilience.reports.episodes import cost, gather, stretches, summaries
+from resilience.reports.formats import html, markdown
 from resilience.reports.words import percent
 
 DAY = 86_400.0
@@ -417,3 +418,11 @@ def test_a_post_mortem_tells_of_the_alerts_beside_it() -> None:
         r"ErrorBudgetExhaustion \(50% of the budget spent\): fired",
         r"ErrorBudgetBurn \(fast burn over 1h\): resolved",
     ]
+
+
+@pytest.mark.parametrize("exhaustion", [0.0, None])
+def test_an_exhausted_budget_has_no_time_until_it_is(exhaustion: float | None) -> None:
+    found = report(objective(bad=[0] * 9 + [12], exhaustion=exhaustion))
+    assert [each.status for each in found.services[0].objectives] == ["exhausted"]
+    assert "| exhausted |" in markdown.render(found)
+    assert "<dt>Gone in</dt><dd>exhausted</dd>" in html.render(found)

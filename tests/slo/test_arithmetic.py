@@ -57,6 +57,33 @@ def test_time_to_exhaustion_is_what_remains_over_the_pace(
     assert abs(Fraction(left) - exact) <= 1
 
 
+@pytest.mark.parametrize(
+    ("bad", "burn_rate", "expected"),
+    [
+        (0, "1", 30 * DAY),  # up to and including the period
+        (0, "0.999", None),
+        (500, "0.5", 30 * DAY),
+        (500, "0.1", None),  # 150 days: bad events of today have left the period by then
+        (1000, "0.1", Decimal(0)),
+        (2000, "14.4", Decimal(0)),
+        (0, "0", None),
+    ],
+)
+def test_a_budget_is_exhausted_within_its_period_or_not_at_this_pace(
+    bad: int, burn_rate: str, expected: Decimal | None
+) -> None:
+    budget = ErrorBudget(Decimal("0.001"), bad=bad, total=1_000_000, period=30 * DAY)
+    assert budget.time_to_exhaustion(Decimal(burn_rate)) == expected
+
+
+def test_a_forecast_beyond_the_period_has_no_exhaustion() -> None:
+    budget = ErrorBudget(
+        Decimal("0.001"), bad=5, total=100_000, period=30 * DAY, recent=(3600.0, 1.0, 10_000.0)
+    )
+    assert budget.forecast is not None
+    assert (budget.forecast.exhaustion, budget.forecast.latest) == (None, None)
+
+
 def test_the_figures_of_the_workbook() -> None:
     full = ErrorBudget(Decimal("0.001"), bad=0, total=1, period=30 * DAY)
     assert full.time_to_exhaustion(Decimal("14.4")) == 50 * 3600
@@ -99,32 +126,32 @@ def test_a_forecast_lies_within_its_bounds(bad: int, total: int) -> None:
     budget = ErrorBudget(Decimal("0.5"), bad=0, total=1, period=30 * DAY, recent=(DAY, bad, total))
     forecast = budget.forecast
     assert forecast is not None
-    assert forecast.earliest is not None
-    if forecast.exhaustion is None:
-        assert bad == 0
-        assert forecast.latest is None
-    else:
-        assert forecast.earliest <= forecast.exhaustion
-        assert forecast.latest is None or forecast.exhaustion <= forecast.latest
+    assert (forecast.exhaustion is None) == (bad < total / 2)  # then not within the period
+    earliest, exhaustion, latest = (
+        math.inf if each is None else each
+        for each in (forecast.earliest, forecast.exhaustion, forecast.latest)
+    )
+    assert earliest <= exhaustion <= latest
+    assert all(each <= 30 * DAY or each == math.inf for each in (earliest, exhaustion, latest))
 
 
 @given(bad=st.integers(1, 10_000), total=st.integers(2, 10_000))
 def test_the_bounds_of_a_forecast_are_where_a_normal_test_of_the_share_turns(bad: int, total: int) -> None:
     bad = min(bad, total - 1)
-    period, half = 10.0**12, Decimal("0.5")  # so long that whole seconds are exact enough
-    forecast = ErrorBudget(half, bad=0, total=1, period=period, recent=(DAY, bad, total)).forecast
+    period, small = 10.0**18, Decimal("1e-6")  # so long that whole seconds are exact enough
+    forecast = ErrorBudget(small, bad=0, total=1, period=period, recent=(DAY, bad, total)).forecast
     assert forecast is not None
     assert forecast.earliest is not None
     assert forecast.latest is not None
     for seconds, sign in ((forecast.earliest, 1), (forecast.latest, -1)):
-        share = float(half) * period / float(seconds)  # pace x budget
+        share = float(small) * period / float(seconds)  # pace x budget
         deviation = (share - bad / total) / math.sqrt(share * (1 - share) / total)
         assert deviation == pytest.approx(sign * NormalDist().inv_cdf(0.975), abs=1e-4)
 
 
 def test_more_events_make_a_forecast_surer() -> None:
     few, many = (
-        ErrorBudget(Decimal("0.1"), bad=0, total=1, recent=(DAY, events, 100 * events)).forecast
+        ErrorBudget(Decimal("0.001"), bad=0, total=1, recent=(DAY, events, 100 * events)).forecast
         for events in (1, 1000)
     )
     assert few is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from resilience.reports.episodes import summaries
 from resilience.reports.model import Report, Service
-from resilience.reports.words import NOTHING, length, moment, percent, points, rate
+from resilience.reports.words import NOTHING, exhausted_in, length, moment, percent, points, rate
 
 __all__ = ["escape", "render"]
 
@@ -80,7 +80,7 @@ def _service(service: Service) -> Iterator[str]:
                 _MET[each.met],
                 percent(each.remaining, 1),
                 rate(each.burn_rate),
-                length(each.exhaustion),
+                exhausted_in(each.exhaustion, each.status),
                 points(each.trend),
             )
             for each in service.objectives

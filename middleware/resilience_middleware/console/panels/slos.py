@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from resilience.core.duration import format_duration
+from resilience.reports.words import exhausted_in
 from resilience.slo import SLO
 from resilience_middleware.console.look import Look, Room
 
@@ -49,7 +50,7 @@ def _row(look: Look, slo: SLO) -> dict[str, Any]:
         "remaining": remaining,
         "course": [*look.charts.budget(slo.id), remaining],
         "budget_status": budget.status,
-        "exhausted_in": None if left is None else float(left),
+        "exhausted_in": exhausted_in(None if left is None else float(left), budget.status),
         "burn_rates": [
             {
                 "name": each.alert.name,
