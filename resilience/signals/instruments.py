@@ -321,6 +321,11 @@ class Histogram(Instrument[HistogramSeries]):
         self._les = tuple(("le", _bound(bound)) for bound in (*buckets, _INFINITY))
 
     @property
+    def bounds(self) -> tuple[str, ...]:
+        """Values of the label `le`, in growing order."""
+        return tuple(bound for _, bound in self._les)
+
+    @property
     def signature(self) -> str:
         """As for the others, and the bounds."""
         return f"{super().signature} with buckets {self.buckets}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["HISTOGRAMS", "METRICS"]
+__all__ = ["GAUGES", "HISTOGRAMS", "METRICS"]
 
 HISTOGRAMS = {
     "client_request_duration_seconds": 10.0,
@@ -52,3 +52,10 @@ METRICS = frozenset(
     }
 )
 """Names of the series that the library records, its adapters' too; a histogram's three by themselves."""
+
+GAUGES = frozenset(
+    name
+    for name in METRICS
+    if not name.endswith(("_total", "_bucket", "_count", "_sum")) and name not in HISTOGRAMS
+) | {"up"}
+"""Names of the series that go up and down, among those that the library or a Prometheus server records."""

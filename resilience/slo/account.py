@@ -102,6 +102,11 @@ class Account:
             return 0.0, 0.0
         return self._windows.within(window, at)
 
+    def missing(self, at: float) -> str:
+        """Return the reason why nothing can be counted, empty without one."""
+        meter = self._meter.meter if isinstance(self._meter, SliceMeter) else self._meter
+        return meter.missing(at) if isinstance(meter, EventMeter) else ""
+
     def changes(self, *, everything: bool = False) -> Iterator[tuple[str, dict[str, Any] | None]]:
         """Yield the rows that have changed since the last call, by key; None for one that is to be removed.
 

@@ -146,6 +146,11 @@ class Counts:
             return None
         return self._accounts[slo.id].within(window, end)
 
+    def missing(self, slo: SLO) -> str:
+        """Return the reason why nothing of an objective can be counted, empty without one."""
+        account = self._accounts.get(slo.id)
+        return "" if account is None or slo.id in self._elsewhere else account.missing(self._now.monotonic)
+
     def since(self, slo: SLO, window: float) -> Count:
         """What was counted in the whole buckets of a window of seconds."""
         if slo.id in self._elsewhere:

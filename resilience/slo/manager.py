@@ -28,6 +28,7 @@ from resilience.slo.event import Event
 from resilience.slo.exported import period_series
 from resilience.slo.figures import BurnRateState, Figures
 from resilience.slo.judging import burn_rate_states, slo_status
+from resilience.slo.known_metrics import check_metrics
 from resilience.slo.latency import LATENCY_TABLE, LatencyHistory
 from resilience.slo.ledger import Bucket
 from resilience.slo.measure import Weighted
@@ -121,9 +122,12 @@ class SLOManager:
         """Add objectives; they count from the last tick on.
 
         Raises:
-            ConfigError: an id is taken, or a composite names what there is not; none is added then.
+            ConfigError: an id is taken, a composite names what there is not, or an objective counts a gauge or a bucket
+                that its histogram does not have; none is added then.
         """
         known = by_id(slos, self._slos)
+        for slo in slos:
+            check_metrics(slo, self._signals)
         compiled = {slo.id: compile_rules([slo], known=known) for slo in slos}
         objectives = Objectives(known, {**self._groups, **compiled})
         self._use_rules(objectives.rules())
@@ -147,6 +151,7 @@ class SLOManager:
                 known[name] = judged  # the same object is told apart at no cost
             else:
                 compiled = None
+                check_metrics(slo, self._signals)
             if compiled is None or isinstance(slo.measure, Weighted):
                 compiled = compile_rules([slo], known=known)
             groups[name] = compiled
@@ -338,7 +343,9 @@ class SLOManager:
         bad, total = self._counts.in_period(slo)
         windows = sorted({each for alert in slo.burn_rates for each in (alert.window, alert.short_window)})
         within = {window: self._counts.within(slo, window) for window in windows}
-        unknown = [window for window, count in within.items() if count is None]
+        unknown = {window: self._not_known() for window, count in within.items() if count is None}
+        if missing := self._counts.missing(slo):
+            unknown = dict.fromkeys(windows, missing)
         recent = min(_DAY, slo.window)
         bad_lately, lately = self._counts.since(slo, recent)
         return ErrorBudget(
@@ -347,10 +354,10 @@ class SLOManager:
             total=total,
             period=self._period(slo),
             burn_rates={
-                window: None if count is None else burn(*count, slo.budget)
+                window: None if count is None or missing else burn(*count, slo.budget)
                 for window, count in within.items()
             },
-            unknown=dict.fromkeys(unknown, self._not_known() if unknown else ""),
+            unknown=unknown,
             recent=(recent, float(bad_lately), float(lately)),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
@@ -20,11 +20,15 @@ class Events:
         total: template that counts all events in a window.
         bad: template that counts bad ones; finding nothing means none.
         good: template that counts good ones instead.
+        buckets: template that counts the events of all buckets, if `bad` or `good` reads some of a histogram. If it finds
+            events and the part none, a bucket bound does not exist, and nothing is counted.
     """
 
     total: str
     bad: str | None = None
     good: str | None = None
+    # Not what is counted: stored budgets are recognized by the representation of the rest.
+    buckets: str | None = field(default=None, repr=False, compare=False)
 
     def bad_in(self, window: str) -> str:
         """PromQL of the bad events; nothing where there are no events.
@@ -38,8 +42,13 @@ class Events:
         return self._some(self.bad, window)
 
     def total_in(self, window: str) -> str:
-        """PromQL of all events."""
-        return self.total.replace(WINDOW, window)
+        """PromQL of all events; nothing if a bucket bound does not exist."""
+        total = self.total.replace(WINDOW, window)
+        if self.buckets is None:
+            return total
+        part = (self.good if self.bad is None else self.bad) or ""
+        mistake = f"{self.buckets} unless {part}".replace(WINDOW, window)
+        return f"({total} unless ({mistake}))"
 
     def ratio_in(self, window: str) -> str:
         """PromQL of the share of bad events: a ratio of sums."""

@@ -11,6 +11,7 @@ from resilience.core.duration import format_duration
 from resilience.core.ports import Labels, Matcher, SampleSource
 from resilience.promql import nodes
 from resilience.promql.sums import total as summed
+from resilience.slo.bucket_bounds import Buckets
 from resilience.slo.measure import Condition, Events
 from resilience.slo.query import WINDOW
 
@@ -34,10 +35,14 @@ class EventMeter:
         self._total = _growth(source, events.total, since)
         self._part = _growth(source, events.good if events.bad is None else events.bad, since)
         self._queries: dict[str, tuple[promql.Query, promql.Query]] = {}
+        read = events.good if events.bad is None else events.bad
+        self._buckets = Buckets(source, read) if events.buckets is not None else None
 
     def read(self, at: float) -> tuple[float, float]:
         """Return bad and all events since the last reading."""
         total, part = self._total.read(at), self._part.read(at)
+        if total and not part and self.missing(at):
+            return 0.0, 0.0
         part = min(part, total)
         return (total - part if self._events.bad is None else part), total
 
@@ -46,8 +51,14 @@ class EventMeter:
         total, part = self._total.within(window, at), self._part.within(window, at)
         if total is None or part is None:
             return self._queried(window, at)
+        if total and not part and self.missing(at):
+            return 0.0, 0.0
         part = min(part, total)
         return (total - part if self._events.bad is None else part), total
+
+    def missing(self, at: float) -> str:
+        """Return the reason why nothing can be counted, a bucket bound that does not exist; empty without one."""
+        return "" if self._buckets is None else self._buckets.missing(at)
 
     def _queried(self, window: float, at: float) -> tuple[float, float]:
         length = format_duration(window)

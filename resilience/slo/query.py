@@ -6,6 +6,7 @@ alerts and budgets show are events and not rates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,12 +17,25 @@ from resilience.core.duration import format_duration
 from resilience.errors import ConfigError, QueryError
 from resilience.promql import nodes
 from resilience.promql.show import show
+from resilience.signals.names import GAUGES
 
-__all__ = ["WINDOW", "RatioParts", "counted", "ratio_parts", "summed_over_time", "value_template"]
+__all__ = [
+    "WINDOW",
+    "RatioParts",
+    "counted",
+    "metric_name",
+    "not_a_counter",
+    "ratio_parts",
+    "summed_over_time",
+    "value_template",
+]
 
 WINDOW: Final = "{{window}}"
 _ANY: Final = "5m"
 _PERCENT: Final = 100
+_GAUGE_ENDS: Final = ("_ratio", "_percent", "_info", "_timestamp_seconds", "_celsius")
+# A word in the operation of a recorded series, by the convention level:metric:operations, such as rate5m in sum_rate5m.
+_RATE: Final = re.compile(r"(rate|irate|ratio|increase|delta|deriv|avg|mean|quantile|min|max|p\d)[\dmshdwy]*")
 _EXAMPLE: Final = (
     'sum(rate(http_requests_total{code!~"5.."}[5m])) / sum(rate(http_requests_total[5m])), which may be'
     " multiplied by 100, or taken from 1 where it counts what is bad"
@@ -69,6 +83,11 @@ def summed_over_time(option: str, text: str) -> str:
     if isinstance(node, nodes.Selector):
         return f"sum(sum_over_time({show(node)}[{WINDOW}]))"
     return f"sum_over_time(({show(node)})[{WINDOW}:])"
+
+
+def metric_name(node: nodes.Selector) -> str | None:
+    """Return the name of the metric that a selector reads, None if it does not name one."""
+    return next((each.value for each in node.matchers if each.label == "__name__" and each.op == "="), None)
 
 
 def value_template(option: str, text: str) -> str:
@@ -154,7 +173,7 @@ def _quotient(option: str, text: str, node: nodes.Node) -> tuple[nodes.Node, nod
 
 
 def _count(option: str, node: nodes.Node) -> str:
-    counting = _as_count(node)
+    counting = _as_count(option, node)
     functions = [each.function for each in nodes.walk(counting) if isinstance(each, nodes.Call)]
     if not any(_outer_ranges(counting)) or "irate" in functions:
         message = f"{option} must count events within a window, such as {_EXAMPLE}; got {show(node)!r}"
@@ -169,17 +188,21 @@ def _count(option: str, node: nodes.Node) -> str:
     return show(counting, window=WINDOW)
 
 
-def _as_count(node: nodes.Node) -> nodes.Node:
+def _as_count(option: str, node: nodes.Node) -> nodes.Node:
     match node:
         case nodes.Selector(offset=offset):
+            _check_counter(option, node)
             ranged = nodes.Range(replace(node, offset=0.0), 1.0, node.position, offset, node.anchor)
             return nodes.Call("increase", (ranged,), node.position, "vector")
+        case nodes.Call(function="rate" | "increase", arguments=(nodes.Range(selector=selector),)):
+            _check_counter(option, selector)
+            return replace(node, function="increase")
         case nodes.Call(function="rate"):
             return replace(node, function="increase")
         case nodes.Aggregate() | nodes.Negation():
-            return replace(node, expression=_as_count(node.expression))
+            return replace(node, expression=_as_count(option, node.expression))
         case nodes.Binary():
-            return replace(node, left=_as_count(node.left), right=_as_count(node.right))
+            return replace(node, left=_as_count(option, node.left), right=_as_count(option, node.right))
     return node
 
 
@@ -190,3 +213,21 @@ def _outer_ranges(node: nodes.Node) -> Iterator[nodes.Range | nodes.Subquery]:
         return
     for child in nodes.children(node):
         yield from _outer_ranges(child)
+
+
+def _check_counter(option: str, node: nodes.Selector) -> None:
+    name = metric_name(node) or ""
+    if name in GAUGES or name.endswith(_GAUGE_ENDS):
+        raise not_a_counter(option, "a gauge", node)
+    *levels, operation = name.split(":")
+    if levels and any(map(_RATE.fullmatch, operation.split("_"))):
+        raise not_a_counter(option, "a recorded rate", node)
+
+
+def not_a_counter(option: str, kind: str, node: nodes.Selector) -> ConfigError:
+    """Make the error for a metric whose increase counts nothing."""
+    name = metric_name(node)
+    return ConfigError(
+        f"{option} must count events, and {name} is {kind}, not a counter: write the rate of the counters themselves,"
+        f" or sum it over time as sum_over_time({show(node)}[{WINDOW}])"
+    )

@@ -12,6 +12,7 @@ from resilience.errors import ConfigError
 from resilience.promql.goformat import format_float
 from resilience.promql.show import quote
 from resilience.signals import DEFAULT_BUCKETS
+from resilience.slo.bucket_bounds import all_buckets
 from resilience.slo.measure import Condition, Events, Measure, Weighted
 from resilience.slo.query import WINDOW, counted, ratio_parts, value_template
 
@@ -178,7 +179,8 @@ class Latency:
         # Clients write a whole bound as `1` or as `1.0`.
         le = f'le=~"{bound}|{bound}.0"' if self.threshold.is_integer() else f'le="{bound}"'
         good = f"sum(increase({metric}_bucket{{{labels},{le}}}[{WINDOW}]))"
-        return Events(total, good=good)
+        # The bounds of the library's own histogram are known.
+        return Events(total, good=good, buckets=all_buckets(good) if self.metric else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +379,7 @@ def _asked(query: str | None) -> Events | None:
 
 def _ratio(query: str) -> Events:
     parts = ratio_parts("query", query)
-    return Events(parts.total, bad=parts.bad, good=parts.good)
+    return Events(parts.total, parts.bad, parts.good, all_buckets(parts.bad or parts.good))
 
 
 def _events(total: str, good: str | None, bad: str | None) -> Events:
@@ -386,8 +388,10 @@ def _events(total: str, good: str | None, bad: str | None) -> Events:
         raise ConfigError(message)
     whole = counted("total", text("total", total))
     if bad is not None:
-        return Events(whole, bad=counted("bad", text("bad", bad)))
-    return Events(whole, good=counted("good", text("good", good)))
+        part = counted("bad", text("bad", bad))
+        return Events(whole, bad=part, buckets=all_buckets(part))
+    part = counted("good", text("good", good))
+    return Events(whole, good=part, buckets=all_buckets(part))
 
 
 def _weight(slo_id: str, given: object) -> Decimal:

@@ -34,14 +34,14 @@ class SliceMeter:
 
     def __init__(self, slo: SLO, meter: EventMeter | ConditionMeter, since: float) -> None:
         self._slo = slo
-        self._meter = meter
+        self.meter: EventMeter | ConditionMeter = meter
         self._end = since + slo.slice_length
         self._bad = self._total = 0.0
 
     def read(self, at: float) -> tuple[float, float]:
         """Return bad and all slices that have ended since the last reading."""
-        if isinstance(self._meter, EventMeter):
-            bad, total = self._meter.read(at)
+        if isinstance(self.meter, EventMeter):
+            bad, total = self.meter.read(at)
             self._bad += bad
             self._total += total
         length = self._slo.slice_length
@@ -55,8 +55,8 @@ class SliceMeter:
         return (0.0, 0.0) if judged is None else (judged * ended, float(ended))
 
     def _judge(self, at: float) -> float | None:
-        if isinstance(self._meter, ConditionMeter):
-            good = self._meter.good(at)
+        if isinstance(self.meter, ConditionMeter):
+            good = self.meter.good(at)
             return None if good is None else float(not good)
         if not self._total:
             return None
