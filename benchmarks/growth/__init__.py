@@ -1,0 +1,1 @@
+"""Curves of how costs grow, by subject."""
