@@ -137,7 +137,7 @@ async def reload_of_one_objective(size: int) -> Cost:
     return await reloading(size, changed=1)
 
 
-@curve("reload of all", 4, exponent=None, stretch=0.01)
+@curve("reload of all", 4, exponent=None, stretch=0.005)
 async def reload_of_all_objectives(size: int) -> Cost:
     """A reload in which all objectives have changed."""
     return await reloading(size, changed=size)
