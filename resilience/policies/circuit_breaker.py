@@ -222,7 +222,8 @@ class CircuitBreaker(GuardPolicy[int]):
             if token is not None:
                 return token
         state = self._state
-        retry_after = self._retry_after(now)
+        # `_retry_after`, for what nearly every refusal is.
+        retry_after = self._until - now if state is OPEN else self._retry_after(now)
         self._rejected += 1
         if self.events.listeners:
             self.events.emit(CallRejected(self.name, self.kind, state, now, retry_after, self._observing))
