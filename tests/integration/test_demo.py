@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from resilience_middleware.demo.scenario import SCRIPT
 from tests.waiting import PATIENCE, blocked_until
@@ -40,6 +43,15 @@ def test_the_demo_proves_everything_it_claims() -> None:
     )
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children take SIGINT by default; a background job, which ignores SIGINT, passes that on to its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_no_process_behind_and_no_traceback() -> None:
     with subprocess.Popen(
         [*COMMAND, "--serve"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import textwrap
 from pathlib import Path
 
@@ -68,3 +69,13 @@ def test_the_wheel_brings_types_and_rule_files_and_no_folder_named_middleware(in
     assert "resilience_middleware/py.typed" in listing
     assert "resilience/rules/packs/error_rate.yml" in listing
     assert not any(name.startswith(("middleware/", "tests/", "benchmarks/")) for name in listing)
+
+
+def test_the_source_distribution_has_all_that_make_runs(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, ROOT)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    tracked = run("git", "ls-files", ".ci", cwd=ROOT).split()
+    assert {"Makefile", "README.md", *tracked} <= names
+    assert tracked
