@@ -156,7 +156,7 @@ class Exchange:
             monotonic = self.monotonic
             if (elapsed := monotonic() - self.started) > _PATIENCE:
                 await self._look_for_client(elapsed)
-        send = self.server_sends
+        send, verdict = self.server_sends, self.verdict
         try:
             await send(message)
         except OSError:
@@ -172,6 +172,7 @@ class Exchange:
             else not self.complete and _ends(message)
         ):
             self.complete, self.plain = True, False
+            self.verdict = verdict  # some servers report a disconnect while they send the last message
             finish = self.passage.finish
             finish(self, None)
 
@@ -236,7 +237,7 @@ class QuietExchange(Exchange):
         return self._watched(message)
 
     async def _last(self, message: Message) -> None:
-        send = self.server_sends
+        send, verdict = self.server_sends, self.verdict
         try:
             await send(message)
         except OSError:
@@ -244,6 +245,7 @@ class QuietExchange(Exchange):
             raise
         self.complete: bool = True
         self.plain = False
+        self.verdict: Verdict | None = verdict  # as above
         finish = self.passage.finish
         finish(self, None)
 

@@ -468,3 +468,25 @@ async def test_a_server_that_answers_from_a_thread_is_given_a_little_time(serve:
     client.receive = receive
     await client.request()
     assert rel.last[2:] == (499, "cancelled")
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+async def test_a_disconnect_that_is_reported_while_the_last_message_is_sent_changes_nothing(
+    serve: Any, rel: Any, version: str
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        listening = asyncio.create_task(receive())
+        await ok(scope, receive, send)
+        assert (await listening)["type"] == "http.disconnect"
+
+    async def closing(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            client.gone.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    client = serve(app)
+    client.on_send = closing
+    await client.request(asgi={"version": "3.0", "spec_version": version})
+    assert rel.last[2:] == (200, "success")
