@@ -19,7 +19,7 @@ def service(size: int, slos: int = 0) -> tuple[Reliability, ManualClock]:
     found = [({"n": str(number)}, 1.0) for number in range(size)]
     rules = [AlertRule("Firing", condition=lambda: found)] if size else []
     made = [SLO(f"grown-{number}", service=f"s{number}", target="0.99") for number in range(slos)]
-    store = CountingStore(clock)
+    store = CountingStore(clock=clock)
     return Reliability("shop", rules=rules, slos=made, store=store, evaluation_interval=1, clock=clock), clock
 
 

@@ -23,7 +23,7 @@ async def budgets(size: int) -> Cost:
     """Objectives with full periods, each with an event in each tick."""
     clock = ManualClock()
     slos = [SLO(f"objective-{number}", service=f"s{number}", target="0.99") for number in range(size)]
-    rel = Reliability("shop", slos=slos, store=CountingStore(clock), clock=clock)
+    rel = Reliability("shop", slos=slos, store=CountingStore(clock=clock), clock=clock)
     await rel._restore()
     for account in rel.slos._counts._accounts.values():
         for hour in range(720):
@@ -45,7 +45,7 @@ async def windows(size: int) -> Cost:
     """Columns that rules ask for, all of which change in each tick."""
     clock = ManualClock()
     rules = [AlertRule("Busy", "sum(rate(things_total[5m])) > 1e9")]
-    rel = Reliability("shop", rules=rules, store=CountingStore(clock), clock=clock)
+    rel = Reliability("shop", rules=rules, store=CountingStore(clock=clock), clock=clock)
     rel.signals.max_label_sets = size + 1
     things = rel.signals.counter("things_total", labels=("n",))
     bound = [things.bind(str(number)) for number in range(size)]
@@ -188,7 +188,7 @@ async def nothing_changes(size: int) -> Cost:
     ]
     slos = [SLO(f"objective-{number}", service="shop", target="0.99") for number in range(3)]
     rel = Reliability(
-        "shop", rules=rules, slos=slos, store=CountingStore(clock), evaluation_interval=1, clock=clock
+        "shop", rules=rules, slos=slos, store=CountingStore(clock=clock), evaluation_interval=1, clock=clock
     )
     await rel._restore()
     for number in range(100):
