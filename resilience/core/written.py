@@ -26,6 +26,11 @@ def _compiled(text: str) -> CodeType:
     return compile(text, "<written>", "exec")
 
 
+@functools.lru_cache
+def _lines(text: str) -> list[str]:
+    return text.splitlines(keepends=True)
+
+
 def code_of(text: str, label: str, names: dict[str, Any]) -> CodeType:
     """Return the code of a text, which tracebacks show.
 
@@ -49,7 +54,7 @@ def code_of(text: str, label: str, names: dict[str, Any]) -> CodeType:
         2
     """
     file = f"<{label} {_number()}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    linecache.cache[file] = (len(text), None, _lines(text), file)
     names["__source__"] = kept = _Kept()
     weakref.finalize(kept, linecache.cache.pop, file, None).atexit = False
     return _own(_compiled(text), file)
