@@ -110,9 +110,6 @@ class Pipeline(WrappingPolicy):
             layers = (Recording(self._recorder, self._classifier, self.clock, name=self.name), *layers)
         self._layers = layers
         self._executors = [_executor(policy, self.clock) for policy in layers]
-        execute, self._decorate = generate(layers, self.clock.monotonic, f"pipeline {self.name}")
-        # In the method's own place: a coroutine that only hands on would cost a tenth of the whole.
-        self.execute = execute  # type: ignore[method-assign]  # of the same signature
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(self._by_name)}, name={self.name!r})"
@@ -169,9 +166,16 @@ class Pipeline(WrappingPolicy):
 
     # -- calls --------------------------------------------------------------------------------------------------
 
-    async def execute(self, call: Call[T], context: CallContext | None = None) -> T:
+    # Generated on first use, because the pipeline of a host only uses `extended`; and in the method's own place, because a
+    # coroutine that only hands on would cost a tenth of the whole.
+    @functools.cached_property
+    def execute(self) -> Callable[..., Coroutine[Any, Any, Any]]:
         """Run `call` under all policies."""
-        raise NotImplementedError  # pragma: no cover  each pipeline has a generated one in its place
+        return self._generated[0]
+
+    @functools.cached_property
+    def _generated(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        return generate(self._layers, self.clock.monotonic, f"pipeline {self.name}")
 
     def extended(
         self, outside: Policy, inside: Policy
@@ -197,10 +201,11 @@ class Pipeline(WrappingPolicy):
             ConfigError: `function` is a coroutine, or a plain `def` whose result cannot be awaited.
         """
         try:
-            return await self.execute(functools.partial(function, *args, **kwargs))
+            result: T = await self.execute(functools.partial(function, *args, **kwargs))
         except TypeError as error:
             check_called(function, error)
             raise
+        return result
 
     def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """Decorate a coroutine function; its signature stays.
@@ -209,7 +214,7 @@ class Pipeline(WrappingPolicy):
             ConfigError: it is a plain `def`.
         """
         refuse_sync(function, f"Pipeline {self.name!r}")
-        guarded = self._decorate(function)
+        guarded = self._generated[1](function)
         return cast("Callable[P, Coroutine[Any, Any, T]]", functools.wraps(function)(guarded))
 
     # -- blocks -------------------------------------------------------------------------------------------------

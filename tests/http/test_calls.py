@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 from dataclasses import dataclass
 from typing import Any
 
@@ -384,3 +385,14 @@ async def test_a_status_that_is_none_is_not_remembered() -> None:
     for status in (71_000, 71_001, 71_000):
         await answered(calls, status)
     assert [seen[3] for seen in log] == ["_OTHER"] * 3
+
+
+def test_the_pipelines_of_hosts_share_their_source_lines_and_generate_no_more_than_they_use() -> None:
+    lines = []
+    for host in ("a", "b"):
+        guard = Pipeline(Retry(3), name=host)
+        execute = calls_of(guard)._remember(host).execute
+        lines.append(linecache.getlines(execute.__code__.co_filename))
+        assert "execute" not in vars(guard)
+    assert lines[0]
+    assert lines[0] is lines[1]
