@@ -1,9 +1,9 @@
 """Each figure that the documentation says is that of another system, beside the figure that the other system has.
 
-The sources were read in their code: resilience4j's `*Config.java`, Polly's `*Constants.cs`, Hystrix's
-`HystrixCommandProperties.java`, Netflix's `concurrency-limits`, Finagle's `RetryBudget.scala`, failsafe-go's
-`adaptivelimiter.go`, botocore's `retries/quota.py` and `retries/standard.py`, gRPC's proposal A6, Envoy's
-`outlier_detection.proto` and `circuit_breaker.proto`, and .NET's standard resilience handler.
+Read in their code: resilience4j's `*Config.java`, Polly's `*Constants.cs`, Hystrix's `HystrixCommandProperties.java`,
+Netflix's `concurrency-limits`, Finagle's `RetryBudget.scala`, failsafe-go's `adaptivelimiter.go`, and botocore's
+`retries/quota.py` and `retries/standard.py`. Read in their documentation: gRPC's proposal A6, Envoy's
+`outlier_detection.proto` and `circuit_breaker.proto`, .NET's standard resilience handler, the SRE book and Uber's limiter.
 """
 
 from __future__ import annotations
