@@ -244,7 +244,7 @@ class DeliveryError(ResilienceError):
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
-        self.reached = retryable if reached is None else reached
+        self.reached: bool = retryable if reached is None else reached
 
 
 class IntegrationError(ResilienceError):

@@ -100,6 +100,7 @@ class Doorway:
         self._trusted = trusted
         self._made: _Made = {}
         self._shown: str | None = None
+        self.door: Door
         self.door, self._made = self._new([])
         self._show()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
 from resilience.errors import MissingExtra
 from resilience.http.rules import blameless, transient, untrusted
-from resilience_middleware.httpx_transport import GuardedTransport
+from resilience_middleware.httpx_transport import GuardedTransport, Sender
 
 try:
     import httpx
@@ -23,9 +26,9 @@ class ResilientTransport(GuardedTransport[httpx.Request, httpx.Response], httpx.
         ...         return await client.get(url)
     """
 
-    make_transport = httpx.AsyncHTTPTransport
-    release = httpx.Response.aclose
-    byte_stream = httpx.ByteStream
+    make_transport: ClassVar[Callable[[], Sender[Any, Any]]] = httpx.AsyncHTTPTransport
+    release: ClassVar[Callable[[Any], Awaitable[None]]] = httpx.Response.aclose
+    byte_stream: ClassVar[type] = httpx.ByteStream
 
 
 @transient.register(httpx.TransportError)

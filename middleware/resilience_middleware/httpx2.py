@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
 from resilience.errors import MissingExtra
 from resilience.http.rules import blameless, transient, untrusted
-from resilience_middleware.httpx_transport import GuardedTransport
+from resilience_middleware.httpx_transport import GuardedTransport, Sender
 
 try:
     import httpx2
@@ -23,9 +26,9 @@ class ResilientTransport(GuardedTransport[httpx2.Request, httpx2.Response], http
         ...         return await client.get(url)
     """
 
-    make_transport = httpx2.AsyncHTTPTransport
-    release = httpx2.Response.aclose
-    byte_stream = httpx2.ByteStream
+    make_transport: ClassVar[Callable[[], Sender[Any, Any]]] = httpx2.AsyncHTTPTransport
+    release: ClassVar[Callable[[Any], Awaitable[None]]] = httpx2.Response.aclose
+    byte_stream: ClassVar[type] = httpx2.ByteStream
 
 
 @transient.register(httpx2.TransportError)

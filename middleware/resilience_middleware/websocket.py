@@ -67,11 +67,11 @@ class Session:
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, passage: Passage, monotonic: Callable[[], float]
     ) -> None:
-        self.scope = scope
-        self.server_receives = receive
-        self.server_sends = send
-        self.passage = passage
-        self.monotonic = monotonic
+        self.scope: Scope = scope
+        self.server_receives: Receive = receive
+        self.server_sends: Send = send
+        self.passage: Passage = passage
+        self.monotonic: Callable[[], float] = monotonic
         self.started: float = monotonic()
         self.code: int | None = None
         self.accepted: bool = False

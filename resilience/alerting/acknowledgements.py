@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from resilience.core.labels import clean
 from resilience.core.ports import Put
-from resilience.core.rows import Moment, decode, encode
+from resilience.core.rows import Moment, Shape, decode, encode
 
 __all__ = ["ACKNOWLEDGEMENT", "Acknowledgement", "Acknowledgements"]
 
 _TABLE = "alerting.acknowledgements"
 
-ACKNOWLEDGEMENT = {"by": str, "at": Moment}
+ACKNOWLEDGEMENT: Shape = {"by": str, "at": Moment}
 """Shape of a stored acknowledgement."""
 
 

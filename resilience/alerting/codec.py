@@ -6,7 +6,7 @@ from typing import Any
 
 from resilience.core.labels import label_set
 from resilience.core.ports import Notification, NotifiedAlert
-from resilience.core.rows import Maybe, Moment
+from resilience.core.rows import Maybe, Moment, Shape
 from resilience.core.slices import breathing
 
 __all__ = [
@@ -19,10 +19,10 @@ __all__ = [
     "load_notification",
 ]
 
-LABELS = {"alertname": str, str: str}
+LABELS: Shape = {"alertname": str, str: str}
 """Shape of an alert's labels."""
 
-ALERT = {
+ALERT: Shape = {
     "fingerprint": str,
     "status": str,
     "labels": LABELS,
@@ -34,7 +34,7 @@ ALERT = {
 }
 """Shape of a stored alert."""
 
-NOTIFICATION = {
+NOTIFICATION: Shape = {
     "key": str,
     "receiver": str,
     "status": str,

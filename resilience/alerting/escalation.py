@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resilience.core.rows import Moment
+from resilience.core.rows import Moment, Shape
 from resilience.core.validate import integer, number, text
 from resilience.errors import ConfigError
 
@@ -83,7 +83,7 @@ class Escalation:
         return self.levels[step % len(self.levels)]
 
 
-INCIDENT = {"step": int, "due": Moment, "reached": [str]}
+INCIDENT: Shape = {"step": int, "due": Moment, "reached": [str]}
 """Shape of a stored incident."""
 
 

@@ -13,13 +13,13 @@ from resilience.alerting.matchers import Matchers
 from resilience.alerting.route import GROUP_INTERVAL, Destination
 from resilience.core.clock import Instant
 from resilience.core.ports import Notification, NotifiedAlert
-from resilience.core.rows import Maybe, Moment
+from resilience.core.rows import Maybe, Moment, Shape
 
 __all__ = ["GROUP", "Decision", "Group", "View"]
 
 _PUNCTUAL = 60.0  # seconds within which a late repeat keeps to its schedule
 
-GROUP = {
+GROUP: Shape = {
     "key": str,
     "route": Maybe(str),
     "labels": {str: str},

@@ -8,11 +8,11 @@ from typing import Any
 
 from resilience.alerting.codec import ALERT, dump_alert, load_alert
 from resilience.core.ports import Notification, NotifiedAlert
-from resilience.core.rows import Moment
+from resilience.core.rows import Moment, Shape
 
 __all__ = ["LEDGER", "Ledger"]
 
-LEDGER = {"last": Moment, "shown": [str], "unresolved": [ALERT]}
+LEDGER: Shape = {"last": Moment, "shown": [str], "unresolved": [ALERT]}
 """Shape of a stored ledger."""
 
 _GIVEN_UP = 86_400.0  # seconds after its end at which an alert that no refusing receiver takes is dropped

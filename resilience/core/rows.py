@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from resilience.core.log import log
 from resilience.core.slices import breathing
 from resilience.errors import ConfigError
 
-__all__ = ["DAMAGED", "Maybe", "Moment", "NewerRow", "Unread", "decode", "encode", "read_rows"]
+__all__ = ["DAMAGED", "Maybe", "Moment", "Shape", "NewerRow", "Unread", "decode", "encode", "read_rows"]
 
 VERSION = 1
 """Version of every row that this release writes; a row without one is of version 1."""
@@ -26,6 +26,10 @@ _END_OF_TIME = 253_402_300_800  # the year 10000, which no calendar of Python re
 
 _LONG = 64  # items of a list
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
+Shape: TypeAlias = Mapping[Any, object]
+"""Shape of a row or of a part of one; see `decode`."""
 
 
 class NewerRow(Exception):
@@ -73,7 +77,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
     return _written({"version": VERSION, **value}).encode("utf-8", "surrogatepass")
 
 
-def decode(row: bytes, shape: Mapping[str, object]) -> dict[str, Any]:
+def decode(row: bytes, shape: Shape) -> dict[str, Any]:
     """Return the values of a row that a shape names.
 
     Args:

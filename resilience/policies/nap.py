@@ -32,7 +32,7 @@ class Nap:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._woken: asyncio.Future[None] | None = None
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
 
     async def sleep(self, when: float) -> None:
         """Sleep until a monotonic time, or until `wake`."""

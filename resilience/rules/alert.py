@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from resilience.core.clock import Instant
-from resilience.core.rows import Maybe, Moment
+from resilience.core.rows import Maybe, Moment, Shape
 from resilience.errors import ConfigError
 
 __all__ = [
@@ -103,7 +103,7 @@ _PAUSED = (
     "no_data_since",
 )  # durations that the time a process is down does not count towards
 
-ALERT_ROW = {
+ALERT_ROW: Shape = {
     "labels": {"alertname": str, str: str},
     "annotations": {str: str},
     "state": str,

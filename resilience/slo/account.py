@@ -10,7 +10,7 @@ from resilience import promql
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
 from resilience.core.log import log
-from resilience.core.rows import Maybe, Moment
+from resilience.core.rows import Maybe, Moment, Shape
 from resilience.errors import ConfigError
 from resilience.signals import Signals
 from resilience.signals.instruments import CounterSeries
@@ -23,10 +23,10 @@ from resilience.slo.slices import SliceMeter
 
 __all__ = ["BUCKET_ROW", "HEAD_ROW", "Account"]
 
-HEAD_ROW = {"counts": int, "renewed": Maybe(Moment)}
+HEAD_ROW: Shape = {"counts": int, "renewed": Maybe(Moment)}
 """Shape of the row of an objective: what it counts, and the beginning of its calendar period."""
 
-BUCKET_ROW = {"start": Moment, "bad": float, "total": float}
+BUCKET_ROW: Shape = {"start": Moment, "bad": float, "total": float}
 """Shape of the row of a bucket."""
 
 
