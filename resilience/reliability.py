@@ -21,6 +21,8 @@ from resilience.alerting.leadership import LEASE, Leadership
 from resilience.alerting.matchers import Matchers
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
+from resilience.core.external_labels import ExternalLabels
+from resilience.core.labels import label_set
 from resilience.core.log import log
 from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Store
 from resilience.core.validate import host_names, number, public_url, text
@@ -103,6 +105,8 @@ class Reliability:
             memory, when not given.
         retention: how much of the past the windows hold.
         prefix: put before the names of all signals.
+        labels: further labels for every alert, notification and exported series that lacks them, as Prometheus'
+            `external_labels`: expressions do not see them.
         clock: where time comes from.
 
     Raises:
@@ -152,6 +156,7 @@ class Reliability:
         memory_limit: float | None = None,
         retention: Retention | None = None,
         prefix: str = "",
+        labels: Mapping[str, str] = MappingProxyType({}),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.service: str = text("service", service)
@@ -178,6 +183,9 @@ class Reliability:
         )
         self.registry.subscribe(EventLog())
         self.supervisor: Supervisor = Supervisor(self.signals, clock=clock)
+        self.external_labels: ExternalLabels = ExternalLabels(
+            {"service": service, **label_set("labels", labels)}
+        )
         self._given = tuple(rules)
         groups = gather(self._given)
         self._groups: dict[str, Sequence[RuleGroup]] = {"given": groups, "registered": (), "objectives": ()}
@@ -186,7 +194,7 @@ class Reliability:
             self.signals.source,
             self.signals,
             interval=evaluation_interval,
-            external_labels={"service": service},
+            external_labels=self.external_labels.labels,
             external_url=self.external_url,
             retain=self.signals.retain,
         )
@@ -196,8 +204,7 @@ class Reliability:
             clock=clock,
         )
         leadership = None if store is None else Leadership(self._store, f"{service}/alerting", clock=clock)
-        given = alerting or AlertingConfig()
-        settings = given if route is None else replace(given, route=route)
+        settings = _routed(alerting or AlertingConfig(), route)
         self.alerts: AlertManager = AlertManager(
             _by_name(notifiers) or {"log": LogNotifier()},
             store=self._store,
@@ -207,6 +214,7 @@ class Reliability:
             service=service,
             external_url=self.external_url,
             clock=clock,
+            external=self.external_labels,
             **vars(settings),
         )
         self._self_monitoring = SelfMonitoring(self.supervisor, self.alerts)
@@ -468,7 +476,8 @@ class Reliability:
 
     def _unresolved(self) -> list[Alert]:
         """Return the alerts of rules without those that were resolved by hand."""
-        return [alert for alert in self.rules.alerts() if not self.alerts.is_resolved(alert.fingerprint)]
+        alerts = self.alerts.labelled(self.rules.alerts())
+        return [alert for alert in alerts if not self.alerts.is_resolved(alert.fingerprint)]
 
     def _recorder(self, pipeline: str) -> Recorder:
         return self.sli.calls(pipeline, "pipeline")
@@ -519,7 +528,7 @@ class Reliability:
         """
         from resilience.exporters.prometheus import SignalsCollector, render  # noqa: PLC0415  an extra
 
-        return render([SignalsCollector(self.signals), *beside], accept)
+        return render([SignalsCollector(self.signals, self.external_labels), *beside], accept)
 
     def describe(self) -> dict[str, object]:
         """Say what is guarded, recorded and judged, and what is not."""
@@ -586,6 +595,10 @@ def _same(one: object, other: object) -> bool:
     if isinstance(one, WrappingPolicy):
         return type(one) is type(other) and repr(one) == repr(other)
     return one == other if isinstance(one, Preset) else type(one) is type(other)
+
+
+def _routed(settings: AlertingConfig, route: Route | None) -> AlertingConfig:
+    return settings if route is None else replace(settings, route=route)
 
 
 def _by_name(notifiers: Iterable[Notifier]) -> dict[str, Notifier]:

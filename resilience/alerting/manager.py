@@ -32,6 +32,7 @@ from resilience.alerting.team import Team
 from resilience.alerting.vetting import Intake
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
+from resilience.core.external_labels import NO_LABELS, ExternalLabels
 from resilience.core.labels import clean
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.rows import decode, read_rows
@@ -65,6 +66,7 @@ class AlertManager:
         register_rules: takes the rules given to `register_rules`; the rule evaluator's.
         leadership: which of several processes on the store decides and notifies; this one alone when None.
         signals: registry of the counter `notifications_total`; nothing is counted when None.
+        external: labels that every alert gets which lacks them; the rules see none of them.
         service: keeps what is stored apart from that of other services in the same store.
         external_url: URL at which people reach the service's endpoints, for the links in notifications; none when empty.
         clock: where time comes from between ticks.
@@ -109,12 +111,16 @@ class AlertManager:
         leadership: Leadership | None = None,
         signals: InstrumentRegistry | None = None,
         service: str = "",
+        external: ExternalLabels = NO_LABELS,
         external_url: str = "",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         plan = Plan.make(
             notifiers, route=route, inhibitions=inhibitions, maintenance=maintenance, flapping=flapping
         )
+        plan = replace(plan, external=external)
+        self._external = external
+        self._relabelled: dict[str, tuple[Mapping[str, str], str]] = {}
         self.notifiers: dict[str, Notifier] = dict(notifiers)
         self.events: Listeners[AlertEvent] = Listeners()
         self._clock = clock
@@ -189,7 +195,7 @@ class AlertManager:
 
     def _tick(self, now: Instant, alerts: Iterable[Alert]) -> list[AlertEvent]:
         state = self._keeper.state
-        own = self._intake.take(alerts)
+        own = self._intake.take(self.labelled(alerts))
         peers: list[Alert] = []
         if self._team is not None:
             if not self._team.leads:
@@ -309,7 +315,7 @@ class AlertManager:
         self._replaced += [each for each in gone if isinstance(each, Closeable)]
         self.notifiers = notifiers
         self._dispatcher.replace(notifiers)
-        self._follow(replace(plan, implied=self._keeper.plan.implied))
+        self._follow(replace(plan, implied=self._keeper.plan.implied, external=self._external))
         if (stopped := self._heart.replace(heartbeat)) is not None:
             self._replaced.append(stopped)
 
@@ -355,9 +361,31 @@ class AlertManager:
         """
         alert = RaisedAlert.of(alert)
         state = self._state
-        raised, put = state.raised.add(alert, alert.identity, self._keeper.now)
+        raised, put = state.raised.add(alert, self._external.of(alert.identity), self._keeper.now)
         state.puts += [put, *state.engine.firing.reopen(raised.fingerprint)]
         return raised.fingerprint
+
+    def id_of(self, alert: RaisedAlert) -> str:
+        """Return the id that a raised alert has."""
+        return fingerprint(self._external.of(alert.identity))
+
+    def labelled(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Return alerts of rules with the external labels that they lack, by which they are identified from here on.
+
+        Args:
+            alerts: all alerts of the rules.
+        """
+        known, self._relabelled = self._relabelled, {}
+        found: list[Alert] = []
+        for alert in breathing(list(alerts)):
+            labels = self._external.of(alert.labels)
+            if labels is alert.labels:
+                found.append(alert)
+                continue
+            pair = known.get(alert.fingerprint) or (labels, fingerprint(labels))
+            self._relabelled[alert.fingerprint] = pair
+            found.append(replace(alert, labels=pair[0], fingerprint=pair[1]))
+        return found
 
     def resolve(self, alert_id: str) -> None:
         """Resolve an alert: one that was raised for good, one of a rule until its condition has been false once.
@@ -499,7 +527,7 @@ class AlertManager:
 
     def channel_recovered(self, channel: str) -> None:
         """Resolve the alert of a channel that works again."""
-        key = fingerprint(channel_alert(channel, "").identity)
+        key = self.id_of(channel_alert(channel, ""))
         if key in self._state.raised.firing:
             self.resolve(key)
 

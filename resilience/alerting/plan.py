@@ -10,6 +10,7 @@ from resilience.alerting.flapping import FlapDetector
 from resilience.alerting.inhibition import Inhibition
 from resilience.alerting.route import Destination, Route, Router
 from resilience.alerting.silence import MaintenanceWindow
+from resilience.core.external_labels import NO_LABELS, ExternalLabels
 from resilience.core.ports import Notifier, Repeating
 from resilience.errors import ConfigError
 
@@ -27,6 +28,7 @@ class Plan:
     maintenance: tuple[MaintenanceWindow, ...] = ()
     flapping: FlapDetector = field(default_factory=FlapDetector)
     implied: tuple[Inhibition, ...] = ()  # what follows from the rules that are evaluated
+    external: ExternalLabels = NO_LABELS  # of the service, over all changes of settings
 
     @property
     def every_inhibition(self) -> tuple[Inhibition, ...]:

@@ -78,7 +78,7 @@ class AlertingState:
             StoreError: the store cannot be read.
         """
         stored = {table: await storage.load(table) for table in (*_SEEN, Outbox.table)}
-        rows = relabelled(stored)
+        rows = relabelled(stored, self.engine.plan.external)
         self.puts += _moves(stored, rows)
         unread = await self._restore(storage, rows, offset)
         found: list[Notification] = []
@@ -112,7 +112,7 @@ class AlertingState:
         rows = {table: await storage.load(table) for table in _SEEN}
         if known is not None and rows == known.rows:
             return False
-        await self._restore(storage, relabelled(rows), offset)
+        await self._restore(storage, relabelled(rows, self.engine.plan.external), offset)
         self.rows = rows
         self.engine.show()
         return True

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from resilience.core.external_labels import NO_LABELS, ExternalLabels
 from resilience.errors import MissingExtra
 from resilience.signals import Family, Signals
 
@@ -32,6 +33,7 @@ class SignalsCollector(Collector):
 
     Args:
         signals: what is shown.
+        external: labels for series that lack them.
 
     Example:
         >>> signals = Signals()
@@ -42,8 +44,9 @@ class SignalsCollector(Collector):
         3.0
     """
 
-    def __init__(self, signals: Signals) -> None:
+    def __init__(self, signals: Signals, external: ExternalLabels = NO_LABELS) -> None:
         self._signals = signals
+        self._external = external
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: instruments are declared as the service goes on, and are read at each scrape."""
@@ -53,7 +56,7 @@ class SignalsCollector(Collector):
         """Read every instrument once."""
         for family in self._signals.collect():
             if family.samples:
-                yield _metric(family)
+                yield _metric(family, self._external)
 
 
 def render(registries: Iterable[Collector], accept: str = "") -> tuple[bytes, str]:
@@ -87,12 +90,12 @@ class _Joined(CollectorRegistry):
                     yield metric
 
 
-def _metric(family: Family) -> Metric:
+def _metric(family: Family, external: ExternalLabels) -> Metric:
     kind, name = family.kind, family.name
     if suffix := _SUFFIXES.get(kind):
         # prometheus_client names such a family without the suffix that its samples must carry.
         kind, name = (kind, name.removesuffix(suffix)) if name.endswith(suffix) else ("unknown", name)
     metric = Metric(name, family.help or family.name, kind)
     for sample_name, labels, value in family.samples:
-        metric.add_sample(sample_name, dict(labels), value)
+        metric.add_sample(sample_name, dict(external.of(dict(labels))), value)
     return metric

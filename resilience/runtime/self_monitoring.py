@@ -9,7 +9,6 @@ from resilience.alerting import AlertManager, RaisedAlert
 from resilience.core.log import log
 from resilience.core.ports import CheckResult, Status
 from resilience.errors import ConfigError, StoreError
-from resilience.rules.state import fingerprint
 from resilience.runtime.supervision import Supervisor, TaskFailed, TaskRecovered
 
 __all__ = ["SelfMonitoring"]
@@ -68,7 +67,7 @@ class SelfMonitoring:
             notes = {"summary": summary, "description": event.error}
             self._alerts.send_alert(RaisedAlert(_TASK_ALERT, labels=labels, annotations=notes))
         else:
-            self._resolve(fingerprint(RaisedAlert(_TASK_ALERT, labels=labels).identity))
+            self._resolve(self._alerts.id_of(RaisedAlert(_TASK_ALERT, labels=labels)))
 
     def _resolve(self, alert_id: str) -> None:
         with contextlib.suppress(ConfigError):  # resolved meanwhile, by a person or by another process

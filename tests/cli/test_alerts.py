@@ -88,7 +88,12 @@ def test_an_alert_is_listed_acknowledged_silenced_and_looked_up(run: Run) -> Non
     code, shown = run("list", "--json")
     assert code == 0
     [alert] = json.loads(shown)
-    assert alert["labels"] == {"alertname": "DiskFull", "severity": "critical", "host": "a"}
+    assert alert["labels"] == {
+        "alertname": "DiskFull",
+        "severity": "critical",
+        "host": "a",
+        "service": "shop",
+    }
     assert "DiskFull host=a" in run("list")[1]
 
     assert run("ack", alert["id"], "--by", "ann") == (0, f"{alert['id']}: acknowledged by ann\n")

@@ -81,7 +81,7 @@ async def test_a_failing_service_is_told_of_and_so_is_its_recovery(
     await traffic(rel, clock, 30, failing=0.5)
     assert pager.statuses == ["firing"]
     (alert,) = pager.notifications[0].alerts
-    assert alert.labels == {"alertname": "HighErrorRate"}
+    assert alert.labels == {"alertname": "HighErrorRate", "service": "shop"}
     assert alert.annotations["summary"].endswith("% fail")
     await traffic(rel, clock, 60)
     assert pager.statuses == ["firing", "resolved"]

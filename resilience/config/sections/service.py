@@ -6,6 +6,7 @@ from typing import Any
 
 from resilience.config.source import Source
 from resilience.core.duration import parse_duration
+from resilience.core.labels import label_set
 from resilience.core.validate import host_names, number, public_url, text
 from resilience.errors import ConfigError
 
@@ -13,9 +14,20 @@ __all__ = ["KEYS", "SCHEMA", "SECRETS", "read"]
 
 _DURATIONS = ("interval", "evaluation_interval", "shutdown_delay", "shutdown_timeout")
 _VERSIONS = ("1.0",)
-KEYS = ("version", "service", "token", "allowed_hosts", "external_url", "prefix", "memory_limit", *_DURATIONS)
+KEYS = (
+    "version",
+    "service",
+    "token",
+    "allowed_hosts",
+    "external_url",
+    "prefix",
+    "memory_limit",
+    "labels",
+    *_DURATIONS,
+)
 SECRETS = ("token",)
 SCHEMA: dict[str, object] = {
+    "labels": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
     "allowed_hosts": {"type": "array", "items": {"type": "string"}},
     "external_url": {"type": "string", "description": "URL at which people reach the endpoints, for links"},
 }
@@ -36,6 +48,9 @@ def read(source: Source) -> dict[str, Any]:
         found["external_url"] = source.checked("external_url", public_url)
     if "prefix" in data:
         found["prefix"] = source.checked("prefix", text)
+    if "labels" in data:
+        with source.place("labels"):
+            found["labels"] = label_set("labels", data["labels"])
     if "memory_limit" in data:
         found["memory_limit"] = source.checked("memory_limit", number, above=0)
     for key in _DURATIONS:
