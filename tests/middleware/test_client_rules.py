@@ -25,6 +25,8 @@ from resilience.errors import CircuitOpen, ConfigError, DeadlinePassed, TimeoutE
 from resilience.policies.backoff import Exponential
 from resilience.policies.hedge import Hedge
 from resilience.policies.presets import API_CALLS, Layer, Preset
+from resilience.policies.retry import Retry
+from resilience.policies.retry_settings import Repeat
 from resilience.policies.retry_switch import retries_without_waiting
 from resilience.reliability import Reliability
 from resilience_middleware import httpx as over_httpx
@@ -48,9 +50,17 @@ class Impatient(SystemClock):
     def __init__(self) -> None:
         self.slept: list[float] = []
 
-    async def sleep(self, seconds: float) -> None:  # type: ignore[override]  # the machine's is a function of asyncio
-        self.slept.append(seconds)
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a retry note its waits on an `Impatient` clock; deadlines keep the time of the machine."""
+
+    async def wait(retry: Retry, repeat: Repeat) -> None:
+        if isinstance(retry.clock, Impatient):
+            retry.clock.slept.append(repeat.delay)
         await asyncio.sleep(0)
+
+    monkeypatch.setattr(Retry, "_wait", wait)
 
 
 class Client(Protocol):
