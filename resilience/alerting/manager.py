@@ -34,6 +34,7 @@ from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.external_labels import NO_LABELS, ExternalLabels
 from resilience.core.labels import clean
+from resilience.core.log import log
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.rows import decode, read_rows
 from resilience.core.slices import Slicer, breathing
@@ -378,13 +379,15 @@ class AlertManager:
         known, self._relabelled = self._relabelled, {}
         found: list[Alert] = []
         for alert in breathing(list(alerts)):
-            labels = self._external.of(alert.labels)
-            if labels is alert.labels:
-                found.append(alert)
-                continue
-            pair = known.get(alert.fingerprint) or (labels, fingerprint(labels))
-            self._relabelled[alert.fingerprint] = pair
-            found.append(replace(alert, labels=pair[0], fingerprint=pair[1]))
+            try:
+                labels = self._external.of(alert.labels)
+                if labels is not alert.labels:
+                    pair = known.get(alert.fingerprint) or (labels, fingerprint(labels))
+                    self._relabelled[alert.fingerprint] = pair
+                    alert = replace(alert, labels=pair[0], fingerprint=pair[1])  # noqa: PLW2901
+            except Exception as error:  # noqa: BLE001  an alert that is none is left out when it is vetted
+                log(__name__).debug("alert_not_labelled", error=repr(error))
+            found.append(alert)
         return found
 
     def resolve(self, alert_id: str) -> None:

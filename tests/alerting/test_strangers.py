@@ -306,7 +306,7 @@ async def test_whatever_a_condition_returns_critical_rules_are_told(answer: Any)
         assert "Critical" in names
         body, _ = rel.metrics()
         body.decode()
-        assert b"resilience_tick_failures_total 0.0" in body
+        assert b'resilience_tick_failures_total{service="shop"} 0.0' in body
 
 
 def alert_of(**labels: str) -> NotifiedAlert:

@@ -300,6 +300,7 @@ async def test_tracebacks_show_the_source_around_a_function_with_a_timeout() -> 
 
 def test_the_source_goes_with_its_pipeline() -> None:
     pipeline = Pipeline(Bulkhead(3), name="short-lived")
+    asyncio.run(pipeline.call(asyncio.sleep, 0))  # generated on first use
     assert any("short-lived" in name for name in linecache.cache)
     del pipeline
     gc.collect()

@@ -115,7 +115,7 @@ async def test_figures_that_cannot_be_change_nothing_and_no_tick_fails(
         await clock.advance(61)
         assert source.asked.count("there") == 2
         assert rel.slos.error_budget("there").consumed == Decimal("0.1")
-        assert rel.metrics()[0].count(b"resilience_tick_failures_total 0.0") == 1
+        assert rel.metrics()[0].count(b'resilience_tick_failures_total{service="shop"} 0.0') == 1
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ async def test_metrics_stand_beside_the_applications_own(ask: Ask, shop: Reliabi
     app = reliability_app(shop, beside=[registry])
     text = await ask("/metrics", app=app)
     assert b"carts_total 1.0" in text.body
-    assert b"resilience_tick_failures_total 0.0" in text.body
+    assert b'resilience_tick_failures_total{service="shop"} 0.0' in text.body
     openmetrics = await ask(
         "/metrics", app=app, headers={"Accept": "application/openmetrics-text; version=1.0.0"}
     )

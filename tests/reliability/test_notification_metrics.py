@@ -19,7 +19,9 @@ FAILED = DeliveryError("ops: answered 503")
 def outcomes(rel: Reliability) -> dict[str, float]:
     """The counters of the channel `ops` by outcome."""
     text, _ = rel.metrics()
-    found = re.findall(r'notifications_total\{outcome="(\w+)",receiver="ops"\} (\S+)', text.decode())
+    found = re.findall(
+        r'notifications_total\{outcome="(\w+)",receiver="ops",service="\w+"\} (\S+)', text.decode()
+    )
     return {outcome: float(value) for outcome, value in found}
 
 
@@ -51,6 +53,7 @@ async def test_outcomes_are_counted_and_refusals_fire_an_alert_until_the_channel
             "alertname": "NotificationsFailing",
             "receiver": "ops",
             "severity": "critical",
+            "service": "shop",
         }
         await passing(rel, clock, 60)
         assert "Down" in [each.group.get("alertname") for each in ops.notifications]

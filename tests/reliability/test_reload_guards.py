@@ -43,7 +43,7 @@ class Service:
 
     def gauge(self, name: str) -> float:
         lines = self.rel.metrics()[0].decode().splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name}{{"))
 
 
 @pytest.fixture
@@ -416,4 +416,4 @@ async def test_metrics_say_how_the_last_reload_went_from_the_start_on(service: A
 
 def test_a_service_without_a_file_has_the_metrics_too(clock: ManualClock) -> None:
     rel = Reliability("shop", clock=clock)
-    assert b"reliability_config_last_reload_successful 1.0" in rel.metrics()[0]
+    assert b'reliability_config_last_reload_successful{service="shop"} 1.0' in rel.metrics()[0]
