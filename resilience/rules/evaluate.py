@@ -340,12 +340,13 @@ class Evaluator:
         gone = [each for each in self._running if id(each) not in kept]
         earlier = {(each.group.file, each.group.name): each for each in gone}
         ended: dict[str, Unit] = {}
-        for each in gone:
-            ended.update(each.units)
         for each in added:
-            each.succeed(earlier.get((each.group.file, each.group.name)))
-            for owner in each.units:
-                ended.pop(owner, None)
+            before = earlier.pop((each.group.file, each.group.name), None)
+            each.succeed(before)
+            if before is not None and before.units.keys() != each.units.keys():
+                ended |= {owner: unit for owner, unit in before.units.items() if owner not in each.units}
+        for each in earlier.values():
+            ended |= each.units
         for owner, unit in ended.items():
             if unit.state is not None and unit.state.has_alerts:
                 self._untold += unit.state.withdraw(now)

@@ -56,16 +56,14 @@ class Running:
         """Continue the alerts, the failures and the time of the next evaluation of a group of the same name."""
         if earlier is None:
             return
-        for owner, unit in self.units.items():
-            before = earlier.units.get(owner)
-            if (
-                unit is not before
-                and before is not None
-                and unit.state is not None
-                and before.state is not None
-            ):
-                unit.state.take_over(before.state)
-        self.failing = {owner: labels for owner, labels in earlier.failing.items() if owner in self.units}
+        for unit in self.units.values():
+            state = unit.state
+            if state is not None:
+                before = earlier.units.get(unit.owner)
+                if before is not None and before.state is not None and before is not unit:
+                    state.take_over(before.state)
+        if earlier.failing:
+            self.failing = {owner: labels for owner, labels in earlier.failing.items() if owner in self.units}
         if earlier.interval == self.interval and not self.units.keys().isdisjoint(earlier.units):
             self.due = earlier.due
 

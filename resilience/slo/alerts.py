@@ -109,7 +109,13 @@ def explanations(groups: Iterable[RuleGroup]) -> tuple[Explanation, ...]:
         >>> [[f"{each.label}{each.op}{each.value}" for each in one.target[1:]] for one in found]
         [['severity!~critical|page'], ['consumed=50'], ['consumed=75'], ['consumed=90']]
     """
-    thresholds = sorted({text for group in groups for text in _thresholds(group)}, key=Decimal)
+    given = {
+        rule.labels.get("consumed", "")
+        for group in groups
+        for rule in group.rules
+        if rule.name == EXHAUSTION_ALERT and isinstance(rule, AlertRule)
+    }
+    thresholds = sorted(filter(_is_number, given), key=Decimal)
     if not thresholds:
         return ()
     spent = Matcher("alertname", "=", EXHAUSTION_ALERT)
@@ -125,13 +131,8 @@ def explanations(groups: Iterable[RuleGroup]) -> tuple[Explanation, ...]:
     return tuple(found)
 
 
-def _thresholds(group: RuleGroup) -> Iterable[str]:
-    for rule in group.rules:
-        if isinstance(rule, AlertRule) and rule.name == EXHAUSTION_ALERT:
-            text = rule.labels.get("consumed", "")
-            try:
-                finite = Decimal(text).is_finite()
-            except InvalidOperation:
-                continue
-            if finite:
-                yield text
+def _is_number(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
