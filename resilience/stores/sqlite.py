@@ -227,7 +227,10 @@ class SQLiteStore:
         except ImportError:
             raise MissingExtra("aiosqlite", "sqlite") from None
         await asyncio.to_thread(self.path.touch, mode=0o600)
-        connection = await aiosqlite.connect(self.path, isolation_level=None, timeout=_BUSY)
+        # aiosqlite does not wait for its thread where opening fails, and the thread then reports to a loop that may be
+        # closed: the file is opened here, and aiosqlite gets what is open.
+        opened = await asyncio.to_thread(_connect, self.path)
+        connection = await aiosqlite.Connection(lambda: opened, iter_chunk_size=64)
         try:
             await _check_version(connection)
             await connection.execute("PRAGMA journal_mode = WAL")
@@ -238,6 +241,11 @@ class SQLiteStore:
             raise
         self._file = await asyncio.to_thread(_identity, self.path)
         return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Opened in one thread and used in another, but never in two at a time.
+    return sqlite3.connect(path, isolation_level=None, timeout=_BUSY, check_same_thread=False)
 
 
 async def _holder(connection: aiosqlite.Connection, name: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -58,6 +59,14 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nowhere"):
         await store.load("a")
     await store.close()
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_that_reports_to_a_closed_loop(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path)
+    for _ in range(20):
+        with pytest.raises(StoreError, match="unable to open"):
+            await store.load("a")
+        assert not [thread for thread in threading.enumerate() if "_connection_worker" in thread.name]
 
 
 async def test_writers_at_once_do_not_mix_their_batches(tmp_path: Path) -> None:
