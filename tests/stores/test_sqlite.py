@@ -61,7 +61,9 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_file_that_cannot_be_opened_leaves_no_thread_that_reports_to_a_closed_loop(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_that_reports_to_a_closed_loop(
+    tmp_path: Path,
+) -> None:
     store = SQLiteStore(tmp_path)
     for _ in range(20):
         with pytest.raises(StoreError, match="unable to open"):
