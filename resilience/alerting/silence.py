@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from resilience.alerting.intervals import TimeIntervals
+from resilience.alerting.matcher_index import MatcherIndex
 from resilience.alerting.matchers import Matchers
 from resilience.core.labels import clean, plain_text
 from resilience.core.moments import LATEST, unix_seconds
 from resilience.core.ports import Matcher, Put
 from resilience.core.rows import Moment, decode, encode
-from resilience.core.slices import breathing
 from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 
@@ -114,8 +114,9 @@ class Silences:
     def __init__(self, windows: Sequence[MaintenanceWindow] = ()) -> None:
         self._windows = tuple(windows)
         self._silences: dict[str, Silence] = {}
-        # Ids in the order in which the silences came; per alert, how many of them it was matched with, and those that match.
+        # Ids and matchers in the order in which the silences came; per alert, how many it was matched with, and which match.
         self._order: list[str] = []
+        self._index = MatcherIndex()
         self._matching: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     def replace_windows(self, windows: Sequence[MaintenanceWindow]) -> None:
@@ -214,8 +215,8 @@ class Silences:
         if seen < len(self._order):
             found += tuple(
                 silence_id
-                for silence_id in breathing(self._order[seen:])
-                if silence_id in self._silences and self._silences[silence_id].matchers.match(labels)
+                for number in self._index.find(labels, start=seen)
+                if (silence_id := self._order[number]) in self._silences
             )
             self._matching[fingerprint] = len(self._order), found
         return found
@@ -231,9 +232,16 @@ class Silences:
         if known is not None and known.matchers == silence.matchers:
             return
         if known is not None or len(self._order) > 2 * len(self._silences) + _SPARE:
-            self._order = [each for each in self._silences if each != silence.id]
+            self._order, self._index = [], MatcherIndex()
             self._matching.clear()
+            for each in self._silences.values():
+                if each is not silence:
+                    self._append(each)
+        self._append(silence)
+
+    def _append(self, silence: Silence) -> None:
         self._order.append(silence.id)
+        self._index.add(silence.matchers)
 
 
 def _put(silence: Silence) -> Put:
