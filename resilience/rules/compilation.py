@@ -106,6 +106,8 @@ class RuleCompiler:
                     if use.window:
                         running.windows.setdefault((use.matchers, use.window), rule)
             running.units[owner] = unit
+        if before is not None:
+            running.share_alerts(before)
         return running
 
     def _unit(self, rule: Rule, owner: str, group: RuleGroup) -> Unit:

@@ -42,6 +42,7 @@ class Running:
             one rule.
         due: the time of the next evaluation, or None until the first one has ended.
         failing: the labels of the failure of each rule that fails, by owner.
+        earlier: the version of the group whose alerts it shares, until it replaces that version.
     """
 
     group: RuleGroup
@@ -51,17 +52,24 @@ class Running:
     windows: dict[tuple[tuple[Matcher, ...], float], Rule] = field(default_factory=dict)
     due: float | None = None
     failing: dict[str, Labels] = field(default_factory=dict)
+    earlier: Running | None = None
+
+    def share_alerts(self, earlier: Running) -> None:
+        """Share the alerts of an earlier version of the group, so that `succeed` need not visit each rule."""
+        for unit in self.units.values():
+            before = earlier.units.get(unit.owner)
+            if before is not None and before.state is not None and unit.state is not None:
+                unit.state.share(before.state)
+        self.earlier = earlier
 
     def succeed(self, earlier: Running | None) -> None:
-        """Continue the alerts, the failures and the time of the next evaluation of a group of the same name."""
+        """Continue the alerts, the failures and the time of the next evaluation of an earlier version of the group."""
+        shared, self.earlier = self.earlier, None
         if earlier is None:
             return
-        for unit in self.units.values():
-            state = unit.state
-            if state is not None:
-                before = earlier.units.get(unit.owner)
-                if before is not None and before.state is not None and before is not unit:
-                    state.take_over(before.state)
+        if shared is not earlier:
+            self.share_alerts(earlier)
+            self.earlier = None
         if earlier.failing:
             self.failing = {owner: labels for owner, labels in earlier.failing.items() if owner in self.units}
         if earlier.interval == self.interval and not self.units.keys().isdisjoint(earlier.units):

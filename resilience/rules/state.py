@@ -38,6 +38,18 @@ _RESOLVED_RETENTION = 900.0  # Prometheus re-sends resolved alerts for 15 minute
 _ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall short by their rounding
 
 
+class _Life:
+    """Alerts of a rule, and the state of its evaluation after a restart; versions of the rule share it."""
+
+    __slots__ = ("alerts", "began", "changed", "settle", "silence")
+
+    def __init__(self) -> None:
+        self.alerts: dict[Labels, Alert] = {}
+        self.changed: set[Labels] = set()
+        self.began = -math.inf
+        self.settle = self.silence = 0.0
+
+
 class RuleState:
     """The alerts of one rule: the state machine of Prometheus, and what it does not know, missing data.
 
@@ -58,19 +70,15 @@ class RuleState:
     """
 
     __slots__ = (
-        "_alerts",
         "_annotations",
         "_asks",
-        "_began",
-        "_changed",
         "_external",
         "_faulty",
         "_found",
         "_keys",
         "_labels",
-        "_settle",
+        "_life",
         "_shown",
-        "_silence",
         "group",
         "rule",
     )
@@ -94,26 +102,23 @@ class RuleState:
         self._keys: dict[Labels, Labels] | None = None
         if all(template.is_constant for _, template in self._labels):
             self._keys = {}
-        self._alerts: dict[Labels, Alert] = {}
-        self._changed: set[Labels] = set()
+        self._life = _Life()
         self._shown: dict[Labels, _Shown] = {}
-        self._began = -math.inf
-        self._settle = self._silence = 0.0
 
     @property
     def has_alerts(self) -> bool:
         """True if there is an alert, a resolved one included."""
-        return bool(self._alerts)
+        return bool(self._life.alerts)
 
     @property
     def alerts(self) -> list[Alert]:
         """Those that are pending or firing."""
-        return [alert for alert in self._alerts.values() if alert.state is not AlertState.RESOLVED]
+        return [alert for alert in self._life.alerts.values() if alert.state is not AlertState.RESOLVED]
 
     @property
     def resolved(self) -> list[Alert]:
         """Those that were resolved within the last 15 minutes."""
-        return [alert for alert in self._alerts.values() if alert.state is AlertState.RESOLVED]
+        return [alert for alert in self._life.alerts.values() if alert.state is AlertState.RESOLVED]
 
     def evaluate(
         self,
@@ -153,7 +158,7 @@ class RuleState:
             key: self._present(key, element, now, transitions) for key, element in breathing(found.items())
         }
         elements = dict(found)
-        for key, alert in breathing(self._alerts.items()):
+        for key, alert in breathing(self._life.alerts.items()):
             if key in found:
                 continue
             subject = self._subject(key, alert)
@@ -168,14 +173,14 @@ class RuleState:
             message = f"exceeded limit of {limit} with {active} alerts"
             raise QueryError(message)
         self._note_changes(updated)
-        self._alerts, self._found = updated, elements
+        self._life.alerts, self._found = updated, elements
         return transitions
 
     def series(self) -> list[tuple[Labels, float]]:
         """The `ALERTS` and `ALERTS_FOR_STATE` series of the active alerts."""
         series: list[tuple[Labels, float]] = []
         shown: dict[Labels, _Shown] = {}
-        for key, alert in breathing(self._alerts.items()):
+        for key, alert in breathing(self._life.alerts.items()):
             if alert.state is AlertState.RESOLVED:
                 continue
             known = self._shown.get(key)
@@ -196,18 +201,15 @@ class RuleState:
         Args:
             everything: whether all alerts are to be stored.
         """
-        changed, self._changed = self._changed, set()
-        for key in changed.union(self._alerts) if everything else changed:
-            alert = self._alerts.get(key)
+        changed, self._life.changed = self._life.changed, set()
+        for key in changed.union(self._life.alerts) if everything else changed:
+            alert = self._life.alerts.get(key)
             name = fingerprint(dict(key)) if alert is None else alert.fingerprint
             yield name, None if alert is None else save_alert(alert)
 
-    def take_over(self, other: RuleState) -> None:
-        """Continue the alerts of this rule's earlier form."""
-        if other._alerts or other._changed:
-            self._alerts = dict(other._alerts)
-            self._changed = set(other._changed)
-        self._began, self._settle, self._silence = other._began, other._settle, other._silence
+    def share(self, other: RuleState) -> None:
+        """Share the alerts of another version of the rule, of which one is evaluated at a time."""
+        self._life = other._life
 
     def withdraw(self, now: Instant) -> list[AlertTransition]:
         """End all alerts, as their rule is gone."""
@@ -219,7 +221,7 @@ class RuleState:
                 ended = replace(alert, state=AlertState.INACTIVE)
             transitions.append(AlertTransition(ended, alert.state, ended.state, now))
         self._note_changes({})
-        self._alerts = {}
+        self._life.alerts = {}
         return transitions
 
     def restore(
@@ -252,16 +254,17 @@ class RuleState:
             alert = load_alert(item, self.rule.name, self.group, now, down_at=down_at)
             restored[tuple(sorted(alert.labels.items()))] = alert
         self._note_changes(restored)
-        self._alerts = restored
-        self._began, self._settle, self._silence = now.monotonic, settle, silence
+        life = self._life
+        life.alerts = restored
+        life.began, life.settle, life.silence = now.monotonic, settle, silence
 
     def _note_changes(self, updated: Mapping[Labels, Alert]) -> None:
         """Mark the alerts whose rows are not those of `updated`."""
         for key, alert in breathing(updated.items()):
-            known = self._alerts.get(key)
+            known = self._life.alerts.get(key)
             if known is not alert and (known is None or not lasts_like(known, alert)):
-                self._changed.add(key)
-        self._changed.update(self._alerts.keys() - updated.keys())
+                self._life.changed.add(key)
+        self._life.changed.update(self._life.alerts.keys() - updated.keys())
 
     def _identify(
         self, vector: Collection[tuple[Labels, float]], query: Query | None
@@ -303,7 +306,7 @@ class RuleState:
     def _present(
         self, key: Labels, data: TemplateData, now: Instant, transitions: list[AlertTransition]
     ) -> Alert:
-        known = self._alerts.get(key)
+        known = self._life.alerts.get(key)
         if known is not None and self._is_same(key, data):
             annotations = known.annotations
         else:
@@ -344,7 +347,7 @@ class RuleState:
 
     def _is_warming_up(self, now: Instant) -> bool:
         """Return True if windows may still be filling up after a restart."""
-        return now.monotonic < self._began + max(self._settle, self._silence) - _ROUNDING
+        return now.monotonic < self._life.began + max(self._life.settle, self._life.silence) - _ROUNDING
 
     def _minds_silence(self, alert: Alert, now: Instant) -> bool:
         """Whether missing data means something else than a false evaluation now."""
@@ -400,14 +403,14 @@ class RuleState:
         """Return True if an absence may be due to a restart."""
         if not self._is_warming_up(now):
             return False
-        began = self._began
+        began = self._life.began
         if alert.no_data_since is not None:
-            if not _elapsed(alert.no_data_since, now, self._silence):
+            if not _elapsed(alert.no_data_since, now, self._life.silence):
                 return True
             # Data that was missing before the restart, too, was observed to be missing for all that time.
             began = min(began, alert.no_data_since.monotonic)
         observed = now.monotonic - began + _ROUNDING
-        return observed < self._settle and not (ended is not None and ended(subject, observed))
+        return observed < self._life.settle and not (ended is not None and ended(subject, observed))
 
     def _keeps(self, since: Instant | None, now: Instant) -> bool:
         """Whether data that is missing since then leaves an alert as it is."""

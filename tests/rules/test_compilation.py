@@ -12,6 +12,7 @@ from resilience.core.clock import Instant, ManualClock
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience.rules import AlertRule, Evaluator, RecordingRule, RuleGroup
+from resilience.rules.state import RuleState
 from resilience.slo import SLO
 
 NOW = Instant(0.0, 0.0)
@@ -69,6 +70,51 @@ def test_alerts_go_on_between_the_compilation_and_the_reload() -> None:
     assert rules.reload(wanted, NOW) == []
     assert [alert.group for alert in rules.alerts()] == ["a"]
     assert [each.alert.group for each in rules.tick(Instant(1.0, 1.0))] == ["b"]  # a is due in a minute
+
+
+def test_a_reload_does_not_visit_the_rules_of_groups_that_were_compiled_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = promql.MemorySource()
+    source.add("up", [(0, 0), (60, 0)])
+    rules = Evaluator([group("a", "up == 0", "up < 1")], source, interval=60)
+    wanted = [group("a", "up < 2", "up < 3")]
+    rules.compile_ahead(wanted)
+    rules.tick(NOW)  # alerts that begin after the compilation live on, too
+    shared: list[RuleState] = []
+    monkeypatch.setattr(RuleState, "share", lambda state, _: shared.append(state))
+    assert rules.reload(wanted, NOW) == []
+    assert shared == []
+    assert [(alert.rule, alert.active_at) for alert in rules.alerts()] == [("A0", NOW), ("A1", NOW)]
+    assert rules.tick(Instant(60.0, 60.0)) == []
+
+
+def test_alerts_of_a_group_that_came_after_the_compilation_live_on() -> None:
+    source = promql.MemorySource()
+    source.add("up", [(0, 0)])
+    rules = Evaluator([group("a", "up == 0")], source)
+    ahead = [group("a", "up < 1", "up < 2")]
+    rules.compile_ahead(ahead)
+    rules._ahead, kept = (), rules._ahead
+    rules.reload([group("a", "up < 3", "up < 4")], NOW)
+    rules.tick(NOW)
+    rules._ahead = kept
+    assert rules.reload(ahead, NOW) == []
+    assert [alert.rule for alert in rules.alerts()] == ["A0", "A1"]
+
+
+def test_alerts_that_resolved_with_their_group_do_not_come_back_with_what_was_compiled_ahead() -> None:
+    source = promql.MemorySource()
+    source.add("up", [(0, 0)])
+    rules = Evaluator([group("a", "up == 0")], source)
+    ahead = [group("a", "up < 1")]
+    rules.tick(NOW)
+    rules.compile_ahead(ahead)
+    rules._ahead, kept = (), rules._ahead
+    assert [each.state.value for each in rules.reload([], NOW)] == ["resolved"]
+    rules._ahead = kept
+    assert rules.reload(ahead, NOW) == []
+    assert rules.alerts() == []
 
 
 def test_a_rule_that_changes_keeps_its_alerts_and_one_that_goes_resolves_them_in_order() -> None:
