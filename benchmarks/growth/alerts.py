@@ -23,6 +23,13 @@ def service(size: int, slos: int = 0) -> tuple[Reliability, ManualClock]:
     return Reliability("shop", rules=rules, slos=made, store=store, evaluation_interval=1, clock=clock), clock
 
 
+def silence(rel: Reliability, clock: ManualClock) -> None:
+    """Make 500 silences."""
+    for number in range(500):
+        matchers = Matchers([f"n={number}"])
+        rel.alerts.silence(matchers, end=clock.time() + 3600, author="bench", comment="growth")
+
+
 async def timed(work: Awaitable[Any]) -> Cost:
     """The cost of one coroutine."""
     stretches = Stretches()
@@ -43,16 +50,13 @@ async def alerts_that_begin_together(size: int) -> Cost:
 
 @curve("silences times alerts", 20, stretch=0.005)
 async def silences_times_alerts(size: int) -> Cost:
-    """A tick after 50 silences were made beside as many alerts."""
+    """A tick after 500 silences were made beside as many alerts."""
     rel, clock = service(size)
     await rel._restore()
     for _ in range(3):
         clock.shift(1)
         await rel.tick()
-    for number in range(50):
-        rel.alerts.silence(
-            Matchers([f"n={number}"]), end=clock.time() + 3600, author="bench", comment="growth"
-        )
+    silence(rel, clock)
     clock.shift(1)
     with uncollected():
         return await timed(rel.tick())
@@ -60,13 +64,10 @@ async def silences_times_alerts(size: int) -> Cost:
 
 @curve("reading alerts", 20)
 async def reading_alerts(size: int) -> Cost:
-    """One look at the alerts that are firing, beside 50 silences."""
+    """One look at the alerts that are firing, beside 500 silences."""
     rel, clock = service(size)
     await rel._restore()
-    for number in range(50):
-        rel.alerts.silence(
-            Matchers([f"n={number}"]), end=clock.time() + 3600, author="bench", comment="growth"
-        )
+    silence(rel, clock)
     clock.shift(1)
     await rel.tick()
     with uncollected():
