@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from resilience.core.labels import clean_labels
@@ -39,9 +40,8 @@ C = TypeVar("C", bound="Cell")
 
 
 class Span(NamedTuple):
-    """One series of a cell: what it adds to name and labels, and the columns that are summed, from the cell's first."""
+    """One series of a cell: its name and the other labels that it adds, and the columns that are summed, from the cell's first."""
 
-    suffix: str
     labels: Labels
     first: int
     stop: int
@@ -258,9 +258,10 @@ class Instrument(dict[tuple[str, ...], C]):
         """Count a figure that cannot be recorded."""
         self._home.refuse(self)
 
-    def spans(self) -> Iterator[Span]:
-        """What series a cell has."""
-        yield Span("", (), 0, 1)
+    @functools.cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The series of each cell; all cells share the labels that these add."""
+        return (Span((_name(self.name),), 0, 1),)
 
 
 class Counter(Instrument[CounterSeries]):
@@ -330,12 +331,19 @@ class Histogram(Instrument[HistogramSeries]):
         """As for the others, and the bounds."""
         return f"{super().signature} with buckets {self.buckets}"
 
-    def spans(self) -> Iterator[Span]:
+    @functools.cached_property
+    def spans(self) -> tuple[Span, ...]:
         """The sum, the count, and the buckets; each bucket's count includes those before it."""
-        yield Span("_sum", (), 0, 1)
-        yield Span("_count", (), 1, self.width)
-        for place, le in enumerate(self._les):
-            yield Span("_bucket", (le,), 1, 2 + place)
+        bucket = _name(f"{self.name}_bucket")
+        return (
+            Span((_name(f"{self.name}_sum"),), 0, 1),
+            Span((_name(f"{self.name}_count"),), 1, self.width),
+            *(Span((bucket, le), 1, 2 + place) for place, le in enumerate(self._les)),
+        )
+
+
+def _name(metric: str) -> tuple[str, str]:
+    return "__name__", metric
 
 
 def _bound(value: float) -> str:

@@ -311,12 +311,14 @@ class InstrumentRegistry:
         if self.revived.attach(instrument, cell):
             return
         column = table.allocate(instrument.width)
+        # Computed once each, because an integer above 256 takes 32 bytes wherever it is computed.
+        columns = tuple(range(column, column + instrument.width + 1))
         base = tuple(zip(instrument.labels, cell.key, strict=True))
         made = []
-        for suffix, more, first, stop in instrument.spans():
-            labels = tuple(sorted((("__name__", instrument.name + suffix), *base, *more)))
+        for more, first, stop in instrument.spans:
+            labels = tuple(sorted((*base, *more)))
             series = Series(
-                labels, column + first, column + stop, table.time, cumulative=instrument.cumulative
+                labels, columns[first], columns[stop], table.time, cumulative=instrument.cumulative
             )
             self._index.add(table, series)
             made.append(series)
