@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from resilience.core.ports import Recorder
 from resilience.core.validate import text
 from resilience.core.verdict import Verdict
-from resilience.signals.instruments import OVERFLOW, CounterSeries, GaugeSeries, HistogramSeries
+from resilience.signals.instruments import OVERFLOW, Counter, CounterSeries, GaugeSeries, HistogramSeries
 from resilience.signals.registry import InstrumentRegistry
 
 __all__ = ["CIRCUIT_STATES", "ClientSeries", "RequestSeries", "SliRecorder"]
@@ -24,22 +24,35 @@ class _CallRecorder:
     """Counts the calls of one policy by verdict; implements `core.ports.Recorder`.
 
     A verdict has a series from its first call on, so that idle policies take nothing of the cap of label sets.
+
+    Args:
+        calls: the counter.
+        policy: the policy's name and kind.
     """
 
-    __slots__ = ("__weakref__", "_series", "successes")
+    __slots__ = ("__weakref__", "_calls", "_policy", "_series", "successes")
 
-    def __init__(self, series: dict[str, CounterSeries]) -> None:
-        self._series = series
-        self.successes: CounterSeries = series[Verdict.SUCCESS.value]
+    def __init__(self, calls: Counter, policy: tuple[str, str]) -> None:
+        self._calls = calls
+        self._policy = policy
+        self._series: dict[str, CounterSeries] = {}
+        self.successes: CounterSeries = self._of(Verdict.SUCCESS.value)
         """For who cannot afford a call: what `record` does is to add to it."""
 
     def record(self, verdict: Verdict, duration: float) -> None:  # noqa: ARG002  the protocol's
         """Count one call; how long it took is not kept per policy."""
-        series = self._series[verdict._value_]
         try:
+            series = self._series[verdict._value_]
             series.values[series.column] += 1.0
-        except IndexError:  # not used yet, or dropped since it was used last
-            series.inc()
+        except LookupError:  # not used yet, or dropped since it was used last
+            self._of(verdict._value_).inc()
+
+    def _of(self, verdict: str) -> CounterSeries:
+        found = self._series.get(verdict)
+        if found is None:
+            key = (*self._policy, verdict)
+            found = self._series.setdefault(verdict, self._calls.get(key) or self._calls.make(key))
+        return found
 
 
 class _TimedSeries:
@@ -344,14 +357,11 @@ class SliRecorder:
             policy: the policy's name.
             kind: what it is: `circuit_breaker`, `retry`, `pipeline`.
         """
-        found = self._call_recorders.get((policy, kind))
+        key = policy, kind
+        found = self._call_recorders.get(key)
         if found is None:
-            keys = {one.value: (policy, kind, one.value) for one in Verdict}
-            found = _CallRecorder(
-                {verdict: self._calls.get(key) or self._calls.make(key) for verdict, key in keys.items()}
-            )
             # One for all policies of one name: of two cells without columns, only the first used would be fast.
-            found = self._call_recorders.setdefault((policy, kind), found)
+            found = self._call_recorders.setdefault(key, _CallRecorder(self._calls, key))
         return found
 
     def circuit_state(self, name: str, state: str) -> None:
