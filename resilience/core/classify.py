@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -81,14 +82,20 @@ def matcher(option: str, errors: ErrorFilter) -> Callable[[BaseException], bool]
     return contains
 
 
+@functools.lru_cache(maxsize=256)
+def _instance_of(types: tuple[type[BaseException], ...]) -> Callable[[BaseException], bool]:
+    """Make a predicate, the same one for all guards that mean the same types."""
+    return lambda error: isinstance(error, types)
+
+
 def _plain(option: str, errors: ErrorFilter) -> Callable[[BaseException], bool]:
     """Make a predicate that does not search groups."""
     if isinstance(errors, type) and issubclass(errors, BaseException):
-        return lambda error: isinstance(error, errors)
+        return _instance_of((errors,))
     if isinstance(errors, Sequence) and not isinstance(errors, str | bytes):
         types = tuple(errors)
         if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types):
-            return lambda error: isinstance(error, types)
+            return _instance_of(types)
     elif callable(errors) and not isinstance(errors, type):
         return errors
     message = f"{option} must be exception types or a function of the exception, got {errors!r}"

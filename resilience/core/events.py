@@ -37,7 +37,7 @@ class Listeners(Generic[E]):
     def __init__(self) -> None:
         # Public, since a refusal, where tens of nanoseconds count, asks it rather than `__bool__`.
         self.listeners: tuple[Listener[E], ...] = ()
-        self._tasks: set[asyncio.Future[object]] = set()
+        self._tasks: set[asyncio.Future[object]] | None = None  # 200 bytes, which few sources need
 
     def __bool__(self) -> bool:
         return bool(self.listeners)
@@ -70,14 +70,19 @@ class Listeners(Generic[E]):
             try:
                 answer = listener(event)
                 if inspect.isawaitable(answer):
-                    task = asyncio.ensure_future(answer)
-                    self._tasks.add(task)
-                    task.add_done_callback(self._finished)
+                    self._hold(asyncio.ensure_future(answer))
             except BROKEN as error:
                 self._complain(listener, error)
 
+    def _hold(self, task: asyncio.Future[object]) -> None:
+        if self._tasks is None:
+            self._tasks = set()
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
     def _finished(self, task: asyncio.Future[object]) -> None:
-        self._tasks.discard(task)
+        if self._tasks is not None:
+            self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._complain(task, error)
 
