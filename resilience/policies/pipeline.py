@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
@@ -27,6 +27,8 @@ P = ParamSpec("P")
 K = TypeVar("K")
 Q = TypeVar("Q")
 T = TypeVar("T")
+
+_USUAL: Final = Classifier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Pipeline(WrappingPolicy):
         for complaint in check_order(policies):
             warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=2)
         self._recorder = recorder
-        self._classifier = Classifier() if classifier is None else classifier
+        self._classifier = _USUAL if classifier is None else classifier
         self._compile()
 
     def _compile(self) -> None:
@@ -109,7 +111,6 @@ class Pipeline(WrappingPolicy):
         if self._recorder is not None:
             layers = (Recording(self._recorder, self._classifier, self.clock, name=self.name), *layers)
         self._layers = layers
-        self._executors = [_executor(policy, self.clock) for policy in layers]
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(self._by_name)}, name={self.name!r})"
@@ -185,13 +186,13 @@ class Pipeline(WrappingPolicy):
         The policies and their state are the same; what is added must write itself, see `generate.Unrolled`.
         """
         layers = (outside, *self._layers, inside)
-        return generate_sender(layers, self.clock.monotonic, f"pipeline {self.name}")
+        return generate_sender(layers, self.clock.monotonic)
 
     async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""
         context = self._identified(call, context)
-        for execute in reversed(self._executors):
-            call = functools.partial(execute, call, context)
+        for policy in reversed(self._layers):
+            call = functools.partial(_executor(policy, self.clock), call, context)
         return await call()
 
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -342,7 +343,8 @@ def _check(policies: tuple[object, ...]) -> None:
     if not policies:
         raise ConfigError("a pipeline must have at least one policy")
     for policy in policies:
-        if isinstance(policy, type) or not isinstance(policy, Policy | Guard):
+        # The base first, because to ask for a protocol takes 20 microseconds on CPython 3.11.
+        if isinstance(policy, type) or not isinstance(policy, WrappingPolicy | Policy | Guard):
             message = (
                 f"a pipeline is made of policies (objects with execute, or enter and leave), got {policy!r}"
             )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import linecache
+import traceback
+import tracemalloc
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +18,19 @@ from resilience.core.verdict import Verdict
 from resilience.errors import CircuitOpen, ConfigError, TimeoutExceeded
 from resilience.http.calls import HttpCalls
 from resilience.http.context import criticality
+from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import says_later
 from resilience.policies.base import WrappingPolicy
 from resilience.policies.budget import TokenBudget
 from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
+from resilience.policies.presets import API_CALLS
 from resilience.policies.rate_limiter import RateLimiter
 from resilience.policies.retry import Retry
 from resilience.policies.retry_switch import retries_without_waiting
 from resilience.policies.timeout import Timeout
+from resilience.reliability import Reliability
 from tests.waiting import PATIENCE
 
 
@@ -60,10 +66,9 @@ def calls_of(guard: Any, log: Any = None, **options: Any) -> Any:
 
     return HttpCalls(
         lambda host: guard,
-        status="status",
         release=release,
         record=None if log is None else record,
-        **{"tells": False, **options},
+        **{"status": "status", "tells": False, **options},
     )
 
 
@@ -387,12 +392,53 @@ async def test_a_status_that_is_none_is_not_remembered() -> None:
     assert [seen[3] for seen in log] == ["_OTHER"] * 3
 
 
-def test_the_pipelines_of_hosts_share_their_source_lines_and_generate_no_more_than_they_use() -> None:
-    lines = []
+def test_the_pipelines_of_hosts_share_their_code_and_generate_no_more_than_they_use() -> None:
+    codes = []
     for host in ("a", "b"):
         guard = Pipeline(Retry(3), name=host)
-        execute = calls_of(guard)._remember(host).execute
-        lines.append(linecache.getlines(execute.__code__.co_filename))
+        codes.append(calls_of(guard)._remember(host).execute.__code__)
         assert "execute" not in vars(guard)
-    assert lines[0]
-    assert lines[0] is lines[1]
+    assert codes[0] is codes[1]
+    assert "result = await send(request)" in "".join(linecache.getlines(codes[0].co_filename))
+
+
+async def refused(request: object) -> Any:
+    raise OSError("refused")
+
+
+async def test_hosts_that_share_code_share_no_policy() -> None:
+    breakers = {host: CircuitBreaker(consecutive_failures=1, name=host) for host in ("other", "h")}
+    calls = calls_of(None)
+    calls._guard = lambda host: Pipeline(breakers[host])
+    with pytest.raises(OSError, match="refused"):
+        await calls.send(refused, None, "GET", "other", True)
+    with pytest.raises(CircuitOpen, match="other"):
+        await calls.send(refused, None, "GET", "other", True)
+    assert (await answered(calls)).status == 200
+
+
+async def test_a_traceback_shows_the_source_whatever_other_clients_were_made_since() -> None:
+    calls = calls_of(Pipeline(Bulkhead(1)))
+    await answered(calls)
+    for number in range(100):  # different texts, more than are kept
+        calls_of(Pipeline(Bulkhead(1)), status=f"status{number}")._remember("h")
+    gc.collect()
+    with pytest.raises(OSError, match="refused") as caught:
+        await calls.send(refused, None, "GET", "h", True)
+    assert "result = await send(request)" in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_new_host_takes_at_most_8_kb() -> None:
+    rel = Reliability("shop")
+    calls = calls_of(None)
+    calls._guard = HostPipelines(rel.pipeline, "http", for_http(API_CALLS), clock=rel.clock)
+    calls.of("first")  # what all have in common
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            calls.of(f"host {number}")
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 100 * 8_000
+    finally:
+        tracemalloc.stop()
