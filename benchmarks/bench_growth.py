@@ -13,7 +13,7 @@ import asyncio
 import json
 import sys
 
-from growth import alerts, state  # noqa: F401  they register their curves
+from growth import alerts, commands, console, state  # noqa: F401  they register their curves
 from growth.harness import CURVES, measure
 
 

@@ -9,7 +9,7 @@ from resilience.core.ports import NotifiedAlert
 __all__ = ["ActiveAlert"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ActiveAlert:
     """An alert that fires, and what is being done about it.
 

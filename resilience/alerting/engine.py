@@ -149,9 +149,7 @@ class Engine:
         found = [
             ActiveAlert(
                 view.shown(key),
-                tuple(
-                    dict.fromkeys(name for group in self.groups.of(key) for name in group.receivers_of(key))
-                ),
+                self._receivers_of(key),
                 view.silenced_by(key),
                 view.inhibited_by(key),
                 self.firing.flapping(key, now.monotonic),
@@ -160,6 +158,12 @@ class Engine:
             if (service is None or alert.labels.get("service") == service) and not self.firing.is_closed(key)
         ]
         return sorted(found, key=lambda each: -each.alert.started)
+
+    def _receivers_of(self, alert_id: str) -> tuple[str, ...]:
+        groups = self.groups.of(alert_id)
+        if len(groups) == 1:  # as nearly always
+            return tuple(groups[0].receivers_of(alert_id))
+        return tuple(dict.fromkeys(name for group in groups for name in group.receivers_of(alert_id)))
 
     def view(self, now: Instant) -> AlertView:
         """Return what is known of the alerts at a moment."""

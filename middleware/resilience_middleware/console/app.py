@@ -21,7 +21,7 @@ from resilience_middleware.console.actions import ACTIONS
 from resilience_middleware.console.charts import charts_for
 from resilience_middleware.console.hub import Hub
 from resilience_middleware.console.logins import FailedLogins
-from resilience_middleware.console.panels import PANELS
+from resilience_middleware.console.panels import read_panels
 from resilience_middleware.console.render import Renderer
 from resilience_middleware.console.session import Sessions
 from resilience_middleware.console.settings import checks_of, policies_of, probes_of
@@ -160,7 +160,7 @@ class Console:
     async def _state(self, _rel: Reliability, request: Request) -> Response:
         view = _view(request)
         look = (await self.hub.show(view.whole)).look._replace(most=_LISTED)
-        panels = {name: panel(look) for name, panel in PANELS.items()}
+        panels = {name: data async for name, data in read_panels(look)}
         return answer({**panels, "now": look.charts.now(), "service": self._rel.service})
 
     async def _stream(self, _rel: Reliability, request: Request) -> Response:

@@ -14,7 +14,7 @@ from resilience.core.ports import Clock
 from resilience.reliability import Reliability
 from resilience_middleware.console.charts import Charts
 from resilience_middleware.console.look import Look
-from resilience_middleware.console.panels import PANELS
+from resilience_middleware.console.panels import read_panels
 from resilience_middleware.console.render import Renderer
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
@@ -43,15 +43,12 @@ class Shown:
         self._told: dict[str, str] = {}
         self._drawn: float | None = None
 
-    def refresh(self) -> None:
-        """Look again."""
-        for name, panel in PANELS.items():
-            if not self.look.view.shows(name):
-                continue
-            data = panel(self.look)
+    async def refresh(self) -> None:
+        """Draw the panels whose data have changed; the event loop has its turn before each."""
+        async for name, data in read_panels(self.look):
             if data != self._data.get(name):
-                self._data[name] = data
-                self.panels[name] = self._renderer.panel(name, data, self.look.view)
+                await asyncio.sleep(0)
+                self._data[name], self.panels[name] = data, self._renderer.panel(name, data, self.look.view)
 
     def changed(self) -> dict[str, str]:
         """Return the panels that changed since this was asked last, whoever has looked in between."""
@@ -112,7 +109,7 @@ class Hub:
         self._shown.move_to_end(view)
         self._watch.look()
         await shown.look.charts.catch_up()
-        shown.refresh()
+        await shown.refresh()
         return shown
 
     async def open(self, view: View) -> Stream | None:
@@ -196,7 +193,7 @@ class Hub:
     async def _news(self, shown: Shown) -> list[bytes]:
         frames = []
         await shown.look.charts.catch_up()
-        shown.refresh()
+        await shown.refresh()
         if changed := shown.changed():
             frames.append(self._frame("panels", changed))
         if shown.grown():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
+from resilience.alerting.active import ActiveAlert
 from resilience_middleware.console.charts import Charts
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
@@ -18,12 +19,32 @@ _PAGE: Final = 50  # of each list, where a panel has a page of its own
 
 
 class Look(NamedTuple):
-    """One look at a service; `most` of each list are wanted, where that is not for the view to say."""
+    """One look at a service.
+
+    Args:
+        watch: the watch of the service.
+        view: the view that is shown.
+        charts: the charts of the view.
+        most: items of each list, where that is not for the view to say.
+        read_alerts: the firing alerts where they were read already.
+    """
 
     watch: Watch
     view: View
     charts: Charts
     most: int | None = None
+    read_alerts: Sequence[ActiveAlert] | None = None
+
+    @property
+    def alerts(self) -> Sequence[ActiveAlert]:
+        """The firing alerts of the service in view, the newest first."""
+        if self.read_alerts is None:
+            return self.watch.rel.alerts.active_alerts(service=self.view.service or None)
+        return self.read_alerts
+
+    def with_alerts(self) -> Look:
+        """Return this look with the alerts that are firing now, for several panels to use."""
+        return self._replace(read_alerts=self.alerts)
 
     @property
     def own(self) -> bool:

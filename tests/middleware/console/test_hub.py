@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from resilience.alerting import RaisedAlert
 from resilience.core.verdict import Verdict
 from resilience.reliability import Reliability
 from resilience_middleware.console.charts import Charts, charts_for
 from resilience_middleware.console.hub import Hub, Shown
+from resilience_middleware.console.panels import PANELS
 from resilience_middleware.console.render import Renderer
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
 from resilience_middleware.endpoints.event_stream import EventStream, Stream
+from tests.turns import turns_of
 from tests.waiting import until
 
 
@@ -227,9 +230,9 @@ async def test_once_nobody_looks_nothing_is_looked_at(
     looks: list[View] = []
     refresh = Shown.refresh
 
-    def noticed(shown: Shown) -> None:
+    async def noticed(shown: Shown) -> None:
         looks.append(shown.look.view)
-        refresh(shown)
+        await refresh(shown)
 
     monkeypatch.setattr(Shown, "refresh", noticed)
     stream = await hub.open(View())
@@ -241,3 +244,22 @@ async def test_once_nobody_looks_nothing_is_looked_at(
     looks.clear()
     await clock.advance(30)
     assert looks == []
+
+
+async def test_the_loop_has_its_turn_between_panels_and_alerts_are_read_once_for_all(
+    hub: Hub, rel: Reliability, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str | None] = []
+    active_alerts = rel.alerts.active_alerts
+
+    def counted(*, service: str | None = None) -> Any:
+        read.append(service)
+        return active_alerts(service=service)
+
+    monkeypatch.setattr(rel.alerts, "active_alerts", counted)
+    assert await turns_of(hub.show(View(service="shop"))) >= 2 * len(PANELS), "to read each, and to draw it"
+    assert read == ["shop"]
+    rel.alerts.send_alert(RaisedAlert("Down", labels={"service": "shop"}))
+    clock.shift(1)
+    await rel.tick()
+    assert "Down" in (await hub.show(View(service="shop"))).panels["alerts"]

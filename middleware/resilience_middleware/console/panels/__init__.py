@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from resilience_middleware.console.look import Look
@@ -14,7 +15,7 @@ from resilience_middleware.console.panels.policies import policies
 from resilience_middleware.console.panels.probes import probes
 from resilience_middleware.console.panels.slos import slos
 
-__all__ = ["PANELS", "Panel"]
+__all__ = ["PANELS", "Panel", "read_panels"]
 
 Panel: TypeAlias = Callable[[Look], Mapping[str, Any]]
 
@@ -28,3 +29,12 @@ PANELS: Final[Mapping[str, Panel]] = {
     "events": events,
 }
 """All panels by name."""
+
+
+async def read_panels(look: Look) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the name and the data of each panel that a view shows; the event loop has its turn before each."""
+    look = look.with_alerts()
+    for name, panel in PANELS.items():
+        if look.view.shows(name):
+            await asyncio.sleep(0)
+            yield name, panel(look)

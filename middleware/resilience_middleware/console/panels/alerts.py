@@ -23,7 +23,7 @@ def alerts(look: Look) -> Mapping[str, Any]:
     rel, view = look.watch.rel, look.view
     now = rel.clock.time()
     firing = sorted(
-        rel.alerts.active_alerts(service=view.service or None),
+        look.alerts,
         key=lambda each: (
             each.silenced_by is not None or each.inhibited_by is not None,
             _WORST.get(each.alert.labels.get("severity", ""), 2),
@@ -35,8 +35,9 @@ def alerts(look: Look) -> Mapping[str, Any]:
         for alert in rel.rules.alerts()
         if alert.state is AlertState.PENDING and view.covers(alert.labels.get("service", ""))
     ]
-    silences = [each for each in rel.alerts.silences if each.end > now and _concerns(each, look)]
-    by_id = {each.id: each for each in rel.alerts.silences}
+    known = rel.alerts.silences
+    silences = [each for each in known if each.end > now and _concerns(each, look)]
+    by_id = {each.id: each for each in known}
     made_by, room = makers(look), Room(look)
     return {
         "firing": [
@@ -82,8 +83,10 @@ def makers(look: Look) -> Callable[[Mapping[str, str]], str]:
 
 def _concerns(silence: Silence, look: Look) -> bool:
     """Whether it may mute something of the service that is looked at: it is only known not to by its own words."""
+    if not look.view.service:
+        return True
     about = Matchers(each for each in silence.matchers.matchers if each.label == "service")
-    return not look.view.service or about.match({"service": look.view.service})
+    return about.match({"service": look.view.service})
 
 
 def _value(value: float | None) -> float | None:

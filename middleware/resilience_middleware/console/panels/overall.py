@@ -18,9 +18,7 @@ _SLACK: Final = 3.0  # seconds: a machine under load is late, and nothing is wro
 def overall(look: Look) -> Mapping[str, Any]:
     """Say how the service is, and who is paged."""
     rel, view = look.watch.rel, look.view
-    firing = [
-        each for each in rel.alerts.active_alerts(service=view.service or None) if each.silenced_by is None
-    ]
+    firing = [each for each in look.alerts if each.silenced_by is None]
     critical = [each for each in firing if each.alert.labels.get("severity") in {"critical", "page"}]
     statuses = {
         slo_id: status
