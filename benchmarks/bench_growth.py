@@ -1,4 +1,4 @@
-"""How costs grow: for each curve the exponent over a factor of 50, the longest stretch of the loop, the bytes per tick.
+"""Growth of costs: for each curve the exponent over a factor of 50, the longest stretch of the loop, the bytes per tick.
 
     python benchmarks/bench_growth.py [NAME...] [--json]
 

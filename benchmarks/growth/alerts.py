@@ -64,7 +64,7 @@ async def silences_times_alerts(size: int) -> Cost:
 
 @curve("reading alerts", 20)
 async def reading_alerts(size: int) -> Cost:
-    """One look at the alerts that are firing, beside 500 silences."""
+    """One read of the firing alerts, with 500 silences."""
     rel, clock = service(size)
     await rel._restore()
     silence(rel, clock)

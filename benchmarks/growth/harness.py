@@ -21,7 +21,7 @@ FACTOR = 50
 
 @dataclass(frozen=True)
 class Cost:
-    """What a size costs: seconds of CPU, the longest stretch of the loop in seconds of CPU, and bytes stored for each tick."""
+    """Cost of one size: seconds of CPU, the longest stretch of the loop in seconds of CPU, and bytes stored per tick."""
 
     seconds: float
     stretch: float = 0.0

@@ -42,7 +42,7 @@ async def budgets(size: int) -> Cost:
 
 @curve("windows", 100, stretch=0.002, bytes_per_tick=1_000_000 / 60)
 async def windows(size: int) -> Cost:
-    """Columns that rules ask for, all of which change in each tick."""
+    """Columns that rules read, all of which change in each tick."""
     clock = ManualClock()
     rules = [AlertRule("Busy", "sum(rate(things_total[5m])) > 1e9")]
     rel = Reliability("shop", rules=rules, store=CountingStore(clock=clock), clock=clock)

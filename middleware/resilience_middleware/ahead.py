@@ -14,7 +14,7 @@ _MOST: Final = 2  # messages to expect: the end of the body, and that the client
 
 
 class Ahead:
-    """Receives in the place of the application, to find out that the client has left: servers report that only to a receiver.
+    """Receiver that runs before the application's, because servers report a disconnected client only to a receiver.
 
     No call of the server's `receive` is cancelled, because some servers lose the message that it would have returned. A call
     that is pending when the application receives is the application's from then on.

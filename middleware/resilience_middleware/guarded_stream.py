@@ -105,7 +105,8 @@ class GuardedStream(AsyncGenerator[Any, Any]):
             raise
 
     def __del__(self) -> None:
-        self._leave(asyncio.CancelledError())  # where nobody has asked for an item, nobody closes it either
+        # A consumer that has requested no item does not close the stream.
+        self._leave(asyncio.CancelledError())
 
     async def asend(self, value: Any) -> Any:
         """Return the next item."""

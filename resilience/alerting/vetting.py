@@ -39,7 +39,7 @@ class Intake:
             if before is None or before[0] is not alert:
                 try:
                     found = vetted(alert)
-                except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others are told
+                except Exception as error:  # noqa: BLE001  an error of one alert never stops the others
                     refused.add(key)
                     if key not in self._refused:
                         log(__name__).error("alert_left_out", alert=shown(key), error=str(error))

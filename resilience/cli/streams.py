@@ -33,7 +33,7 @@ def _encode(stream: io.TextIOWrapper, errors: str | None) -> None:
 
 
 def say(message: str) -> None:
-    """Write a line to stderr; one that cannot be written is dropped, because the exit code says enough."""
+    """Write a line to stderr; one that cannot be written is dropped, because the exit code reports the failure, too."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(message, err=True)
 

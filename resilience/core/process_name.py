@@ -1,4 +1,4 @@
-"""Names of processes that tell, on the same machine, whether a process is gone."""
+"""Process names from which another process of the same machine detects that a process has ended."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_gone(name: str) -> bool:
 
 
 def _began(pid: int) -> float:
-    """Return the Unix time at which a process began, 0 if there is none that runs, -1 if it cannot be told."""
+    """Return the Unix time at which a process started, 0 if it is not running, -1 if its start time cannot be read."""
     import psutil  # noqa: PLC0415  20 ms that only a store over restarts needs
 
     try:

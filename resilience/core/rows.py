@@ -33,7 +33,7 @@ Shape: TypeAlias = Mapping[Any, object]
 
 
 class NewerRow(Exception):
-    """A row of a version that this release does not know."""
+    """A row that a newer release has written."""
 
 
 class Moment:
@@ -105,7 +105,7 @@ def decode(row: bytes, shape: Shape) -> dict[str, Any]:
 
 
 def _written(value: Any) -> str:
-    """Return JSON; a long list is written item by item, so that work in slices is never long at one place."""
+    """Return JSON; a long list is written item by item, so that a slice of work stays short."""
     if not _is_long(value):
         return _JSON.encode(value)
     if isinstance(value, Mapping):

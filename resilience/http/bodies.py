@@ -36,7 +36,7 @@ async def read_body(response: aiohttp.ClientResponse, limit: int) -> tuple[bytes
     decoder = zlib.decompressobj(_EITHER) if encoding in _ENCODED else None
     body, sent = bytearray(), 0
     try:
-        # A compressed body is hardly longer than its content, unless somebody wants it to be endless.
+        # A compressed body is shorter than its content, unless it was made to exhaust memory.
         while len(body) <= limit and sent <= limit + _PIECE and (part := await response.content.read(_PIECE)):
             sent += len(part)
             if decoder is None:

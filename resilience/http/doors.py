@@ -1,4 +1,4 @@
-"""Middlewares of a service, which enforce one admission and take over the next."""
+"""Middlewares of a service, which enforce the service's admission plan and every later version of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of policies that hold as a whole or not at all, and that can be undone in any order."""
+"""Atomic changes of the options of several policies, which can be undone in any order."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ _number = itertools.count().__next__
 
 
 class _History:
-    """The changes of one policy that can still be undone; a change that nobody can undo any more is final."""
+    """Changes of one policy that can still be undone; a change becomes final when its undo function is gone."""
 
     __slots__ = ("__weakref__", "changes", "policy")
 

@@ -11,7 +11,7 @@ __all__ = ["Nap"]
 
 
 class Nap:
-    """A sleep that a change of options can end, so that the call looks how it stands now.
+    """A sleep that a change of options can end early, so that the caller computes the remaining wait again.
 
     Args:
         clock: where time comes from.

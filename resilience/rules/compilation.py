@@ -19,7 +19,7 @@ from resilience.rules.state import RuleState
 __all__ = ["Retain", "RuleCompiler"]
 
 Retain: TypeAlias = Callable[[Sequence[Matcher], float], object]
-"""Asked to keep so many seconds of the series that some matchers mean."""
+"""Requests that the series of some matchers are retained for a number of seconds."""
 
 
 class RuleCompiler:

@@ -49,7 +49,7 @@ class WarmUp:
             self._recordings.setdefault(recording[0].name, []).append(recording)
 
     def of(self, rule: Rule) -> float:
-        """Return the longest warm-up of a rule, in seconds; 0 for a Python condition, which says how things are now."""
+        """Return the longest warm-up of a rule, in seconds; 0 for a Python condition, which reads no windows."""
         return 0.0 if rule.expression is None else self.seconds(rule.expression.node)
 
     def seconds(self, node: nodes.Node, has_result: Callable[[nodes.Node], bool] | None = None) -> float:

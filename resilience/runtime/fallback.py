@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class FallbackStore:
-    """Store whose place memory takes: for good if it cannot be opened, for a while if another process locks it.
+    """Store with a fallback to memory: permanent if the store cannot be opened, temporary while another process locks it.
 
     Until `settle`, an error other than a lock sets the store aside: nothing in it is changed, and memory is used until
     `close`. Later errors are raised, because then everything that could not be written is still in the process and is

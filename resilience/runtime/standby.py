@@ -48,7 +48,7 @@ class Standby:
         self.begin()
 
     def begin(self) -> None:
-        """Start anew: nothing is restored."""
+        """Reset to the state before the first restoration."""
         self._began = self._due = self._clock.monotonic()
         self._restored = self._stands_in = False
 

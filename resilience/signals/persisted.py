@@ -1,4 +1,4 @@
-"""Windows over restarts: the rows of the rings, for the series that rules and objectives ask for."""
+"""Persistence of windows over restarts: rows of the rings, for the series that rules and objectives read."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from resilience.signals.written import WrittenSeries
 __all__ = ["PersistedWindows"]
 
 COLUMNS: Final = "windows.columns"
-"""Table of what columns are; a key is a table of signals and the place of the first column in its rows."""
+"""Name of the table that describes columns; a key is a table of signals and the position of the first column in its rows."""
 
 ROWS: Final = "windows.rows"
-"""Table of the rows; a key is a table of signals and a Unix time."""
+"""Name of the table of rows; a key is a table of signals and a Unix timestamp."""
 
 _COLUMNS_ROW = {
     "name": str,
@@ -49,7 +49,7 @@ _WIDEST = 10_000  # columns of a label set; more is damage
 
 
 class _Block(NamedTuple):
-    """Adjacent columns of one label set, and their place in the rows that are stored."""
+    """Adjacent columns of one label set, and their position in stored rows."""
 
     place: int
     column: int
@@ -60,7 +60,7 @@ class _Block(NamedTuple):
 
 
 class _Stored(NamedTuple):
-    """A row that was stored: monotonic time, key, whether a process began with it, and its values by their places."""
+    """Stored row: monotonic time, key, True if it is the first of a process, and its values by position."""
 
     at: float
     key: str
@@ -151,13 +151,13 @@ class PersistedWindows:
         self._signals.revived.sort_selections()
         lost = any(each.damaged or each.newer for each in unread.values())
         if self._signals.windowed and (lost or (down_at < now.wall and not any(stored.values()))):
-            # An earlier process has counted what this one does not know.
+            # Counts of an earlier process are missing, so that windows are only known from now on.
             self._signals.known_since = now.monotonic
             log(__name__).warning("windows_not_restored", reason="damaged rows" if lost else "no rows")
         return unread
 
     def _take_in(self, epoch: float) -> None:
-        """Take in the series that rules and objectives ask for and that are new."""
+        """Add the new series that rules and objectives read."""
         left = _BIRTHS
         for selection in list(self._signals.windowed):
             labels = selection.labels
@@ -268,7 +268,7 @@ class _Stream:
         values = self._packed(row)
         if values != self._stored or everything:
             if self._last is not None and self._last[1] == self._stored and not everything:
-                yield from self._put(*self._last, epoch)  # nothing had changed until then
+                yield from self._put(*self._last, epoch)  # the last row before this change
             yield from self._put(at, values, expiry, epoch)
         self._last = at, values, expiry
         while self._expiring and self._expiring[0][0] < at:
@@ -279,7 +279,7 @@ class _Stream:
         if self._newest is not None:
             if self._newest[0] == key:
                 return
-            # The newest row stays, however old: it says what there was until now.
+            # The newest row is kept at any age, because its values hold until the next row.
             heapq.heappush(self._expiring, (self._newest[1], self._newest[0]))
         self._newest, self._stored = (key, expiry), values
         yield Put(ROWS, key, _encoded(values, begins=self._begins))

@@ -1,4 +1,4 @@
-"""Posting index: from a metric's name, a label and its value to series, and what a matcher says about its values."""
+"""Posting index from (metric name, label, value) to series, and the sets of values that matchers require."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class _Values:
 
 
 class Postings:
-    """Series by metric name, and by the values of those labels that have been asked for."""
+    """Series by metric name, and by the values of the labels that selections use."""
 
     def __init__(self) -> None:
         self._series: dict[str, _Members] = {}

@@ -35,7 +35,7 @@ SEPARATOR: Final = ", "
 """Text between the names in the annotation."""
 
 BURN_RATE_FOR: Final = "burn_rate_for"
-"""Label that tells rules of one severity apart, where their alerts wait differently long; a rule has one `for`."""
+"""Label that distinguishes rules of one severity with different `for` durations, because a rule has one `for`."""
 
 _PAGES = "critical|page"
 _EQUAL = ("service", "slo")

@@ -102,7 +102,7 @@ class Entrance:
         except MissingExtra as error:
             return refuse(501, str(error))
         except ClientDisconnect:
-            return refuse(400, "the body ended early")  # nobody is there to read it
+            return refuse(400, "the body ended early")  # the client has disconnected
 
 
 def _refused(request: Request) -> Response | None:

@@ -44,7 +44,7 @@ class Page(Generic[T]):
 
 
 def page_limit(query: Mapping[str, str]) -> int:
-    """Return the number of items that a query asks for.
+    """Return the number of items that a query requests.
 
     Raises:
         ConfigError: it is not a whole number from 1 to 1000.
@@ -57,7 +57,7 @@ def page_limit(query: Mapping[str, str]) -> int:
 
 
 def page_of(items: Iterable[T], key: Callable[[T], Key], query: Mapping[str, str], path: str) -> Page[T]:
-    """Return the page of a list that a query asks for, in the order of the keys.
+    """Return the page of a list that a query requests, in the order of the keys.
 
     Items that come or go between two requests neither repeat nor hide others, because the cursor is a position and not a count.
 

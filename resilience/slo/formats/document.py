@@ -1,4 +1,4 @@
-"""Documents of other tools' formats: values by key, errors with their location, and the keys that nobody read."""
+"""Documents of other tools' formats: values by key, errors with their location, and the keys that were not read."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ class Part:
             raise self.error(error.message, *at) from error
 
     def lost(self) -> Iterator[str]:
-        """Yield one line for each value, here and below, that nobody read; empty and false values are passed over."""
+        """Yield one line for each value, in this mapping and below it, that was not read; empty and false values are skipped."""
         for key, value in self._data.items():
             if key not in self._read and value not in (None, False, "", [], {}):
                 yield f"{self.document}: {self._path}{key}"
