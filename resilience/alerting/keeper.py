@@ -33,7 +33,7 @@ class Keeper:
         history: how many events are remembered.
         begun: called when the state was made anew, since this process has begun or ceased to lead.
         adopted: called with table, key and row for what somebody did through another process.
-        slicer: encodes the rows of many alerts in slices.
+        slicer: encodes and reads many rows in slices.
         clock: where time comes from.
     """
 
@@ -50,7 +50,7 @@ class Keeper:
         clock: Clock,
     ) -> None:
         self.plan: Plan = plan
-        self.state: AlertingState = AlertingState(plan, history=history)
+        self.state: AlertingState = AlertingState(plan, history=history, slicer=slicer)
         self._storage = storage
         self._team = team
         self._history = history
@@ -163,7 +163,7 @@ class Keeper:
         done = [put for put in self.state.puts if put.table in SharedRows.TABLES]
         self.state.puts = []
         await self._storage.write(done)
-        fresh = AlertingState(self.plan, history=self._history)
+        fresh = self._empty()
         if team.elected:
             await fresh.restore(self._storage, self.offset)
             # What the others see counts from the first decision on.
@@ -179,7 +179,7 @@ class Keeper:
 
     async def _synchronize(self, team: Team) -> None:
         if not team.leads:
-            fresh = AlertingState(self.plan, history=self._history)
+            fresh = self._empty()
             if await fresh.look(self._storage, self.offset, self.state):
                 self._follow(fresh)
             return
@@ -187,6 +187,9 @@ class Keeper:
         for table in SharedRows.TABLES:
             for key, row in await self._storage.changes(table, self.state.puts):
                 self._adopted(table, key, row)
+
+    def _empty(self) -> AlertingState:
+        return AlertingState(self.plan, history=self._history, slicer=self._slicer)
 
     def _follow(self, fresh: AlertingState) -> None:
         """Replace the state by one that was read, and repeat what people did while it was."""
