@@ -28,14 +28,11 @@ from tests.middleware.test_client_rules import (
     Upstream,
     httpx2_of,
     httpx_of,
-    impatience,
     middleware_of,
     session_of,
 )
 
 ERRORS = (aiohttp.ClientError, httpx.TransportError, httpx2.TransportError)
-
-__all__ = ["impatience"]  # a fixture of the tests beside these, used here too
 
 
 @pytest.fixture(params=[session_of, middleware_of, httpx_of, httpx2_of])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from email.utils import format_datetime
 from typing import Any, Protocol
@@ -18,15 +18,15 @@ from aiohttp.test_utils import TestServer
 from opentelemetry import propagate
 from opentelemetry.sdk.trace import TracerProvider
 
-from resilience.core.clock import ManualClock, SystemClock
+from resilience.core.clock import ManualClock
 from resilience.core.deadline import timeout as deadline
+from resilience.core.ports import Cancellable
 from resilience.core.window import CountWindow
 from resilience.errors import CircuitOpen, ConfigError, DeadlinePassed, TimeoutExceeded
 from resilience.policies.backoff import Exponential
 from resilience.policies.hedge import Hedge
+from resilience.policies.nap import Nap
 from resilience.policies.presets import API_CALLS, Layer, Preset
-from resilience.policies.retry import Retry
-from resilience.policies.retry_settings import Repeat
 from resilience.policies.retry_switch import retries_without_waiting
 from resilience.reliability import Reliability
 from resilience_middleware import httpx as over_httpx
@@ -42,25 +42,23 @@ PATIENT = API_CALLS.changed(
 )
 
 
-class Impatient(SystemClock):
-    """Notes how long a retry would have waited, and does not."""
-
-    __slots__ = ("slept",)
+class Impatient(ManualClock):
+    """A manual clock that moves to the end of each wait of a policy, and notes how long the wait was."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.slept: list[float] = []
 
+    def call_at(self, when: float, callback: Callable[[], object]) -> Cancellable:
+        timer = super().call_at(when, callback)
+        if isinstance(getattr(callback, "__self__", None), Nap):
+            self.slept.append(round(when - self.monotonic(), 9))
+            asyncio.get_running_loop().call_soon(self._move_to, when)
+        return timer
 
-@pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a retry note its waits on an `Impatient` clock; deadlines keep the time of the machine."""
-
-    async def wait(retry: Retry, repeat: Repeat) -> None:
-        if isinstance(retry.clock, Impatient):
-            retry.clock.slept.append(repeat.delay)
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(Retry, "_wait", wait)
+    def _move_to(self, when: float) -> None:
+        while self.monotonic() < when:  # a difference is rounded
+            self.shift(max(when - self.monotonic(), 1e-9))
 
 
 class Client(Protocol):
@@ -209,13 +207,13 @@ async def test_a_retry_waits_as_long_as_the_answer_asks(
     client_of: Any, upstream: Upstream, form: str
 ) -> None:
     clock = Impatient()
-    later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=50)
+    later = dt.datetime.fromtimestamp(clock.time() + 50, dt.UTC)
     upstream.statuses = [503]
     upstream.headers = {"Retry-After": "7" if form == "seconds" else format_datetime(later, usegmt=True)}
     async with client_of(Reliability("tests", clock=clock), PATIENT) as client:
         assert (await client.send("GET", upstream.url))[0] == 200
-    (slept,) = clock.slept
-    assert slept == 7.0 if form == "seconds" else 7.0 < slept <= 50.0
+    assert clock.slept == [7.0 if form == "seconds" else 50.0]
+    assert len(upstream.seen) == 2
 
 
 async def test_waiting_for_a_connection_of_the_pool_counts_as_time(
