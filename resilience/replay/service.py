@@ -78,8 +78,9 @@ class VirtualService:
             else ObjectiveGate(slos, self.what_if.scaled, self.slos.account, self.signals, interval=interval)
         )
         self._owners = {
-            name: slo.id for slo in slos for name in (f"slo:{slo.id}", f"slo:{slo.id}:budget")
-        } | {f"slo:{slo.id} x {scale}": slo.id for slo in slos for scale in self.what_if.scaled(slo)}
+            **{name: slo.id for slo in slos for name in (f"slo:{slo.id}", f"slo:{slo.id}:budget")},
+            **self.what_if.owners,
+        }
         self.incidents: IncidentLog = IncidentLog(self._burned)
         self._interval = interval
         self._routes = routes

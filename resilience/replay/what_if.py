@@ -79,9 +79,13 @@ class OtherThresholds:
                         if alert.name == given.name and (alert.factor not in found or scale == 1):
                             found[alert.factor] = (slo, scale, alert)
                 self._asked += found.values()
-        groups = [group for slo in known.values() for scale in wanted for group in _groups(slo, scale, known)]
+        owned = [
+            (slo, group) for slo in known.values() for scale in wanted for group in _groups(slo, scale, known)
+        ]
+        self.owners: Mapping[str, str] = {group.name: slo.id for slo, group in owned}
+        """Ids of objectives by the names of the groups that are evaluated."""
         self._scales = wanted
-        self._rules = Evaluator(groups, signals.source, interval=interval)
+        self._rules = Evaluator([group for _, group in owned], signals.source, interval=interval)
         self._log = IncidentLog()
 
     def scaled(self, slo: SLO) -> Mapping[str, Sequence[BurnRateAlert]]:

@@ -11,6 +11,7 @@ from resilience.core.duration import format_duration
 from resilience.core.ports import Matcher
 from resilience.rules import AlertRule, RuleGroup
 from resilience.slo.burn_rate import BurnRateAlert
+from resilience.slo.ledger import BUCKETS
 from resilience.slo.objective import SLO
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Explanation",
     "burn_rates_by_rule",
     "burn_rates_in",
+    "exhaustion_keeps_firing_for",
     "explanations",
 ]
 
@@ -78,6 +80,19 @@ def burn_rates_by_rule(slo: SLO) -> list[tuple[dict[str, str], list[BurnRateAler
         )
         for (severity, for_), alerts in rules.items()
     ]
+
+
+def exhaustion_keeps_firing_for(slo: SLO) -> float:
+    """Return for how many seconds an exhaustion alert keeps firing after its condition.
+
+    As long as a bucket of the period, so that a budget that hovers at the threshold alerts once.
+
+    Example:
+        >>> from resilience.slo import SLO
+        >>> exhaustion_keeps_firing_for(SLO("ok", service="shop", target=0.999, window=30 * 86_400))
+        3600.0
+    """
+    return max(1.0, float(round(slo.window / BUCKETS)))
 
 
 def burn_rates_in(annotations: Mapping[str, str], names: Iterable[str]) -> frozenset[str]:

@@ -11,9 +11,15 @@ from resilience.errors import ConfigError
 from resilience.promql.show import quote
 from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
 from resilience.slo.alerting import ExhaustionAlert
-from resilience.slo.alerts import BURN_ALERT, BURN_RATES, EXHAUSTION_ALERT, SEPARATOR, burn_rates_by_rule
+from resilience.slo.alerts import (
+    BURN_ALERT,
+    BURN_RATES,
+    EXHAUSTION_ALERT,
+    SEPARATOR,
+    burn_rates_by_rule,
+    exhaustion_keeps_firing_for,
+)
 from resilience.slo.burn_rate import BurnRateAlert
-from resilience.slo.ledger import BUCKETS
 from resilience.slo.measure import Events, Weighted
 from resilience.slo.objective import SLO, percent
 from resilience.slo.slices import slice_events, slice_rule
@@ -211,8 +217,7 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
     return AlertRule(
         EXHAUSTION_ALERT,
         " and ".join([spent, *enough]),
-        # As long as a bucket of the period: a budget that hovers at the share alerts once.
-        keep_firing_for=max(1.0, round(slo.window / BUCKETS)),
+        keep_firing_for=exhaustion_keeps_firing_for(slo),
         labels=_alert_labels(slo, {"severity": alert.severity, "consumed": consumed}),
         annotations={
             "summary": f"{_whose(slo)} has used {consumed}% of its error budget",

@@ -80,6 +80,20 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> Any:
     return evaluate
 
 
+@pytest.fixture
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the evaluations of rules by group."""
+    counts: Counter[str] = Counter()
+    evaluate = Evaluator._evaluate
+
+    def counted(self: Any, unit: Any, running: Any, at: float, now: Any) -> None:
+        counts[running.group.name] += 1
+        evaluate(self, unit, running, at, now)
+
+    monkeypatch.setattr(Evaluator, "_evaluate", counted)
+    return counts
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_of_a_result_depends_on_what_was_not_evaluated(whole: Any, seed: int) -> None:
     lines = log(seed, 400)
@@ -103,15 +117,7 @@ def test_a_silence_in_which_no_tick_is_played_changes_nothing_of_that(whole: Any
     assert found.end - START > week
 
 
-def test_rules_of_quiet_objectives_are_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluated: Counter[str] = Counter()
-    evaluate = Evaluator._evaluate
-
-    def counted(self: Any, unit: Any, running: Any, at: float, now: Any) -> None:
-        evaluated[running.group.name] += 1
-        evaluate(self, unit, running, at, now)
-
-    monkeypatch.setattr(Evaluator, "_evaluate", counted)
+def test_rules_of_quiet_objectives_are_not_evaluated(evaluated: Counter[str]) -> None:
     slos = [SLO("ok", service="shop", target="0.9"), SLO("bad", service="shop", target="0.9999")]
     lines = [line(second, 500 if second % 100 == 7 else 200, 0.1) for second in range(6000)]
     run(lines, slos=slos)
@@ -119,6 +125,37 @@ def test_rules_of_quiet_objectives_are_not_evaluated(monkeypatch: pytest.MonkeyP
     assert evaluated["user"] >= 200
     assert evaluated["slo:ok"] < 20 * rules_per_tick
     assert evaluated["slo:bad"] < 100 * rules_per_tick
+
+
+def test_other_thresholds_of_a_quiet_objective_are_not_evaluated_while_another_one_changes(
+    whole: Any, evaluated: Counter[str]
+) -> None:
+    strict = SLO("strict", service="shop", target="0.99", window=6 * HOUR, alerting=QUICK)
+    slow = SLO("slow", service="shop", target="0.9", sli=Latency(0.25), window=6 * HOUR, alerting=QUICK)
+    # Every request is slow; failures come and go.
+    lines = [line(at, 500 if at % 1200 < 300 and at % 3 else 200, 0.5) for at in range(0, 7200, 2)]
+    expected = whole(lines, slos=[strict, slow], rules=())
+    evaluated.clear()
+    found = run(lines, slos=[strict, slow], rules=())
+    assert found == expected
+    assert {each.fired for each in found.what_if if each.slo == "slow"} == {1}
+    assert evaluated["slo:strict fast x 1"] > 30
+    assert evaluated["slo:slow fast x 1"] < 15
+
+
+def test_an_alert_that_keeps_firing_is_not_evaluated_until_that_time_is_over(
+    whole: Any, evaluated: Counter[str]
+) -> None:
+    slos = [SLO("ok", service="shop", target="0.9", window=240 * HOUR)]
+    # More than half of the first requests fail; the budget recovers as others follow.
+    lines = [line(at, 500 if at < 60 else 200, 0.1) for at in range(0, 4 * 3600, 4)]
+    expected = whole(lines, slos=slos, rules=(), what_if=())
+    evaluated.clear()
+    assert run(lines, slos=slos, rules=(), what_if=()) == expected
+    ends = {each.ended is not None for each in expected.incidents if each.alert == "ErrorBudgetExhaustion"}
+    assert ends == {True}
+    rules = 5
+    assert evaluated["slo:ok:budget"] < 20 * rules
 
 
 @pytest.mark.parametrize(
