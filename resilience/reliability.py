@@ -170,7 +170,7 @@ class Reliability:
         self._shutdown_timeout = number("shutdown_timeout", shutdown_timeout, low=0)
         self._memory_limit = None if memory_limit is None else number("memory_limit", memory_limit, above=0)
 
-        self.signals: Signals = Signals(clock, retention=retention, prefix=prefix)
+        self.signals: Signals = Signals(clock, retention=retention, prefix=prefix, service=self.service)
         self.sli: SliRecorder = SliRecorder(self.signals, service)
         self.registry: Registry = Registry(clock=clock, recorder=self._recorder)
         self.registry.subscribe(self._on_policy_event)

@@ -123,13 +123,14 @@ class AlertingState:
         self, storage: Storage, rows: Mapping[str, Mapping[str, bytes]], offset: float
     ) -> dict[str, Unread]:
         unread = {table: read_rows(table, rows[table], take) for table, take in self._readers(offset).items()}
-        events = await storage.load(History.table)
         # Thousands of rows. A thread beside the loop would delay a tick by real time, which a manual clock does not know.
-        read = await self._slicer.run(
-            lambda: read_rows(History.table, events, lambda key, row: self.history.restore({key: row})),
-            whole=True,
-        )
+        events = await storage.load(History.table)
+        read = await self._slicer.run(lambda: self._remember(events), whole=True)
         return {**unread, History.table: read or Unread()}
+
+    def _remember(self, events: Mapping[str, bytes]) -> Unread:
+        found = relabelled({History.table: events}, self.engine.plan.external)[History.table]
+        return read_rows(History.table, found, lambda key, row: self.history.restore({key: row}))
 
     def _hold(self, fingerprint: str) -> None:
         """Keep an alert firing that a newer release has stored, as far as its receivers have seen it."""

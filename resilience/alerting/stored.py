@@ -14,6 +14,7 @@ from resilience.alerting.matchers import Matchers
 from resilience.alerting.raised import RaisedAlerts
 from resilience.alerting.silence import Silence, Silences
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.external_labels import ExternalLabels
 from resilience.core.ports import Clock, Put, Store
 from resilience.core.rows import decode, read_rows
 from resilience.core.validate import shown, text
@@ -25,6 +26,9 @@ __all__ = ["StoredAlerts"]
 class StoredAlerts:
     """Reads what an `AlertManager` has stored, and writes what it takes up: within seconds, or when it starts next.
 
+    Alerts that an earlier release stored without the label `service` are shown with it, under the ids that they have
+    in the store.
+
     Args:
         store: where the service keeps its state.
         service: the service's name.
@@ -35,6 +39,7 @@ class StoredAlerts:
         self._store = store
         self._namespace = f"{text('service', service)}/"
         self._clock = clock
+        self._external = ExternalLabels({"service": service})
 
     async def active_alerts(self) -> list[ActiveAlert]:
         """Return what fired when the service stopped, the newest first."""
@@ -45,7 +50,8 @@ class StoredAlerts:
         found: list[ActiveAlert] = []
 
         def take(_: str, row: bytes) -> None:
-            alert = load_alert(decode(row, ALERT))
+            stored = load_alert(decode(row, ALERT))
+            alert = replace(stored, labels=self._external.of(stored.labels))
             by = acknowledgements.get(alert.fingerprint)
             shown = alert if by is None else replace(alert, acknowledged_by=by.by)
             found.append(
@@ -63,7 +69,11 @@ class StoredAlerts:
         """Return what happened, the newest first; see `History.find`."""
         events = History()
         await self._read(History.table, lambda key, row: events.restore({key: row}))
-        return events.find(fingerprint=alert_id, since=since, limit=limit)
+        found = events.find(fingerprint=alert_id, since=since, limit=limit)
+        return [
+            replace(each, labels=self._external.of(each.labels)) if each.fingerprint else each
+            for each in found
+        ]
 
     async def silences(self) -> list[Silence]:
         """Return the silences, the newest first."""

@@ -59,7 +59,7 @@ class VirtualService:
         self.late: int = 0
         self.misdated: int = 0
         begin = start // interval * interval
-        self.signals: Signals = Signals(ManualClock(begin, begin))
+        self.signals: Signals = Signals(ManualClock(begin, begin), service=service)
         self.slos: SLOManager = SLOManager(self.signals, interval=interval)
         self.slos.register(*slos)
         self.rules: Evaluator = Evaluator(

@@ -81,10 +81,11 @@ def _row(row: bytes, external: ExternalLabels, names: dict[str, str]) -> bytes |
 
 
 def _alerts(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the alerts in a row, at any depth: what has labels and a value, which a group has not."""
+    """Yield the alerts in a row and events of alerts, at any depth; a group has neither a value nor a fingerprint."""
     if isinstance(value, dict):
         labels = value.get("labels")
-        if isinstance(labels, dict) and "alertname" in labels and "value" in value:
+        is_alert = "value" in value or value.get("fingerprint")
+        if isinstance(labels, dict) and "alertname" in labels and is_alert:
             if all(isinstance(each, str) for each in labels.values()):
                 yield value
             return

@@ -41,10 +41,11 @@ _ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall shor
 class _Life:
     """Alerts of a rule, and the state of its evaluation after a restart; versions of the rule share it."""
 
-    __slots__ = ("alerts", "began", "changed", "settle", "silence")
+    __slots__ = ("alerts", "bare", "began", "changed", "settle", "silence")
 
     def __init__(self) -> None:
         self.alerts: dict[Labels, Alert] = {}
+        self.bare: set[Labels] = set()  # restored alerts without a service
         self.changed: set[Labels] = set()
         self.began = -math.inf
         self.settle = self.silence = 0.0
@@ -153,6 +154,8 @@ class RuleState:
         missing = not found and self.rule.no_data is NoData.ALERT and not self._is_warming_up(now)
         if missing and not has_data({}):
             found = self._identify([((), math.nan)], query)
+        if self._life.bare:
+            self._name_service(found)
         transitions: list[AlertTransition] = []
         updated = {
             key: self._present(key, element, now, transitions) for key, element in breathing(found.items())
@@ -256,7 +259,21 @@ class RuleState:
         self._note_changes(restored)
         life = self._life
         life.alerts = restored
+        life.bare = {key for key in restored if all(name != "service" for name, _ in key)}
         life.began, life.settle, life.silence = now.monotonic, settle, silence
+
+    def _name_service(self, found: Collection[Labels]) -> None:
+        """Continue restored alerts under the service of their series, which earlier releases did not show to rules."""
+        own = ("service", self._external.external_labels.get("service", ""))
+        alerts = dict(self._life.alerts)
+        for key in breathing(found):
+            bare = tuple(pair for pair in key if pair != own)
+            if bare in self._life.bare and bare not in found and key not in alerts:
+                labels = dict(key)
+                alerts[key] = replace(alerts.pop(bare), labels=labels, fingerprint=fingerprint(labels))
+        self._note_changes(alerts)
+        self._life.alerts = alerts
+        self._life.bare.intersection_update(alerts.keys() - found)
 
     def _note_changes(self, updated: Mapping[Labels, Alert]) -> None:
         """Mark the alerts whose rows are not those of `updated`."""

@@ -79,7 +79,7 @@ class RegistrySampler:
             for sample in family.samples:
                 if sample.name.endswith("_created"):
                     continue
-                labels = tuple(sorted({"__name__": sample.name, **sample.labels}.items()))
+                labels = self._signals.labelled((("__name__", sample.name), *sample.labels.items()))
                 kind = counters if growing and sample.name.endswith(growing) else others
                 kind.append((labels, float(sample.value)))
         self._signals.counted_elsewhere.write(self._owner, now.monotonic, counters)

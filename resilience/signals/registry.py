@@ -64,6 +64,7 @@ class InstrumentRegistry:
         retention: how much of the past is kept.
         max_label_sets: label sets per instrument, default 1,000; what is over goes to one `__overflow__` series.
         prefix: put before the name of every instrument, so that an application's own metrics do not clash.
+        service: value of the label `service` of series that have no such label of their own; none by default.
         idle_after: seconds after which a counter or histogram series that has not moved is dropped, unless a
             rule keeps it; at most what the rings reach back; default None, never.
 
@@ -89,6 +90,7 @@ class InstrumentRegistry:
         retention: Retention | None = None,
         max_label_sets: int = 1000,
         prefix: str = "",
+        service: str = "",
         idle_after: float | None = None,
     ) -> None:
         self.clock = clock
@@ -98,6 +100,7 @@ class InstrumentRegistry:
             message = f"prefix must be the beginning of a metric name, got {prefix!r}"
             raise ConfigError(message)
         self.prefix = prefix
+        self._own: Labels = (("service", service),) if service else ()
         if idle_after is not None:
             number("idle_after", idle_after, above=0, high=self.retention.reach)
         started = clock.monotonic()
@@ -110,7 +113,7 @@ class InstrumentRegistry:
         )
         self.source: LiveSource = LiveSource(self._index, lambda: self._epoch)
         self._instruments: dict[str, Instrument[Any]] = {}
-        self.revived: RevivedCells = RevivedCells(self._index, self._table, self._instruments)
+        self.revived: RevivedCells = RevivedCells(self._index, self._table, self._instruments, self.labelled)
         self._callbacks: dict[Gauge, Callable[[], float]] = {}
         self._samplers: list[Callable[[Instant], object]] = []
         self._failing: set[object] = set()
@@ -306,6 +309,11 @@ class InstrumentRegistry:
         self._warned.add((event, instrument.name))
         return first
 
+    def labelled(self, labels: Labels) -> Labels:
+        """Return the labels of a measured series in order, with the service that they lack."""
+        own = () if any(name == "service" for name, _ in labels) else self._own
+        return tuple(sorted((*labels, *own)))
+
     def _attach(self, instrument: Instrument[Any], cell: Cell) -> None:
         table = self._table
         if self.revived.attach(instrument, cell):
@@ -313,7 +321,7 @@ class InstrumentRegistry:
         column = table.allocate(instrument.width)
         # Computed once each, because an integer above 256 takes 32 bytes wherever it is computed.
         columns = tuple(range(column, column + instrument.width + 1))
-        base = tuple(zip(instrument.labels, cell.key, strict=True))
+        base = self.labelled(tuple(zip(instrument.labels, cell.key, strict=True)))
         made = []
         for more, first, stop in instrument.spans:
             labels = tuple(sorted((*base, *more)))

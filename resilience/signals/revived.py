@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from resilience.core.ports import Labels
@@ -49,14 +49,20 @@ class RevivedCells:
         index: the series there are.
         table: the table of the instruments.
         instruments: the instruments by name.
+        labelled: a function that adds the labels of this process to those of a series.
     """
 
     def __init__(
-        self, index: SelectionIndex, table: Table, instruments: Mapping[str, Instrument[Any]]
+        self,
+        index: SelectionIndex,
+        table: Table,
+        instruments: Mapping[str, Instrument[Any]],
+        labelled: Callable[[Labels], Labels],
     ) -> None:
         self._index = index
         self._table = table
         self._instruments = instruments
+        self._labelled = labelled
         self._waiting: dict[tuple[str, tuple[str, ...]], _Revived] = {}
 
     def shape_of(self, series: Series) -> tuple[int, tuple[Series, ...], CellShape] | None:
@@ -101,7 +107,13 @@ class RevivedCells:
             if not shape.cumulative:
                 self._table.values[column] = STALE
             series = tuple(
-                Series(labels, column + first, column + stop, self._table.time, cumulative=shape.cumulative)
+                Series(
+                    self._labelled(labels),
+                    column + first,
+                    column + stop,
+                    self._table.time,
+                    cumulative=shape.cumulative,
+                )
                 for labels, first, stop in shape.series
             )
             for one in series:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resilience import Reliability, Verdict
+from resilience import Reliability
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Preset
 from resilience.rules import packs
@@ -33,13 +33,6 @@ def cost(rel: Reliability, minute: int) -> None:
     usage.spend(0.5, kind="tokens")
 
 
-def retries(rel: Reliability, minute: int) -> None:
-    calls = rel.sli.calls("pay", "pipeline")
-    for _ in range(10):
-        calls.record(Verdict.SUCCESS, 0.1)
-        rel.sli.retry_attempt("pay")
-
-
 def gauges(*named: tuple[str, float]) -> Record:
     def record(rel: Reliability, minute: int) -> None:
         for name, value in named:
@@ -60,7 +53,6 @@ def probes(rel: Reliability, minute: int) -> None:
         ("ttfa", first_audio, 15, {"HighTimeToFirstAudio"}),
         ("tool_execution", tools, 30, {"ToolFailing"}),
         ("cost", cost, 30, {"CostBudgetNearlySpent", "CostBudgetSpent"}),
-        ("retry_storm", retries, 12, {"RetryStorm"}),
         (
             "memory",
             gauges(("process_resident_memory_bytes", 95), ("process_memory_limit_bytes", 100)),
@@ -168,3 +160,28 @@ async def test_a_breaker_that_closes_and_opens_again_flaps(lab: Lab) -> None:
         bank.up = True
         await bank.call(60)
     assert lab.firing == {"CircuitBreakerFlapping"}
+
+
+class Flaky(Dependency):
+    """A server that refuses the first of each few attempts."""
+
+    refuses_each: int | None = None
+    _attempts = 0
+
+    async def answer(self) -> None:
+        self._attempts += 1
+        if self.refuses_each and self._attempts % self.refuses_each == 1:
+            raise ConnectionError("refused")
+
+
+@pytest.mark.parametrize("preset", [API_CALLS, DATABASE, EXTERNAL_SERVICES])
+async def test_the_retries_of_a_preset_alert_when_each_third_call_needs_one(lab: Lab, preset: Preset) -> None:
+    rel = lab.use(rules=packs.load("retry_storm"))
+    bank = Flaky(lab, rel.pipeline("bank", preset), every=2.0)
+    bank.refuses_each = 11
+    await bank.call(600)
+    assert not lab.firing
+    bank.refuses_each = 4
+    await bank.call(720)
+    assert lab.firing == {"RetryStorm"}
+    assert not rel.rules.failures()
