@@ -385,7 +385,7 @@ async def test_whatever_the_page_leads_to_is_there_with_what_it_was_told_to_do(
     assert "a failure is unhealthy, not critical" in text
     assert "till FunctionProbe ◇ unknown not looked at: it depends on the line/1" in text
     assert "up, of the last 1h 100%" in text
-    assert "probe_success{check=&#34;checkout&#34;,location=&#34;fra 1&#34;}" in text
+    assert "probe_success{check=&#34;checkout&#34;,location=&#34;fra 1&#34;,service=&#34;shop&#34;}" in text
 
 
 @pytest.mark.parametrize(
