@@ -158,6 +158,11 @@ class Pipeline(WrappingPolicy):
         """What the policies are called here, outermost first."""
         return tuple(self._by_name)
 
+    @property
+    def needs_identity(self) -> bool:
+        """True if one of the policies must know which call it guards; a pipeline around this one hands that on."""
+        return any(getattr(policy, "needs_identity", False) for policy in self._layers)
+
     def describe(self) -> str:
         """Say what it is made of, one policy on a line, outermost first."""
         lines = [f"pipeline {self.name!r}"]
@@ -274,9 +279,7 @@ class Pipeline(WrappingPolicy):
 
     def _identified(self, call: Call[Any], context: CallContext | None) -> CallContext | None:
         """Return the context of a call with its identity, where a policy needs that."""
-        if any(getattr(policy, "needs_identity", False) for policy in self._layers):
-            return identified(call, context)
-        return context
+        return identified(call, context) if self.needs_identity else context
 
     async def _open(
         self, stack: AsyncExitStack, index: int, opening: Callable[[], Any], context: CallContext | None

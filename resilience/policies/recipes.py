@@ -10,6 +10,7 @@ from typing import Any
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import parse_duration, parse_seconds
+from resilience.core.validate import shown
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError
 from resilience.policies import backoff, budget, limit_algorithms
@@ -47,6 +48,11 @@ _DURATIONS = {
     *("max_elapsed", "max_retry_after", "base", "step", "cap", "ttl"),
 }
 """Options of breakers, timeouts and retries that are durations: a large bare number may be one of milliseconds."""
+_OTHER_DURATIONS = {
+    *("delay", "initial", "latency", "timeout", "max_wait", "per", "stale_for"),
+    *("duration", "max_duration", "recovery"),
+}
+"""Options that are durations as well, of which a large bare number is one of seconds."""
 # Options that only Python can give, or that the pipeline gives itself.
 _NOT_IN_FILES = {"clock", "random"}
 
@@ -206,13 +212,11 @@ def _value(place: str, parameter: inspect.Parameter, given: object) -> Any:
         raise ConfigError(f"{place} is a function or a type, which only Python code can give")
     if parameter.name in _DURATIONS:
         return parse_seconds(given, option=place)
-    return _scalar(place, given) if "float" in declared else given
-
-
-def _scalar(place: str, given: object) -> object:
-    if isinstance(given, str):
-        return _share(place, given) if given.endswith("%") else parse_duration(given, option=place)
-    return given
+    if "float" not in declared or not isinstance(given, str):
+        return given
+    if parameter.name in _OTHER_DURATIONS:
+        return parse_duration(given, option=place)
+    return _share(place, given)
 
 
 def _seconds(place: str, given: object) -> Any:
@@ -221,9 +225,11 @@ def _seconds(place: str, given: object) -> Any:
 
 def _share(place: str, given: str) -> float:
     try:
-        return float(given.removesuffix("%")) / 100
+        if given.endswith("%"):
+            return float(given.removesuffix("%")) / 100
     except ValueError:
-        raise ConfigError(f"{place} must be a share such as 50%, got {given!r}") from None
+        pass
+    raise ConfigError(f"{place} must be a number, or a share such as 50%, got {shown(given)}")
 
 
 def _choice(place: str, kinds: Mapping[str, Callable[..., Any]], given: object) -> Any:
@@ -248,7 +254,7 @@ def _made(place: str, kind: Callable[..., Any], options: Mapping[str, Any]) -> A
 def _threshold(place: str, given: object) -> dict[str, Any]:
     if isinstance(given, int) and not isinstance(given, bool):
         return {"failures": given, "failure_rate": None}
-    return {"failure_rate": _scalar(place, given)}
+    return {"failure_rate": _share(place, given) if isinstance(given, str) else given}
 
 
 def _only(option: str, read: Callable[[str, object], Any]) -> Callable[[str, object], dict[str, Any]]:

@@ -115,7 +115,8 @@ class Retry(WrappingPolicy):
     def reconfigure(self, **options: Any) -> None:
         """Change options while calls are under way; what is not named stays, and the budget cannot be exchanged.
 
-        A call that waits for its next attempt makes it all the same, after a wait that is reckoned anew from its start.
+        A call that waits for its next attempt makes it all the same, after a wait that is reckoned anew from its start;
+        in `observe` mode now.
 
         Raises:
             ConfigError: an option is unknown or out of its range; nothing is changed then.
@@ -125,12 +126,13 @@ class Retry(WrappingPolicy):
             raise ConfigError("budget must stay the one that the retry was made with")
         before = self.settings
         self._use(changed(before, options))
-        if self.settings.waits != before.waits:
+        if self._observing or self.settings.waits != before.waits:
             for nap, repeat in self._waiting.items():
-                repeat.delay = self.settings.delay(
-                    self.name, repeat.attempt - 1, repeat.previous, repeat.asked
-                )
+                repeat.delay = 0.0 if self._observing else self._delay_of(repeat)
                 nap.wake()
+
+    def _delay_of(self, repeat: Repeat) -> float:
+        return self.settings.delay(self.name, repeat.attempt - 1, repeat.previous, repeat.asked)
 
     def _use(self, settings: RetrySettings) -> None:
         self.settings = settings

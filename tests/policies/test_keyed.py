@@ -23,6 +23,7 @@ from resilience.policies.keyed import Keyed
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.rate_limiter import RateLimiter
 from resilience.policies.registry import Registry
+from resilience.policies.timeout import Timeout
 
 
 def breakers(**options: Any) -> Keyed[CircuitBreaker]:
@@ -242,6 +243,7 @@ class TestKeyOfArguments:
 
     async def test_call_and_decorator_use_it_alone_and_in_a_pipeline(self, hosts: Keyed[Bulkhead]) -> None:
         pipeline = Pipeline(hosts)
+        outer = Pipeline(Timeout(5), pipeline)
         forms = [
             functools.partial(hosts.call, self.ask),
             hosts(self.ask),
@@ -249,6 +251,8 @@ class TestKeyOfArguments:
             pipeline(self.ask),
             lambda host: pipeline.execute(functools.partial(self.ask, host)),
             lambda host: pipeline.nested(functools.partial(self.ask, host)),
+            functools.partial(outer.call, self.ask),
+            outer(self.ask),
         ]
         for number, form in enumerate(forms):
             assert await form(f"host {number}") == f"host {number}"

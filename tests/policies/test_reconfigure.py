@@ -113,6 +113,13 @@ WAITING: dict[str, tuple[Callable[[ManualClock], Any], tuple[Any, ...], dict[str
         20.0,
         "ok",
     ),
+    "retry, observing": (
+        lambda clock: made(Retry(2, backoff=Constant(3600), clock=clock)),
+        (OSError(), "ok"),
+        {"mode": "observe"},
+        10.0,
+        "ok",
+    ),
     "hedge, sooner": (
         lambda clock: made(Hedge(3600, clock=clock)),
         (3600.0, "hedged"),

@@ -297,7 +297,14 @@ class TestFromConfig:
                 r"pipelines\.pay: timeout 'timeout' must be at least the 2 s",
             ),
             ({"pay": {"circuit_breaker": 3}}, r"circuit_breaker must be a mapping"),
-            ({"pay": {"circuit_breaker": {"failureThreshold": "x%"}}}, "failureThreshold must be a share"),
+            *(
+                (
+                    {"pay": {"circuit_breaker": {option: given}}},
+                    f"{option} must be a number, or a share such as 50%",
+                )
+                for option in ("failureThreshold", "failure_rate", "open_factor")
+                for given in ("x%", "5", "1s", "500ms")
+            ),
             ({"pay": {"circuit_breaker": {"failureThreshold": 1.5}}}, "failure_rate"),
             ({"pay": {"retry": False}}, "no such layer"),
             ({"pay": {"timeout": 1, "retry": 3, "attempt_timeout": 2}}, "must be at least the 2 s"),
