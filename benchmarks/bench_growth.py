@@ -1,5 +1,7 @@
 """Growth of costs: for each curve the exponent over a factor of 50, the longest stretch of the loop, the bytes per tick.
 
+Garbage collections are left out of these; beside them stands how long one full collection takes at the large size.
+
     python benchmarks/bench_growth.py [NAME...] [--json]
 
 A curve is a function that takes a size and returns a `Cost`; it is run at a size and at 50 times that, and judged by its

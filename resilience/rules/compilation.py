@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,9 @@ class RuleCompiler:
             ConfigError: two groups of one file have the same name, or an expression is not supported.
             QueryError: an expression is not supported.
         """
+        groups = list(groups)
+        if len(groups) == len(ahead) and all(map(operator.is_, groups, (each.group for each in ahead))):
+            return list(ahead)  # as they nearly always are: a reload swaps them in on the event loop
         compiled = {id(each.group): each for each in ahead}
         compiled |= {id(each.group): each for each in current}
         by_name = {(each.group.file, each.group.name): each for each in current}
