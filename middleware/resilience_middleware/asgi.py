@@ -387,6 +387,8 @@ def _over(error: BaseException | None) -> bool:
     """Whether an error only says that the time of the request was up; what failed after that is logged."""
     seen = 0
     while error is not None and seen < _DEEPEST:
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(_over, error.exceptions))
         if isinstance(error, Overruled):
             if isinstance(failure := error.__context__, Exception):
                 log(__name__).warning("overdue_request_failed", error=failure, exc_info=failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -113,6 +114,10 @@ def _check(policy: object) -> None:
 def _marked(function: Callable[P, Any], wrapper: Callable[P, Any]) -> Callable[P, Any]:
     """Mark a function that is guarded by a wrapper, so that a route to the function itself is found."""
     vars(wrapper).pop(GUARDED_BY, None)  # from an earlier wrapper of the same function
+    # FastAPI before 0.123 looks names of annotations up where the wrapper was defined, and takes what is unknown there for
+    # a query parameter. Names that only type checkers can resolve stay as they are.
+    with contextlib.suppress(Exception):
+        vars(wrapper)["__signature__"] = inspect.signature(function, eval_str=True)
     with contextlib.suppress(AttributeError, TypeError):  # some callables take no attribute
         setattr(function, GUARDED_BY, wrapper)
     return wrapper

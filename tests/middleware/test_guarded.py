@@ -10,6 +10,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 from fastapi import Depends, FastAPI
+from pydantic import BaseModel
 
 from resilience.core.clock import ManualClock
 from resilience.errors import ConfigError, RateLimited, TimeoutExceeded
@@ -91,6 +92,39 @@ async def test_a_limit_on_a_call_that_the_endpoint_makes_is_no_429(rel: Any, cli
 def test_the_signature_stays() -> None:
     async def order(id: int, *, who: int = Depends(identity)) -> dict[str, int]:  # noqa: A002  what the path calls it
         return {}
+
+    assert inspect.signature(guarded(timeout=1)(order)) == inspect.signature(order, eval_str=True)
+
+
+class Order(BaseModel):
+    item: str
+
+
+async def ordered(order: Order) -> dict[str, str]:
+    return {"ordered": order.item}
+
+
+def ordered_in_a_thread(order: Order) -> dict[str, str]:
+    return {"ordered": order.item}
+
+
+@pytest.mark.parametrize("endpoint", [ordered, ordered_in_a_thread])
+async def test_annotations_that_are_text_mean_what_they_mean_where_the_endpoint_is(
+    rel: Any, client_of: Any, endpoint: Any
+) -> None:
+    app = FastAPI()
+    install(app, rel)
+    guard = guarded(timeout=1)(endpoint)
+    assert guard.__signature__.parameters["order"].annotation is Order
+    app.post("/orders")(guard)
+    client = client_of(app)
+    client.incoming[0]["body"] = b'{"item": "tea"}'
+    answer = await client.request("/orders", "POST", headers={"content-type": "application/json"})
+    assert (answer.status, answer.body) == (200, b'{"ordered":"tea"}')
+
+
+def test_annotations_that_only_type_checkers_can_resolve_stay() -> None:
+    async def order(unknown: Unknown) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     assert inspect.signature(guarded(timeout=1)(order)) == inspect.signature(order)
 

@@ -189,6 +189,45 @@ async def test_who_swallows_the_cancellation_and_answers_reaches_nobody(rel: Any
     assert (client.status, len(client.sent), len(rel.sli.requests)) == (504, 2, 1)
 
 
+async def test_who_answers_in_a_task_group_reaches_nobody(rel: Any, late: Any) -> None:
+    begun, go = threading.Event(), asyncio.Event()
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await go.wait()
+        async with asyncio.TaskGroup() as outer, asyncio.TaskGroup() as inner:
+            for group in (outer, inner):
+                group.create_task(send({"type": "http.response.start", "status": 200, "headers": []}))
+
+    client, task = await late(ResilienceMiddleware(answering, rel, timeout=1.0), begun)
+    go.set()
+    await asyncio.wait_for(task, PATIENCE)
+    assert (client.status, len(client.sent), len(rel.sli.requests)) == (504, 2, 1)
+
+
+async def test_what_fails_beside_an_answer_that_comes_too_late_is_raised(rel: Any, late: Any) -> None:
+    begun, go = threading.Event(), asyncio.Event()
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await go.wait()
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        except OSError as error:
+            raise ExceptionGroup("both", [error, KeyError("lost")]) from None
+
+    _, task = await late(ResilienceMiddleware(failing, rel, timeout=1.0), begun)
+    go.set()
+    with pytest.raises(ExceptionGroup, match="both"):
+        await asyncio.wait_for(task, PATIENCE)
+
+
 async def test_a_cancellation_from_outside_stays_one(rel: Any, work: Work, late: Any) -> None:
     bulkhead = Bulkhead(1)
     app = ResilienceMiddleware(

@@ -124,7 +124,7 @@ async def test_a_starlette_without_scope_route_is_told_by_its_endpoint(
     scope = client_of(starlette).scope("/t/1/u/2")
     client = client_of(starlette)
     await starlette(scope, client.receive, client.send)
-    del scope["route"]
+    scope.pop("route", None)
     assert RouteTemplates(starlette).of(scope) == "/t/{tid}/u/{uid}"
 
 
