@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 PATHS := resilience middleware tests benchmarks examples
 
-.PHONY: help demo test unit check format lint types imports bench matrix servers clean
+.PHONY: help demo test unit check format lint types imports bench matrix lowest newest servers clean
 
 help:  ## Show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,12 @@ bench: .venv-bench/.peers  ## Measure against the peers, in an environment of it
 
 matrix: $(VENV)/.dev  ## Import and unit tests on the other interpreters found here
 	./.ci/matrix $(BIN)
+
+lowest:  ## Tests of middleware and clients with the lowest versions allowed, in a fresh environment
+	./.ci/versions lowest $(PYTHON) -n $(WORKERS) $(ARGS)
+
+newest:  ## The same tests with the newest versions
+	./.ci/versions newest $(PYTHON) -n $(WORKERS) $(ARGS)
 
 servers:  ## Install the real servers that integration tests use (Debian, as root); else say which are missing
 	@./.ci/servers
