@@ -68,6 +68,7 @@ class Firing:
         self._flaps = flaps
         self._seen: set[str] = set()
         self._known: dict[str, NotifiedAlert] = {}
+        self._notified: dict[str, tuple[Alert, NotifiedAlert]] = {}
         self._closed: set[str] = set()
 
     def update(self, now: Instant, alerts: Iterable[Alert], raised: Mapping[str, Alert]) -> Changes:
@@ -89,6 +90,7 @@ class Firing:
         for fingerprint in breathing(
             sorted(gone)
         ):  # the history of one moment reads the same in each process
+            self._notified.pop(fingerprint, None)
             last = self.alerts.get(fingerprint)
             held = fingerprint not in closed and self._flaps.flapping(fingerprint, now.monotonic)
             if last is not None and held:
@@ -98,6 +100,14 @@ class Firing:
         self._join(current, changes)
         self.alerts = current
         return changes
+
+    def notified(self, fingerprint: str) -> NotifiedAlert:
+        """Return a firing alert as a notification shows it, without acknowledgement; remembered while it is the same."""
+        alert = self.alerts[fingerprint]
+        known = self._notified.get(fingerprint)
+        if known is None or known[0] is not alert:
+            known = self._notified[fingerprint] = alert, notified(alert)
+        return known[1]
 
     def flapping(self, fingerprint: str, now: float) -> bool:
         """Say whether an alert flaps at a monotonic time."""
@@ -141,6 +151,7 @@ class Firing:
     def show(self) -> None:
         """Take what was restored as what fires, for a process that only looks on."""
         self.alerts = {alert.fingerprint: alert for alert in self.stored()}
+        self._notified.clear()
 
     def stored(self) -> list[Alert]:
         """Return what fired when it was stored, less what was closed by hand."""

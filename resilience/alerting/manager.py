@@ -121,7 +121,7 @@ class AlertManager:
         )
         plan = replace(plan, external=external)
         self._external = external
-        self._relabelled: dict[str, tuple[Mapping[str, str], str]] = {}
+        self._relabelled: dict[str, tuple[Alert, Alert]] = {}  # as its rule has it, and with external labels
         self.notifiers: dict[str, Notifier] = dict(notifiers)
         self.events: Listeners[AlertEvent] = Listeners()
         self._clock = clock
@@ -380,15 +380,25 @@ class AlertManager:
         found: list[Alert] = []
         for alert in breathing(list(alerts)):
             try:
-                labels = self._external.of(alert.labels)
-                if labels is not alert.labels:
-                    pair = known.get(alert.fingerprint) or (labels, fingerprint(labels))
-                    self._relabelled[alert.fingerprint] = pair
-                    alert = replace(alert, labels=pair[0], fingerprint=pair[1])  # noqa: PLW2901
+                found.append(self._with_external_labels(alert, known.get(alert.fingerprint)))
             except Exception as error:  # noqa: BLE001  an alert that is none is left out when it is vetted
                 log(__name__).debug("alert_not_labelled", error=repr(error))
-            found.append(alert)
+                found.append(alert)
         return found
+
+    def _with_external_labels(self, alert: Alert, last: tuple[Alert, Alert] | None) -> Alert:
+        """Return an alert with the external labels that it lacks; the same object for the same as at the last call."""
+        if last is not None:
+            given, own = last
+            if alert is not given:
+                own = replace(alert, labels=own.labels, fingerprint=own.fingerprint)
+        else:
+            labels = self._external.of(alert.labels)
+            if labels is alert.labels:
+                return alert
+            own = replace(alert, labels=labels, fingerprint=fingerprint(labels))
+        self._relabelled[alert.fingerprint] = alert, own
+        return own
 
     def resolve(self, alert_id: str) -> None:
         """Resolve an alert: one that was raised for good, one of a rule until its condition has been false once.

@@ -35,11 +35,11 @@ class AlertView:
         """A firing alert as a notification shows it."""
         breathe()
         acknowledgement = self.acknowledgements.get(fingerprint)
-        return notified(
-            self.firing.alerts[fingerprint],
-            acknowledged_by=None if acknowledgement is None else acknowledgement.by,
-            flapping=self.firing.flapping(fingerprint, self.now.monotonic),
-        )
+        flapping = self.firing.flapping(fingerprint, self.now.monotonic)
+        if acknowledgement is None and not flapping:
+            return self.firing.notified(fingerprint)
+        by = None if acknowledgement is None else acknowledgement.by
+        return notified(self.firing.alerts[fingerprint], acknowledged_by=by, flapping=flapping)
 
     def silenced_by(self, fingerprint: str) -> str | None:
         """The silence or maintenance window that mutes a firing alert."""

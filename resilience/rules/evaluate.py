@@ -341,10 +341,7 @@ class Evaluator:
         earlier = {(each.group.file, each.group.name): each for each in gone}
         ended: dict[str, Unit] = {}
         for each in added:
-            before = earlier.pop((each.group.file, each.group.name), None)
-            each.succeed(before)
-            if before is not None and before.units.keys() != each.units.keys():
-                ended |= {owner: unit for owner, unit in before.units.items() if owner not in each.units}
+            ended |= each.succeed(earlier.pop((each.group.file, each.group.name), None))
         for each in earlier.values():
             ended |= each.units
         for owner, unit in ended.items():

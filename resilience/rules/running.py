@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from resilience import promql
@@ -43,6 +43,7 @@ class Running:
         due: the time of the next evaluation, or None until the first one has ended.
         failing: the labels of the failure of each rule that fails, by owner.
         earlier: the version of the group whose alerts it shares, until it replaces that version.
+        dropped: the rules of that version that this one lacks, by owner.
     """
 
     group: RuleGroup
@@ -53,6 +54,7 @@ class Running:
     due: float | None = None
     failing: dict[str, Labels] = field(default_factory=dict)
     earlier: Running | None = None
+    dropped: dict[str, Unit] = field(default_factory=dict)
 
     def share_alerts(self, earlier: Running) -> None:
         """Share the alerts of an earlier version of the group, so that `succeed` need not visit each rule."""
@@ -61,19 +63,25 @@ class Running:
             if before is not None and before.state is not None and unit.state is not None:
                 unit.state.share(before.state)
         self.earlier = earlier
+        self.dropped = {owner: unit for owner, unit in earlier.units.items() if owner not in self.units}
 
-    def succeed(self, earlier: Running | None) -> None:
-        """Continue the alerts, the failures and the time of the next evaluation of an earlier version of the group."""
-        shared, self.earlier = self.earlier, None
+    def succeed(self, earlier: Running | None) -> Mapping[str, Unit]:
+        """Continue the alerts, the failures and the time of the next evaluation of an earlier version of the group.
+
+        Returns:
+            the rules of the earlier version that this one lacks, by owner.
+        """
         if earlier is None:
-            return
-        if shared is not earlier:
+            self.earlier, self.dropped = None, {}
+            return {}
+        if self.earlier is not earlier:
             self.share_alerts(earlier)
-            self.earlier = None
+        dropped, self.earlier, self.dropped = self.dropped, None, {}
         if earlier.failing:
             self.failing = {owner: labels for owner, labels in earlier.failing.items() if owner in self.units}
-        if earlier.interval == self.interval and not self.units.keys().isdisjoint(earlier.units):
+        if earlier.interval == self.interval and len(dropped) < len(earlier.units):
             self.due = earlier.due
+        return dropped
 
     def is_due(self, now: Instant) -> bool:
         """Whether it should be evaluated."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from resilience.alerting import Matchers, RaisedAlert, Route
-from resilience.rules.state import Alert
+from resilience.core.external_labels import ExternalLabels
+from resilience.rules.state import Alert, fingerprint
 
 Desk = Any
 QUICK = Route(to=("ops",), group_by=("alertname",), group_wait=0, group_interval=4, repeat_interval=3600)
@@ -145,3 +147,25 @@ async def test_a_silence_that_ended_or_was_taken_back_mutes_no_more(make: Callab
     desk.clock.shift(10)
     assert not muted()
     assert later in desk.manager.silences
+
+
+async def test_alerts_that_did_not_change_are_made_anew_neither_by_labels_nor_by_readers(
+    make: Callable[..., Desk],
+) -> None:
+    desk = make(QUICK, external=ExternalLabels({"region": "eu"}))
+    desk.fire("Down"), desk.fire("Up")
+    down, up = desk.firing.values()
+    first = desk.manager.labelled([down, up])
+    changed = replace(up, value=2.0)
+    second = desk.manager.labelled([down, changed])
+    assert second[0] is first[0]
+    assert (second[1].value, second[1].labels) == (2.0, {**up.labels, "region": "eu"})
+    assert second[1].fingerprint == first[1].fingerprint == fingerprint(second[1].labels)
+    shown = []
+    for alerts in ([down, up], [down, changed], [down], [down, up]):
+        desk.manager.tick(desk.clock.now(), alerts)
+        shown.append({each.alert.labels["alertname"]: each.alert for each in desk.manager.active_alerts()})
+    assert all(each["Down"] is shown[0]["Down"] for each in shown)
+    assert [each["Up"].value if "Up" in each else None for each in shown] == [up.value, 2.0, None, up.value]
+    desk.manager.acknowledge(first[0].fingerprint, by="ann")
+    assert {each.alert.acknowledged_by for each in desk.manager.active_alerts()} == {"ann", None}
