@@ -10,7 +10,7 @@ import click
 from resilience.cli.configurations import configurations_option, read, strict_option
 from resilience.cli.output import json_option, print_json
 from resilience.errors import ConfigError, QueryError
-from resilience.rules.checks import Severity, check
+from resilience.rules.checks import check
 from resilience.slo import compile_rules
 
 __all__ = ["validate"]
@@ -65,7 +65,7 @@ def _look(file: Path, *, strict: bool) -> _Verdict:
     except (ConfigError, QueryError) as error:
         shown = str(error) if str(file) in str(error) else f"{file}: {error}"
         return _Verdict(str(file), 0, 0, [" ".join(shown.split())], loaded=False)
-    findings = [str(each) for each in check(groups) if each.severity is not Severity.HINT]
+    findings = [str(each) for each in check(groups, hints=False)]
     rules = sum(len(group.rules) for group in groups)
     return _Verdict(
         str(file), len(said.get("slos", ())), rules, findings, unchecked=tuple(configuration.unset)

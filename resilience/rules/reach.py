@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from resilience.core.matchers import predicate
 from resilience.core.ports import Matcher
@@ -13,7 +13,7 @@ from resilience.promql.show import show
 from resilience.rules.bounds import ANY, MIRRORED, NOTHING, Bounds
 from resilience.rules.narrowing import AGGREGATIONS, FROM_NOTHING, FUNCTIONS, OPERATORS, POSITIVE, UNIT
 
-__all__ = ["Reach", "is_ratio"]
+__all__ = ["Reach", "comparisons", "is_ratio"]
 
 # By what metrics are called: counters and histograms never fall below 0, states are 0 or 1.
 _NAMED = {
@@ -32,6 +32,15 @@ def is_ratio(name: str) -> bool:
     return "ratio" in name.replace(":", "_").split("_")
 
 
+def comparisons(node: nodes.Node) -> list[nodes.Binary]:
+    """Return the comparisons in an expression, and the `and`s between them, in their order in the text."""
+    return [
+        one
+        for one in nodes.walk(node)
+        if isinstance(one, nodes.Binary) and (one.operator in MIRRORED or one.operator == "and")
+    ]
+
+
 class Reach:
     """Knows, of expressions, between what their values can lie.
 
@@ -46,7 +55,7 @@ class Reach:
         >>> reach = Reach({})
         >>> reach.bounds(parse("100 * sum(rate(a_total{code='5'}[5m])) / sum(rate(a_total[5m]))").node).high
         100.0
-        >>> list(reach.never(parse("vector(1) > 2").node))
+        >>> list(reach.never(comparisons(parse("vector(1) > 2").node)))
         ['vector(1) is always 1, and the threshold is 2']
     """
 
@@ -166,12 +175,12 @@ class Reach:
 
     # -- what can not hold
 
-    def never(self, node: nodes.Node) -> Iterator[str]:
-        """Say which comparisons in an expression can never hold, and why."""
-        for one in nodes.walk(node):
-            if isinstance(one, nodes.Binary) and one.operator in MIRRORED:
+    def never(self, compared: Iterable[nodes.Binary]) -> Iterator[str]:
+        """Yield for each of the `comparisons` of an expression that can never hold the reason why."""
+        for one in compared:
+            if one.operator in MIRRORED:
                 yield from self._unreachable(one)
-            elif isinstance(one, nodes.Binary) and one.operator == "and":
+            else:
                 found = self._contradiction(one)
                 if found is not None:
                     yield found
@@ -187,10 +196,10 @@ class Reach:
             what, found, other = node.right, right, left
         yield f"{_told(what)} {found.seen_from(other)}, and the threshold is {other.low:.6g}"
 
-    def always(self, node: nodes.Node) -> Iterator[str]:
-        """Say which comparisons with a number hold for whatever value a ratio, or the like, can have."""
-        for one in nodes.walk(node):
-            if not isinstance(one, nodes.Binary) or one.operator not in _OPPOSITE or one.as_bool:
+    def always(self, compared: Iterable[nodes.Binary]) -> Iterator[str]:
+        """Yield the `comparisons` with a number that hold for whatever value a ratio, or the like, can have."""
+        for one in compared:
+            if one.operator not in _OPPOSITE or one.as_bool:
                 continue
             left, right = self.bounds(one.left), self.bounds(one.right)
             what, found, other = (

@@ -247,3 +247,24 @@ groups:
 def test_python_conditions_have_no_expression_to_check() -> None:
     rule = AlertRule("A", condition=bool, severity="page", annotations={"summary": "!"})
     assert check([RuleGroup("g", (rule,))], metrics=()) == []
+
+
+def test_hints_can_be_left_out_without_another_finding() -> None:
+    group = RuleGroup(
+        "shop",
+        (
+            AlertRule("Odd", "errors:ratio > 2"),
+            AlertRule("Burn", "http_requests_total < 0", severity="page", annotations={"summary": "!"}),
+        ),
+    )
+    everything = check([group])
+    assert any(finding.severity is Severity.HINT for finding in everything)
+    expected = [finding for finding in everything if finding.severity is not Severity.HINT]
+    assert expected
+    assert check([group], hints=False) == expected
+
+
+def test_each_rule_with_an_expression_that_is_refused_is_named() -> None:
+    rules = [AlertRule(name, "max_over_time(rate(a[5m])[30d:1s])") for name in ("First", "Second")]
+    refused = [finding.rule for finding in check([RuleGroup("shop", rules)], hints=False)]
+    assert refused == ["First", "Second"]
