@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from resilience.alerting import AlertManager, Matchers, Route
+from resilience.alerting.delivery import Dispatcher
 from resilience.core.clock import ManualClock
 from resilience.core.ports import Notification
 from resilience.errors import DeliveryError
@@ -76,6 +77,24 @@ async def test_an_alert_that_ends_before_firing_was_refused_gets_no_resolved(mak
         desk.phones["ops"].error = None
         await desk.pass_(120)
     assert desk.phones["ops"].notifications == []
+
+
+async def test_an_alert_that_ends_while_its_notification_is_on_its_way_is_resolved_once_that_arrived(
+    make: Make,
+) -> None:
+    desk = make(ROUTE)
+    desk.phones["ops"].error = DeliveryError("ops: answered 429", reached=False)
+    async with desk.running():
+        alert = desk.fire("Down")
+        await desk.pass_(4)
+        [active] = desk.manager.active_alerts()
+        assert active.told == ("ops",), "it may get the notification that is on its way"
+        desk.stop(alert)
+        await desk.pass_(20)
+        assert statuses(desk) == []
+        desk.phones["ops"].error = None
+        await desk.pass_(90)
+    assert statuses(desk) == ["firing", "resolved"]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +202,50 @@ async def test_a_refusal_is_reported_by_another_channel_and_by_the_log(others: b
     assert event.detail == "ops: ops: answered 400"
     [line, *_] = [each for each in lines if each["event"] == "notification_given_up"]
     assert (line["log_level"], line["channel"], line["error"]) == ("error", "ops", "ops: answered 400")
+
+
+class Ends:
+    """Outcomes of deliveries, with the time of each."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.given_up: list[tuple[str, float]] = []
+
+    async def may_send(self) -> bool:
+        return True
+
+    def delivered(self, notification: Notification) -> None:
+        raise AssertionError(notification)
+
+    def undelivered(self, notification: Notification, error: str, *, reached: bool) -> None:
+        assert error == "ops: answered 503"
+        self.given_up.append((notification.key, self.clock.monotonic()))
+
+    def channel_failing(self, channel: str, error: str) -> None: ...
+    def channel_recovered(self, channel: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("age", "earliest", "latest"), [(0, 50, 100), (40, 30, 60), (90, 0, 10), (200, 0, 1)], ids=str
+)
+async def test_a_notification_is_given_up_so_many_seconds_after_its_decision_and_not_after_its_restoration(
+    make: Make, clock: ManualClock, age: float, earliest: float, latest: float
+) -> None:
+    phone = make(ROUTE).phones["ops"]
+    phone.error = DeliveryError("ops: answered 503")
+    ends = Ends(clock)
+    dispatcher = Dispatcher({"ops": phone}, ends, clock, give_up_after=100.0)
+    began = clock.monotonic()
+    dispatcher.offer(Notification("key", "ops", "firing", {}, [], clock.time() - age, "group"))
+    async with anyio.create_task_group() as background:
+        background.start_soon(dispatcher.run)
+        while not ends.given_up:
+            await clock.advance(1)
+            assert clock.monotonic() - began <= 200
+        background.cancel_scope.cancel()
+    [(key, at)] = ends.given_up
+    assert (key, phone.attempts >= 1) == ("key", True)
+    assert earliest <= at - began <= latest
 
 
 # -- a kill at each phase of a notification ----------------------------------------------------------------------

@@ -64,6 +64,23 @@ def test_a_threshold_that_cannot_be_reached_is_found(expr: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expr", "said"),
+    [
+        ("errors_ratio > 2", "errors_ratio is a ratio of at most 1, and the threshold is 2"),
+        (f"{RATIO} > 2", f"{RATIO} is a ratio of at most 1, and the threshold is 2"),
+        ("sgn(errors) > 2", "sgn(errors) is at most 1, and the threshold is 2"),
+        ("2 * sgn(errors) > 3", "2 * sgn(errors) is at most 2, and the threshold is 3"),
+        ("errors_ratio < 1.5", "errors_ratio is a ratio of 0 to 1, and the threshold is 1.5"),
+        (f"sgn({'e' * 75}) > 2", f"sgn({'e' * 75}) is at most 1, and the threshold is 2"),
+        (f"sgn({'e' * 76}) > 2", f"sgn({'e' * 76}... is at most 1, and the threshold is 2"),
+    ],
+)
+def test_a_finding_says_what_the_expression_is_and_how_large_it_can_be(expr: str, said: str) -> None:
+    [message] = findings(expr)
+    assert message.endswith(f": {said}")
+
+
+@pytest.mark.parametrize(
     "expr", ["errors_ratio >= 0", "errors_ratio < 1.5", "1 >= errors_ratio", f"{RATIO} <= 2"]
 )
 def test_a_threshold_that_is_always_reached_is_found(expr: str) -> None:
