@@ -32,6 +32,10 @@ def test_a_tier_or_window_that_is_none_is_refused(options: dict[str, Any]) -> No
 def test_a_request_needs_no_route() -> None:
     rel = Reliability("shop")
     rel.slos.record_request(service="shop", success=False, duration=0.1, timestamp=datetime.now(UTC))
+    requests = rel.signals.find("http_requests_total")
+    assert requests is not None
+    [(labels, series)] = requests.items()
+    assert (labels, series.current) == (("shop", "", "", "", "failure"), 1.0)
 
 
 @pytest.mark.parametrize(

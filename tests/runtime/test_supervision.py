@@ -181,6 +181,28 @@ async def test_a_task_that_goes_on_failing_is_started_less_often_but_for_ever(cl
     assert events[-1] == TaskRecovered("broken", clock.time() - (clock.monotonic() - began[-1] - 300))
 
 
+async def test_a_task_that_may_end_ends_its_supervision(clock: ManualClock) -> None:
+    supervisor, calls = Supervisor(Signals(clock), clock=clock), itertools.count(1)
+
+    async def passing() -> None:
+        if next(calls) == 1:
+            raise OSError("no")
+
+    task = asyncio.create_task(supervisor.keep("passing", passing, ends=True))
+    await clock.advance(10)
+    assert task.done()
+    assert await task is None
+    assert next(calls) == 3, "called once more after it failed, and not after it ended"
+
+
+async def test_a_task_that_never_failed_is_counted_with_0(clock: ManualClock) -> None:
+    async with make(clock, RecordingNotifier("pager")) as rel:
+        await clock.advance(1)
+        text = rel.metrics()[0].decode()
+    for member in MEMBERS:
+        assert f'resilience_task_failures_total{{service="shop",task="{member}"}} 0.0' in text.splitlines()
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 async def test_what_ends_the_process_is_no_failure(
     interrupt: type[BaseException], clock: ManualClock
