@@ -208,7 +208,7 @@ class Evaluator:
             if unit.record is not None and unit.query is not None:
                 self._write(unit.owner, at, unit.record(unit.query(at), limit), unit.rule.name)
             elif unit.state is not None:
-                found, data, ended = self._ask(unit, at)
+                found, data, ended = self._ask(unit, at, running.group.query_offset)
                 if self._running is not groups:
                     return
                 transitions = unit.state.evaluate(
@@ -227,7 +227,7 @@ class Evaluator:
             self._fail(running, unit, error)
 
     def _ask(
-        self, unit: Unit, at: float
+        self, unit: Unit, at: float, offset: float
     ) -> tuple[Sequence[tuple[Labels, float]], bool | HasData, HasEnded | None]:
         """Return the elements that a rule finds, and ways to learn what the absence of others proves."""
         rule = unit.rule
@@ -238,7 +238,7 @@ class Evaluator:
         ended = None
         if self._restored:
             node = unit.query.expression.node
-            ended = EndProof(self._warm_ups(), node, lambda one: self._labels_of(one, at))
+            ended = EndProof(self._warm_ups(), node, lambda one: self._labels_of(one, at), offset=offset)
         present = DataPresence(selectors_of(rule), self._source, at, self._lookback)
         return pairs(unit.query(at)), present, ended
 

@@ -275,7 +275,8 @@ def _part_of(part: nodes.Node, whole: nodes.Node) -> bool:
         return same and all(_implied(matcher, part.matchers) for matcher in whole.matchers)
     match part, whole:
         case nodes.Range(), nodes.Range():
-            return part.window == whole.window and _part_of(part.selector, whole.selector)
+            same = (part.window, part.offset, part.anchor) == (whole.window, whole.offset, whole.anchor)
+            return same and _part_of(part.selector, whole.selector)
         case nodes.Call(), nodes.Call():
             counting = part.function in ("rate", "increase", "sum_over_time", "count_over_time")
             same = part.function == whole.function and len(part.arguments) == len(whole.arguments) == 1

@@ -111,14 +111,21 @@ class EndProof:
         warm_up: the warm-up times.
         node: the expression.
         evaluate: evaluates an expression at the time of the evaluation and returns the label sets of its result.
+        offset: seconds by which the evaluation looks back.
     """
 
     def __init__(
-        self, warm_up: WarmUp, node: nodes.Node, evaluate: Callable[[nodes.Node], Sequence[Labels]]
+        self,
+        warm_up: WarmUp,
+        node: nodes.Node,
+        evaluate: Callable[[nodes.Node], Sequence[Labels]],
+        *,
+        offset: float = 0.0,
     ) -> None:
         self._warm_up = warm_up
         self._node = node
         self._evaluate = evaluate
+        self._offset = offset
         self._results: dict[int, LabelIndex] = {}
         self._seconds: dict[int, float] = {}
 
@@ -131,7 +138,7 @@ class EndProof:
             labels: the labels of the element.
             observed: seconds for which windows have been filling up.
         """
-        return self._ended(self._node, labels, observed)
+        return self._ended(self._node, labels, observed - self._offset)
 
     def _ended(self, node: nodes.Node, labels: Mapping[str, str], observed: float) -> bool:
         if isinstance(node, nodes.Binary) and node.operator in {"and", "or", "unless"}:

@@ -28,9 +28,10 @@ class Process:
         rules: Sequence[Rule],
         saved: tuple[dict[str, dict[str, bytes]], float] | None = None,
         begins: float = 0.0,
+        offset: float = 0.0,
     ) -> None:
         self.samples = promql.MemorySource()
-        groups = [RuleGroup(rule.name, (rule,), interval=10) for rule in rules]
+        groups = [RuleGroup(rule.name, (rule,), interval=10, query_offset=offset) for rule in rules]
         self.rules = Evaluator(groups, self.samples, self.samples)
         self.now = begins
         if saved is not None:
@@ -198,6 +199,19 @@ def test_a_failed_rule_does_not_recover_because_of_a_restart() -> None:
     assert second.run(60) == []
     assert second.run(240, e_total=1, a=1, b=2) == []
     assert [alert.rule for alert in second.rules.alerts()] == ["RuleEvaluationFailed"]
+    third = first.restarted(rules)
+    assert third.run(300) == []
+    assert third.run(20) == [("RuleEvaluationFailed", "resolved")]
+
+
+@pytest.mark.parametrize("offset", [0, 60])
+def test_windows_fill_up_as_much_later_as_the_query_offset_says(offset: int) -> None:
+    rules = [AlertRule("Errors", "rate(errors_total[5m]) > 1", no_data="resolve")]
+    first = Process(rules, offset=offset)
+    assert first.run(600, errors_total=3) == [("Errors", "firing")]
+    second = Process(rules, (rows_of(first.rules), at(first.now).wall), first.now, offset)
+    assert second.run(300 + offset, errors_total=0.0) == []
+    assert second.run(10, errors_total=0.0) == [("Errors", "resolved")]
 
 
 @pytest.mark.parametrize(

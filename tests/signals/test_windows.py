@@ -373,6 +373,29 @@ def test_histograms_read_as_cumulative_buckets_in_long_rows_too() -> None:
     assert signals.source.at(total, now, 300)[1] == (12.0,)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ("0.1|0.5", [2.0, 3.0, 0.0, 1.0]),
+        ("0.5|1.0", [3.0, 3.0, 1.0, 2.0]),
+        ("0.1|1.0", [2.0, 3.0, 0.0, 2.0]),
+        (r"0.1|0.5|\+Inf", [2.0, 3.0, 4.0, 0.0, 1.0, 2.0]),
+        (r"0.5|\+Inf", [3.0, 4.0, 1.0, 2.0]),
+        (r"0.1|\+Inf", [2.0, 4.0, 0.0, 2.0]),
+    ],
+)
+def test_buckets_that_are_left_out_are_not_those_that_are_read(bounds: str, expected: list[float]) -> None:
+    clock = ManualClock()
+    signals = Signals(clock)
+    histogram = signals.histogram("d_seconds", labels=("route",), buckets=(0.1, 0.5, 1.0))
+    for route, values in (("/a", (0.05, 0.1, 0.5, 5.0)), ("/b", (0.3, 0.7))):
+        for value in values:
+            histogram.bind(route).observe(value)
+    advance(signals, clock)
+    found = signals.source.select([*named("d_seconds_bucket"), Matcher("le", "=~", bounds)])
+    assert list(signals.source.at(found, clock.monotonic(), 300)[1]) == expected
+
+
 @given(
     steps=st.lists(
         st.one_of(
