@@ -24,6 +24,7 @@ from resilience.core.events import Listeners
 from resilience.core.external_labels import ExternalLabels
 from resilience.core.labels import label_set
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Store
 from resilience.core.validate import host_names, number, public_url, text
 from resilience.errors import ConfigError
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = ["Reliability", "RuleSource", "default"]
 
 
+@named_options
 class Reliability:
     """Guards, records, judges and tells, for one service.
 

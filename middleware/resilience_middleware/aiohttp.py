@@ -13,6 +13,7 @@ from aiohttp.typedefs import LooseHeaders, StrOrURL
 from multidict import CIMultiDict, istr
 from yarl import URL
 
+from resilience.core.options import named_options
 from resilience.errors import ConfigError
 from resilience.http.calls import CallOptions, HttpCalls
 from resilience.http.context import DEADLINE_HEADER, tell
@@ -274,6 +275,7 @@ class ResilientSession:
             raise
 
 
+@named_options
 class ResilientMiddleware:
     """The same for a session of your own: `aiohttp.ClientSession(middlewares=[ResilientMiddleware(rel)])`.
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from resilience.core.buckets import Deadlines
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Guard
 from resilience.core.validate import flag
 from resilience.core.verdict import Verdict
@@ -36,6 +37,7 @@ __all__ = ["ResilienceMiddleware"]
 _DEEPEST = 20  # causes of an error that are looked at
 
 
+@named_options
 class ResilienceMiddleware:
     """Pure ASGI middleware: `app.add_middleware(ResilienceMiddleware, reliability=rel)`, or round any ASGI application.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resilience.core.options import named_options
 from resilience.core.rows import Moment, Shape
 from resilience.core.validate import integer, number, text
 from resilience.errors import ConfigError
@@ -15,6 +16,7 @@ __all__ = ["INCIDENT", "Escalation", "Incident", "Level"]
 _MOST_REPEATS = 9  # as PagerDuty's escalation policies
 
 
+@named_options
 @dataclass(frozen=True)
 class Level:
     """One step of an escalation.
@@ -39,6 +41,7 @@ class Level:
         number("wait", self.wait, above=0)
 
 
+@named_options
 @dataclass(frozen=True)
 class Escalation:
     """Levels that are told one after another until somebody acknowledges.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
+from resilience.core.options import named_options
 from resilience.core.validate import integer, number
 
 __all__ = ["FlapDetector"]
 
 
+@named_options
 class FlapDetector:
     """Counts how often each alert changed of late.
 

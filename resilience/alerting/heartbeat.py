@@ -8,6 +8,7 @@ import anyio
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Clock
 from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Heart", "Heartbeat"]
 
 
+@named_options
 class Heartbeat:
     """Calls a URL, healthchecks.io's for instance, every so often, but only while ticks go on.
 

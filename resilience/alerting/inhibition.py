@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience.alerting.matchers import Matchers
+from resilience.core.options import named_options
 from resilience.core.slices import breathing
 from resilience.core.validate import text
 from resilience.errors import ConfigError
@@ -13,6 +14,7 @@ from resilience.errors import ConfigError
 __all__ = ["Inhibition", "Inhibitor"]
 
 
+@named_options
 @dataclass(frozen=True)
 class Inhibition:
     """Mutes alerts that match `target` while one that matches `source` fires.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from resilience.core.options import named_options
 from resilience.errors import ConfigError
 
 __all__ = ["TimeInterval", "TimeIntervals", "time_intervals_from_config"]
@@ -81,6 +82,7 @@ def _location(option: str, value: object) -> tzinfo | None:
         raise _refuse(option, "an IANA time zone such as Europe/Berlin, or Local", value) from None
 
 
+@named_options
 @dataclass(frozen=True)
 class TimeInterval:
     """Times that meet all that is given; what is not given holds always.

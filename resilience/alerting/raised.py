@@ -12,6 +12,7 @@ from resilience.alerting.codec import LABELS
 from resilience.alerting.vetting import vetted
 from resilience.core.clock import Instant
 from resilience.core.labels import clean, label_set, real
+from resilience.core.options import named_options
 from resilience.core.ports import Put
 from resilience.core.rows import Maybe, Moment, decode, encode
 from resilience.core.validate import shown, text
@@ -39,6 +40,7 @@ def _mapping(option: str, value: object) -> Mapping[str, Any]:
     raise ConfigError(message)
 
 
+@named_options
 @dataclass(frozen=True)
 class RaisedAlert:
     """An alert that somebody raises; it fires until it is resolved.

@@ -9,6 +9,7 @@ from typing import TypeVar
 from resilience.alerting.escalation import Escalation
 from resilience.alerting.intervals import TimeIntervals
 from resilience.alerting.matchers import Matchers
+from resilience.core.options import named_options
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 
@@ -22,6 +23,7 @@ REPEAT_INTERVAL = 14_400.0
 T = TypeVar("T")
 
 
+@named_options
 @dataclass(frozen=True)
 class Route:
     """One node of the tree, as it is written; what is None is inherited from the parent.

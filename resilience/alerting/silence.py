@@ -11,6 +11,7 @@ from resilience.alerting.matcher_index import MatcherIndex
 from resilience.alerting.matchers import Matchers
 from resilience.core.labels import clean, plain_text
 from resilience.core.moments import LATEST, unix_seconds
+from resilience.core.options import named_options
 from resilience.core.ports import Matcher, Put
 from resilience.core.rows import Moment, decode, encode
 from resilience.core.validate import shown, text
@@ -77,6 +78,7 @@ class Silence:
         return self.start <= wall < self.end and self.matchers.match(labels)
 
 
+@named_options
 @dataclass(frozen=True)
 class MaintenanceWindow:
     """Mutes what matches at recurring times.

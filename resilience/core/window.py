@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from resilience.core.options import named_options
 from resilience.core.validate import integer, number
 
 __all__ = ["CallCounts", "CountWindow", "TimeWindow", "Window"]
@@ -32,6 +33,7 @@ class CallCounts(Protocol):
         """Forget what has left the window by `now`: for readers, since traffic may have stopped."""
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class CountWindow:
     """The last `size` calls.
@@ -62,6 +64,7 @@ class CountWindow:
         return _Ring(self.size)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
     """The last `seconds`, in buckets.

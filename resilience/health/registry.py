@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listeners
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import CallContext, Check, Clock, Status
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
@@ -44,6 +45,7 @@ _around: ContextVar[tuple[RegisteredCheck, ...]] = ContextVar("health_looks", de
 """The checks that the current code looks for: one that asks for the health of all gets its own last report."""
 
 
+@named_options
 class HealthRegistry:
     """Checks by name: run at once, each with its own timeout; callers at the same time share one look.
 

@@ -16,6 +16,7 @@ import aiohttp
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import format_duration, parse_duration
+from resilience.core.options import named_options
 from resilience.core.ports import Clock
 from resilience.core.secret import Secret, secret_url
 from resilience.core.validate import number
@@ -41,6 +42,7 @@ _DAY = 86_400.0
 _BAD_QUERY = frozenset({"bad_data", "execution"})
 
 
+@named_options
 class PrometheusIntegration:
     """Asks a Prometheus, and gives it rules.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification
 from resilience.core.secret import Secret, masked, secret_url
 from resilience.core.validate import number, text
@@ -23,6 +24,7 @@ _MAX_BODY = 65_536  # bytes of an answer that are read; only an error shows them
 _MAY_PASS = frozenset({408, 425, 429})
 
 
+@named_options
 class HttpChannel:
     """Base of the channels over HTTP: a subclass defines `send`.
 

@@ -8,6 +8,7 @@ from typing import Any
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.interrupts import INTERRUPTS
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import number
@@ -22,6 +23,7 @@ _BATCH = 64  # alerts in one request, as Prometheus
 _RETENTION = 900.0  # Prometheus re-sends resolved alerts for 15 minutes
 
 
+@named_options
 class AlertmanagerNotifier(HttpChannel):
     """Hands alerts to an Alertmanager as Prometheus does.
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import text
@@ -19,6 +20,7 @@ __all__ = ["AppriseNotifier", "from_config"]
 _TYPES = {"firing": "failure", "resolved": "success", "acknowledged": "info"}
 
 
+@named_options
 class AppriseNotifier:
     """Sends through Apprise, in a thread: its plug-ins block.
 

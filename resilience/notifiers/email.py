@@ -13,6 +13,7 @@ from email.utils import format_datetime, parseaddr
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import choice, hostname, integer, number, text
@@ -29,6 +30,7 @@ _BODY = 100_000  # characters
 _PERMANENT = range(500, 600)
 
 
+@named_options
 class EmailNotifier:
     """Sends one message for each notification; all of a group are one thread.
 

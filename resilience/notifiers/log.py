@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.validate import text
 from resilience.notifiers._options import build
@@ -16,6 +17,7 @@ __all__ = ["LogNotifier", "from_config"]
 _LINES = 20
 
 
+@named_options
 class LogNotifier:
     """Log lines for alerts, one for each: an error while a `critical` alert is firing, else a warning.
 

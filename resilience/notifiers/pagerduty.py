@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
 from resilience.notifiers._http import HttpChannel
@@ -34,6 +35,7 @@ _LINKS = 10
 _URL = 2_048
 
 
+@named_options
 class PagerDutyNotifier(HttpChannel):
     """Triggers, acknowledges and resolves one incident for each group of alerts.
 

@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Any, cast
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, NotifiedAlert, Notifier
 from resilience.core.secret import Secret
 from resilience.core.validate import integer
@@ -27,6 +28,7 @@ _LABEL = 1024
 _BODY = 1_000_000  # bytes; nginx refuses requests over 1 MB unless told otherwise
 
 
+@named_options
 class WebhookNotifier(HttpChannel):
     """Posts what Alertmanager posts to its webhook receivers, so that whatever takes those takes these.
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, get_args
 
+from resilience.core.options import named_options
 from resilience.core.validate import callback, choice, number
+from resilience.errors import ConfigError
 
 __all__ = ["Backoff", "Constant", "Exponential", "Fibonacci", "Jitter", "Linear"]
 
@@ -59,6 +61,7 @@ class _Spread:
                 return min(self.cap, base + (high - base) * self.random())
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Constant:
     """The same wait each time.
@@ -69,7 +72,7 @@ class Constant:
         random: a number in [0, 1) each time it is called.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or has no effect.
 
     Example:
         >>> Constant(2).delay(1, 0.0)
@@ -84,6 +87,8 @@ class Constant:
         number("seconds", self.seconds, low=0)
         choice("jitter", self.jitter, ("full", "equal", "none"))
         callback("random", self.random)
+        if self.seconds == 0 and self.jitter != "none":
+            raise ConfigError("jitter has no effect on a wait of 0 seconds")
 
     def delay(self, attempt: int, previous: float) -> float:  # noqa: ARG002  the protocol's arguments
         """Return the wait; see `Backoff.delay`."""
@@ -93,6 +98,7 @@ class Constant:
         return self.seconds * (share if self.jitter == "full" else 0.5 + 0.5 * share)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Linear(_Spread):
     """`base`, then `step` more each time, up to `cap`.
@@ -105,7 +111,7 @@ class Linear(_Spread):
         random: a number in [0, 1) each time it is called.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or has no effect.
 
     Example:
         >>> [Linear(1, jitter="none").delay(attempt, 0.0) for attempt in (1, 2, 3)]
@@ -127,6 +133,7 @@ class Linear(_Spread):
         return self._spread(self.base + step * (attempt - 1), self.base, previous)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Exponential(_Spread):
     """`base`, then `factor` times as long each time, up to `cap`.
@@ -142,7 +149,7 @@ class Exponential(_Spread):
         random: a number in [0, 1) each time it is called.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or has no effect.
 
     Example:
         >>> [Exponential(1, cap=5, jitter="none").delay(attempt, 0.0) for attempt in (1, 2, 3, 4)]
@@ -166,6 +173,7 @@ class Exponential(_Spread):
         return self._spread(curve, self.base, previous)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Fibonacci(_Spread):
     """`base` times 1, 1, 2, 3, 5, 8 ... up to `cap`: grows by about 1.6, gentler than doubling.
@@ -177,7 +185,7 @@ class Fibonacci(_Spread):
         random: a number in [0, 1) each time it is called.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or has no effect.
 
     Example:
         >>> [Fibonacci(1, jitter="none").delay(attempt, 0.0) for attempt in (1, 2, 3, 4, 5)]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, ParamSpec, Type
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listeners
+from resilience.core.options import named_options
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import text
 from resilience.errors import ConfigError
@@ -102,6 +103,10 @@ class WrappingPolicy:
 
     kind: ClassVar[str] = "policy"
     repeats: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        named_options(cls)
 
     def __init__(self, *, name: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self.name: str = self.kind if name is None else text("name", name)

@@ -44,14 +44,10 @@ class BreakerSettings(Judged):
         self._check_failures()
         if self.slow_call_duration is not None:
             number("slow_call_duration", self.slow_call_duration, above=0)
-        elif self.slow_call_rate != 1:
-            raise ConfigError("slow_call_rate has no effect without slow_call_duration")
         number("slow_call_rate", self.slow_call_rate, above=0, high=1)
         number("open_duration", self.open_duration, above=0)
         number("open_factor", self.open_factor, low=1)
         number("open_cap", self.open_cap, above=0)
-        if self.open_factor == 1 and self.open_cap != _OPEN_CAP:
-            raise ConfigError("open_cap has no effect without an open_factor above 1")
         number("open_jitter", self.open_jitter, low=0, high=1)
         integer("half_open_permits", self.half_open_permits)
         if self.half_open_concurrency is not None:
@@ -77,6 +73,15 @@ class BreakerSettings(Judged):
                 " it would never open"
             )
             raise ConfigError(message)
+
+    def dormant(self) -> dict[str, str]:
+        """Return the options that have no effect; see `Dormant`."""
+        found = {}
+        if self.slow_call_duration is None and self.slow_call_rate != 1:
+            found["slow_call_rate"] = "without slow_call_duration"
+        if self.open_factor == 1 and self.open_cap != _OPEN_CAP:
+            found["open_cap"] = "without an open_factor above 1"
+        return found
 
     @property
     def shape(self) -> Window:

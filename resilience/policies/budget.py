@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from resilience.core.callbacks import answer_of
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import Clock
 from resilience.core.validate import flag, integer, number
 from resilience.errors import ConfigError
@@ -89,12 +90,14 @@ class Limited(Protocol):
 
 # Tokens are counted in thousandths, as gRPC does, so that ten times 0.1 is exactly 1.
 _UNIT = 1000
+_RESERVE = 10.0  # repeats per second without any call, as Finagle
 
 
 def _milli(option: str, value: float, *, above: float | None = None) -> int:
     return round(number(option, value, low=None if above is not None else 0, above=above) * _UNIT)
 
 
+@named_options
 class TokenBudget:
     """A bucket of tokens that repeats empty and successes fill again.
 
@@ -209,6 +212,7 @@ class TokenBudget:
         self._share = number("share", share, above=0, high=1)
 
 
+@named_options
 class RatioBudget:
     """Repeats may be a share of the calls, and a few more where there are few calls.
 
@@ -242,13 +246,15 @@ class RatioBudget:
         ratio: float = 0.2,
         *,
         ttl: float | None = 10.0,
-        reserve: float = 10.0,
+        reserve: float = _RESERVE,
         floor: int = 0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._ratio = number("ratio", ratio, low=0, high=1000)
         self._ttl = None if ttl is None else number("ttl", ttl, above=0)
         reserved = number("reserve", reserve, low=0)
+        if ttl is None and reserve != _RESERVE:
+            raise ConfigError("reserve has no effect without a ttl")
         self._reserved = 0.0 if self._ttl is None else reserved * self._ttl
         self._floor = integer("floor", floor, low=0)
         self._clock = clock

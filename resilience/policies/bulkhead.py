@@ -16,7 +16,7 @@ from resilience.errors import BulkheadFull
 from resilience.policies.base import Inline, RefusingPolicy
 from resilience.policies.generate import Source
 from resilience.policies.nap import Nap
-from resilience.policies.settings import Mode, changed, is_observing
+from resilience.policies.settings import Mode, changed, effective, is_observing
 
 __all__ = ["Bulkhead", "BulkheadSettings", "BulkheadStatistics"]
 
@@ -60,6 +60,14 @@ class BulkheadSettings:
         choice("order", self.order, ("fifo", "lifo"))
         is_observing(self.mode)
 
+    def dormant(self) -> dict[str, str]:
+        """Return the options that have no effect; see `Dormant`."""
+        if self.queue:
+            return {}
+        used = {"max_wait": self.max_wait is not None, "order": self.order != "fifo"}
+        reason = "without a queue: give queue=, the calls that may wait"
+        return {option: reason for option, is_set in used.items() if is_set}
+
 
 class _Waiter(Nap):
     """A call in the queue."""
@@ -82,7 +90,7 @@ class Bulkhead(RefusingPolicy[int]):
     Args:
         limit: calls at once, at least 1. Default 25, as resilience4j.
         queue: calls that may wait, at least 0. Default 0, as Polly: a queue hides an overload until it is long.
-        max_wait: seconds a call waits at most, above 0; None (default): until its turn.
+        max_wait: seconds a call waits at most, above 0, where there is a queue; None (default): until its turn.
         order: `fifo`, or `lifo`: newest first, since under overload the oldest have often been given up already
             (as Netflix's blocking limiter). Default `fifo`.
         name: what events, errors and statistics call it.
@@ -126,7 +134,8 @@ class Bulkhead(RefusingPolicy[int]):
         self._in_flight = 0
         # An OrderedDict, since both ends and any waiter in between can be taken out at once.
         self._waiters: OrderedDict[_Waiter, None] = OrderedDict()
-        self._apply(BulkheadSettings(limit=limit, queue=queue, max_wait=max_wait, order=order, mode=mode))
+        settings = BulkheadSettings(limit=limit, queue=queue, max_wait=max_wait, order=order, mode=mode)
+        self._apply(effective(settings))
 
     def _apply(self, settings: BulkheadSettings) -> None:
         self.settings = settings

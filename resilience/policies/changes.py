@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
+from resilience.core.options import named_options, unknown
 from resilience.core.validate import callback, shown
 from resilience.errors import ConfigError
 
-__all__ = ["Update", "all_or_nothing", "mapping_of_options", "reconfigured", "undone", "unknown"]
+__all__ = ["Update", "all_or_nothing", "mapping_of_options", "reconfigured", "undone"]
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Update:
     """New value of an option, made of its old value.
@@ -38,18 +39,6 @@ class Update:
 
     def __post_init__(self) -> None:
         callback("function", self.function)
-
-
-def unknown(what: str, given: object, known: Collection[str]) -> str:
-    """Return the message about a name that does not exist: the nearest one, and all there are.
-
-    Example:
-        >>> unknown("option", "atempts", ["attempts", "backoff"])
-        "unknown option 'atempts', did you mean 'attempts'? there are: attempts, backoff"
-    """
-    near = difflib.get_close_matches(str(given), known, n=1)
-    guess = f", did you mean {near[0]!r}?" if near else ";"
-    return f"unknown {what} {shown(given)}{guess} there are: {', '.join(known)}"
 
 
 def mapping_of_options(what: str, given: object) -> Mapping[str, Any]:

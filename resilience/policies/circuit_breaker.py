@@ -26,7 +26,7 @@ from resilience.policies.breaker_events import (
 from resilience.policies.breaker_settings import BreakerSettings
 from resilience.policies.events import CallRejected
 from resilience.policies.generate import Source
-from resilience.policies.settings import Mode, changed, is_observing
+from resilience.policies.settings import Mode, changed, effective, is_observing
 
 __all__ = ["CircuitBreaker"]
 
@@ -169,25 +169,27 @@ class CircuitBreaker(GuardPolicy[int]):
         self._last_failure: FailureRecord | None = None
         usual = 0.5 if failures is None else None
         self._apply(
-            BreakerSettings(
-                failure_rate=usual if failure_rate == "auto" else failure_rate,
-                failures=failures,
-                window=window,
-                minimum_calls=minimum_calls,
-                slow_call_duration=slow_call_duration,
-                slow_call_rate=slow_call_rate,
-                consecutive_failures=consecutive_failures,
-                open_duration=open_duration,
-                open_factor=open_factor,
-                open_cap=open_cap,
-                open_jitter=open_jitter,
-                half_open_permits=half_open_permits,
-                half_open_concurrency=half_open_concurrency,
-                half_open_max_wait=half_open_max_wait,
-                on=on,
-                ignore=ignore,
-                failed_result=failed_result,
-                mode=mode,
+            effective(
+                BreakerSettings(
+                    failure_rate=usual if failure_rate == "auto" else failure_rate,
+                    failures=failures,
+                    window=window,
+                    minimum_calls=minimum_calls,
+                    slow_call_duration=slow_call_duration,
+                    slow_call_rate=slow_call_rate,
+                    consecutive_failures=consecutive_failures,
+                    open_duration=open_duration,
+                    open_factor=open_factor,
+                    open_cap=open_cap,
+                    open_jitter=open_jitter,
+                    half_open_permits=half_open_permits,
+                    half_open_concurrency=half_open_concurrency,
+                    half_open_max_wait=half_open_max_wait,
+                    on=on,
+                    ignore=ignore,
+                    failed_result=failed_result,
+                    mode=mode,
+                )
             )
         )
         self._counts = self._window.start()

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.validate import choice
 from resilience.policies.breaker_events import BreakerTransition, ThresholdReached
 
@@ -16,6 +17,7 @@ __all__ = ["EventLog"]
 _LEVELS = ("debug", "info", "warning", "error")
 
 
+@named_options
 class EventLog:
     """Writer of typed events to the log: the event's class as its name (`breaker_transition`), its fields as keys.
 

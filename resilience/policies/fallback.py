@@ -16,7 +16,7 @@ from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy
 from resilience.policies.identity import UNIDENTIFIED, identify
-from resilience.policies.settings import Mode, changed, is_observing
+from resilience.policies.settings import Mode, changed, effective, is_observing
 
 __all__ = ["Fallback", "FallbackSettings", "FallbackSource", "FallbackStatistics", "FallbackUsed"]
 
@@ -57,6 +57,7 @@ class FallbackStatistics:
 
 
 _NOTHING: Any = object()
+_MAX_STALE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,13 @@ class FallbackSettings:
             raise ConfigError("value and function must not both be given: there is one answer")
         if self.function is None and self.value is _NOTHING and self.stale_for is None:
             raise ConfigError("value, function or stale_for must be given: there is nothing to fall back on")
+
+    def dormant(self) -> dict[str, str]:
+        """Return the options that have no effect; see `Dormant`."""
+        if self.stale_for is not None:
+            return {}
+        used = {"key": self.key is not None, "max_stale": self.max_stale != _MAX_STALE}
+        return {option: "without stale_for: no result is kept" for option, is_set in used.items() if is_set}
 
     @property
     def source(self) -> FallbackSource | None:
@@ -135,7 +143,7 @@ class Fallback(WrappingPolicy):
         *,
         function: Callable[[Exception | None], Awaitable[Any] | Any] | None = None,
         stale_for: float | None = None,
-        max_stale: int = 1000,
+        max_stale: int = _MAX_STALE,
         key: Callable[..., Hashable] | None = None,
         on: ErrorFilter = Exception,
         on_result: Callable[[Any], bool] | None = None,
@@ -148,15 +156,17 @@ class Fallback(WrappingPolicy):
         # The last good results and when they came, the longest unused first.
         self._kept: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
         self._use(
-            FallbackSettings(
-                value=value,
-                function=function,
-                stale_for=stale_for,
-                max_stale=max_stale,
-                key=key,
-                on=on,
-                on_result=on_result,
-                mode=mode,
+            effective(
+                FallbackSettings(
+                    value=value,
+                    function=function,
+                    stale_for=stale_for,
+                    max_stale=max_stale,
+                    key=key,
+                    on=on,
+                    on_result=on_result,
+                    mode=mode,
+                )
             )
         )
 

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
+from resilience.core.options import named_options
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
 
@@ -75,6 +76,7 @@ class _Bounded:
         self.limit = max(self.minimum, min(self.maximum, self.limit * (1 - smoothing) + limit * smoothing))
 
 
+@named_options
 @dataclass(slots=True, kw_only=True)
 class Aimd(_Bounded):
     """Additive increase, multiplicative decrease: one more while all goes well, a share less when calls are dropped.
@@ -115,6 +117,7 @@ class Aimd(_Bounded):
             self._move(self.limit + 1)
 
 
+@named_options
 @dataclass(slots=True, kw_only=True)
 class Gradient2(_Bounded):
     """Follows the ratio of the latency over a long time to the latency now.
@@ -179,6 +182,7 @@ class Gradient2(_Bounded):
         return average
 
 
+@named_options
 @dataclass(slots=True, kw_only=True)
 class Vegas(_Bounded):
     """Keeps the number of calls that wait in the server, reckoned from its latency without load, between two bounds.

@@ -11,10 +11,11 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import unknown
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, check_called, refuse_sync
-from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone, unknown
+from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone
 from resilience.policies.generate import generate, generate_sender, identified
 from resilience.policies.opening import opened
 from resilience.policies.order import CompositionWarning, check_order
@@ -101,7 +102,7 @@ class Pipeline(WrappingPolicy):
         self.repeats: bool = any(getattr(policy, "repeats", False) for policy in policies)
         self._by_name = dict(zip(_names(policies, self.name), policies, strict=True))
         for complaint in check_order(policies):
-            warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=2)
+            warnings.warn(f"pipeline {self.name!r}: {complaint}", CompositionWarning, stacklevel=3)
         self._recorder = recorder
         self._classifier = _USUAL if classifier is None else classifier
         self._compile()

@@ -12,6 +12,7 @@ from typing import Any
 
 from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options, unknown
 from resilience.core.ports import Clock, Policy, Recorder
 from resilience.core.validate import shown
 from resilience.core.window import TimeWindow
@@ -19,7 +20,7 @@ from resilience.errors import ConfigError
 from resilience.policies.backoff import Exponential
 from resilience.policies.budget import TokenBudget
 from resilience.policies.bulkhead import Bulkhead
-from resilience.policies.changes import reconfigured, unknown
+from resilience.policies.changes import reconfigured
 from resilience.policies.circuit_breaker import CircuitBreaker
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.retry import Retry
@@ -105,6 +106,7 @@ def _check_options(name: str, layer: Layer, options: object) -> None:
             raise ConfigError(f"{name}: {unknown('option', option, parameters)}")
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A recipe for pipelines; it holds no state, so nothing is shared between those made of it.

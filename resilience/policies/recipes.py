@@ -10,12 +10,12 @@ from typing import Any
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import parse_duration, parse_seconds
+from resilience.core.options import unknown
 from resilience.core.validate import shown
 from resilience.core.window import CountWindow, TimeWindow
 from resilience.errors import ConfigError
 from resilience.policies import backoff, budget, limit_algorithms
 from resilience.policies.base import WrappingPolicy
-from resilience.policies.changes import unknown
 from resilience.policies.order import check_order, rank
 from resilience.policies.presets import API_CALLS, DATABASE, EXTERNAL_SERVICES, Layer, Preset
 from resilience.policies.quantile import Quantile

@@ -9,10 +9,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listener, Listeners
+from resilience.core.options import named_options, unknown
 from resilience.core.ports import Clock, Guard, Policy, Recorder
 from resilience.core.validate import text
 from resilience.errors import ConfigError
-from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone, unknown
+from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, Preset
 from resilience.policies.recipes import recipe
@@ -23,6 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@named_options
 class Registry:
     """Pipelines by name: made when first asked for, found by whoever reports on them, changed in one go.
 

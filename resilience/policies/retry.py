@@ -19,6 +19,7 @@ from resilience.policies.base import WrappingPolicy, refuse_sync
 from resilience.policies.budget import RetryBudget, TokenBudget, guarded_budget
 from resilience.policies.nap import Nap
 from resilience.policies.retry_settings import (
+    MAX_RETRY_AFTER,
     BeforeSleep,
     Repeat,
     RetrySettings,
@@ -26,7 +27,7 @@ from resilience.policies.retry_settings import (
     RetryStopped,
     StopReason,
 )
-from resilience.policies.settings import Mode, changed, is_observing
+from resilience.policies.settings import Mode, changed, effective, is_observing
 
 __all__ = ["Retry", "RetryAttempts"]
 
@@ -87,7 +88,7 @@ class Retry(WrappingPolicy):
         max_elapsed: float | None = None,
         budget: RetryBudget | None = None,
         respect_retry_after: bool = True,
-        max_retry_after: float = 60.0,
+        max_retry_after: float = MAX_RETRY_AFTER,
         retry_rejections: bool = False,
         mode: Mode = "normal",
         name: str | None = None,
@@ -98,17 +99,19 @@ class Retry(WrappingPolicy):
         self._waiting: dict[Nap, Repeat] = {}
         self._stopped: dict[StopReason, int] = {}
         self._use(
-            RetrySettings(
-                attempts=attempts,
-                backoff=Exponential() if backoff is None else backoff,
-                on=on,
-                on_result=on_result,
-                max_elapsed=max_elapsed,
-                budget=budget,
-                respect_retry_after=respect_retry_after,
-                max_retry_after=max_retry_after,
-                retry_rejections=retry_rejections,
-                mode=mode,
+            effective(
+                RetrySettings(
+                    attempts=attempts,
+                    backoff=Exponential() if backoff is None else backoff,
+                    on=on,
+                    on_result=on_result,
+                    max_elapsed=max_elapsed,
+                    budget=budget,
+                    respect_retry_after=respect_retry_after,
+                    max_retry_after=max_retry_after,
+                    retry_rejections=retry_rejections,
+                    mode=mode,
+                )
             )
         )
 

@@ -21,6 +21,7 @@ from resilience.policies.retry_switch import attempts_bound
 from resilience.policies.settings import Mode, is_observing
 
 __all__ = [
+    "MAX_RETRY_AFTER",
     "BeforeSleep",
     "Repeat",
     "RetrySettings",
@@ -31,6 +32,9 @@ __all__ = [
 
 StopReason: TypeAlias = Literal["attempts", "elapsed", "deadline", "idempotency", "budget"]
 """What stood against another attempt."""
+
+
+MAX_RETRY_AFTER: Final = 60.0  # seconds
 
 
 _USUAL: Final = Exponential()
@@ -139,6 +143,12 @@ class RetrySettings:
         number("max_retry_after", self.max_retry_after, low=0)
         flag("retry_rejections", self.retry_rejections)
         is_observing(self.mode)
+
+    def dormant(self) -> dict[str, str]:
+        """Return the options that have no effect; see `Dormant`."""
+        if self.respect_retry_after or self.max_retry_after == MAX_RETRY_AFTER:
+            return {}
+        return {"max_retry_after": "with respect_retry_after=False"}
 
     @functools.cached_property
     def meant(self) -> Callable[[BaseException], bool]:

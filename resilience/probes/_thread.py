@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from resilience.core.options import named_options
+
 __all__ = ["InThread"]
 
 T = TypeVar("T")
 
 
+@named_options
 class InThread:
     """Runs one blocking function at a time.
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult
 from resilience.core.validate import text
 from resilience.probes._levels import Ceiling
@@ -14,6 +15,7 @@ from resilience.probes._thread import InThread
 __all__ = ["DiskProbe"]
 
 
+@named_options
 class DiskProbe:
     """Looks at the file system of a path, in a thread: a network disk that is gone hangs.
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock, Status
 from resilience.core.validate import hostname, number, text
 from resilience.probes._levels import slowness
@@ -15,6 +16,7 @@ from resilience.probes._thread import InThread
 __all__ = ["DnsProbe"]
 
 
+@named_options
 class DnsProbe:
     """Resolves a name as the process itself would: hosts file, search domains, IPv4 and IPv6.
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Status
 from resilience.core.validate import callback, shown
 from resilience.policies.base import is_async
@@ -55,6 +56,7 @@ def finding(found: object) -> CheckResult:
     raise TypeError(message)
 
 
+@named_options
 class FunctionProbe:
     """Looks by calling a function; a plain `def` runs in a thread of its own.
 

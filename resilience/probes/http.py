@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock, Status
 from resilience.core.secret import secret_url
 from resilience.core.validate import choice, integer, number, text
@@ -31,6 +32,7 @@ class Answer(NamedTuple):
     observed: Mapping[str, float]
 
 
+@named_options
 class HttpProbe:
     """Sends one request on a new connection.
 

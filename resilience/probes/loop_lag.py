@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock
 from resilience.probes._levels import Ceiling
 
@@ -13,6 +14,7 @@ __all__ = ["LoopLagProbe"]
 _NAP: Final = 0.01  # long enough to go through the loop's timers, as any task's sleep does
 
 
+@named_options
 class LoopLagProbe:
     """Sleeps a moment, and sees how much too late it wakes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult
 from resilience.probes._levels import Ceiling
 from resilience.signals.process import memory_limit
@@ -11,6 +12,7 @@ from resilience.signals.process import memory_limit
 __all__ = ["MemoryProbe"]
 
 
+@named_options
 class MemoryProbe:
     """Looks at memory: the process' own against its control group's limit, else the whole machine's.
 

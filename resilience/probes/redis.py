@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock, Status
 from resilience.core.secret import Secret
 from resilience.core.validate import number
@@ -22,6 +23,7 @@ class Pings(Protocol):
         """Send PING."""
 
 
+@named_options
 class RedisProbe:
     """Sends PING through the client that the application uses, so that its pool is looked at, too.
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, closing
 from typing import Any, Final, Protocol
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock
 from resilience.core.secret import Secret
 from resilience.core.validate import callback, number, text
@@ -34,6 +35,7 @@ class _Query:
         return CheckResult(slowness(self._slow, seconds), observed={"query_seconds": seconds})
 
 
+@named_options
 class SqlProbe(_Query):
     """Runs a query on a new DB-API connection (PEP 249), in a thread.
 
@@ -85,6 +87,7 @@ class AsyncEngine(Protocol):
         """Take a connection of the pool, whose `exec_driver_sql` runs a query."""
 
 
+@named_options
 class AsyncSqlProbe(_Query):
     """Runs a query through SQLAlchemy's async engine, so that the application's pool is looked at, too.
 

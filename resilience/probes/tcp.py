@@ -7,6 +7,7 @@ import contextlib
 from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock
 from resilience.core.validate import hostname, integer, number
 from resilience.probes._levels import slowness
@@ -14,6 +15,7 @@ from resilience.probes._levels import slowness
 __all__ = ["TcpProbe"]
 
 
+@named_options
 class TcpProbe:
     """Connects, and closes again.
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import format_duration
+from resilience.core.options import named_options
 from resilience.core.ports import CheckResult, Clock
 from resilience.core.validate import hostname, integer
 from resilience.probes._levels import Floor
@@ -18,6 +19,7 @@ __all__ = ["TlsProbe"]
 _DAY: Final = 86_400.0
 
 
+@named_options
 class TlsProbe:
     """Makes a TLS connection as any client does, and reads when the certificate expires.
 

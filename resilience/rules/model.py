@@ -10,6 +10,7 @@ from typing import TypeAlias, TypeGuard
 
 from resilience import promql
 from resilience.core import validate
+from resilience.core.options import named_options
 from resilience.core.ports import Labels
 from resilience.errors import ConfigError
 from resilience.rules.template import Template
@@ -128,6 +129,7 @@ def check_texts(option: str, given: object, *, templates: bool = True) -> dict[s
     return dict(sorted(given.items()))
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class RecordingRule:
     """Writes the result of an expression back as a metric.
@@ -155,6 +157,7 @@ class RecordingRule:
         object.__setattr__(self, "expression", _parse(self.expr))
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class AlertRule:
     """Alerts while an expression has results, or while a function of yours says so.
@@ -233,6 +236,7 @@ class AlertRule:
 Rule: TypeAlias = RecordingRule | AlertRule
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class RuleGroup:
     """Rules that are evaluated together, one after the other.

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from resilience.core.options import named_options
 from resilience.core.ports import Labels, Matcher
 from resilience.core.validate import number
 from resilience.errors import ConfigError
@@ -69,6 +70,7 @@ class AggregatedMetrics:
     by_labels: tuple[PerformanceMetrics, ...]
 
 
+@named_options
 class MetricsCollector:
     """Takes figures by name and labels, and answers what they came to.
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from resilience.core.duration import format_duration
+from resilience.core.options import named_options
 from resilience.core.validate import integer, number
 from resilience.errors import ConfigError
 
@@ -33,6 +34,7 @@ _LADDER = (
 )
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Rings of falling resolution for every series, and one of long rows for the series that a rule asks for.

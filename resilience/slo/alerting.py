@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from resilience.core.options import named_options
 from resilience.core.validate import integer, number, text
 from resilience.errors import ConfigError
 from resilience.slo.burn_rate import BurnRateAlert
@@ -12,6 +13,7 @@ from resilience.slo.burn_rate import BurnRateAlert
 __all__ = ["DEFAULT_EXHAUSTION", "Alerting", "ExhaustionAlert"]
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class ExhaustionAlert:
     """Alerts once so much of the budget is gone.
@@ -42,6 +44,7 @@ DEFAULT_EXHAUSTION = (
 """The page is the business of burn rates: a budget that is spent makes a ticket, see `explanations`."""
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Alerting:
     """The alerts of one objective.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from resilience.core import yaml
+from resilience.core.options import named_options
 from resilience.errors import ConfigError
 
 __all__ = ["ACTIONS", "FREEZE", "BudgetPolicy", "Consequence", "Step", "read_policy"]
@@ -34,6 +35,7 @@ _KEY: Final = "budget_policy"
 _MARGIN: Final = Decimal("0.01")  # of the budget
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Step:
     """One line of a policy.
@@ -55,6 +57,7 @@ class Step:
         return remaining <= margin if self.below is None else remaining < self.below + margin
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Consequence:
     """An action that a policy asks for, and why.
@@ -76,6 +79,7 @@ class Consequence:
         return f"{self.action}: {left}% of the budget of {self.slo} is left ({self.condition})"
 
 
+@named_options
 class BudgetPolicy:
     """What is done when how much of an error budget is left.
 

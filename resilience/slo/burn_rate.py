@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from resilience.core.duration import format_duration
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 
@@ -19,6 +20,7 @@ __all__ = ["DEFAULTS", "BurnRateAlert", "burn_factor", "default_alerts", "detect
 _SHORT = 12  # the short window is a twelfth of the long one, as in the Workbook
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class BurnRateAlert:
     """Alerts while the budget burns faster than `factor` times its even pace, in a long and in a short window.

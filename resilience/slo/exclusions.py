@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from resilience.core.options import named_options
 from resilience.core.validate import number
 from resilience.errors import ConfigError
 from resilience.slo.period import DAY, zone
@@ -16,6 +17,7 @@ __all__ = ["Exclusion", "excluded"]
 _YEARS = 100 * 366 * DAY  # more than any plan, and little enough for dates
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Exclusion:
     """A stretch of time, once or again and again, whose events leave the budget alone and page nobody.

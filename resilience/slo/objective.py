@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from resilience.core.duration import format_duration, parse_duration
+from resilience.core.options import named_options
 from resilience.core.validate import choice, number, text
 from resilience.errors import ConfigError
 from resilience.rules.model import check_texts
@@ -66,6 +67,7 @@ def _is_percentage(value: object) -> bool:
     return isinstance(value, int | float | Decimal) and 1 < value < 100  # noqa: PLR2004  per cent
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class SLO:
     """An objective: of what its indicator measures, this share is good.

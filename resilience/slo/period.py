@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from resilience.core.options import named_options
 from resilience.core.validate import choice, text
 from resilience.errors import ConfigError
 
@@ -22,6 +23,7 @@ _LONGEST = {"week": 7 * DAY, "month": 31 * DAY, "quarter": 92 * DAY}
 _CLOCKS = 3600.0  # that clocks may be put back by in between
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """A week (from Monday), month or quarter of a time zone; the budget is whole again at its beginning.

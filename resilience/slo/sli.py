@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
+from resilience.core.options import named_options
 from resilience.core.validate import number, text
 from resilience.errors import ConfigError
 from resilience.promql.goformat import format_float
@@ -46,6 +47,7 @@ class Indicator(Protocol):
         """Return what is to be measured for an objective of a service."""
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Availability:
     """The share of requests that succeed.
@@ -73,6 +75,7 @@ class Availability:
         )
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Uptime:
     """The share of time in which probes succeed, slice by slice: at least half of the places that look must see it up.
@@ -102,6 +105,7 @@ class Uptime:
         return Condition(value_template("query", query), ">=", 0.5)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class EventRatio:
     """Good events, or bad ones, among all.
@@ -128,6 +132,7 @@ class EventRatio:
         return _events(self.total, self.good, self.bad)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Latency:
     """The share of requests that are answered fast enough; or of time in which a percentile is low enough.
@@ -183,6 +188,7 @@ class Latency:
         return Events(total, good=good, buckets=all_buckets(good) if self.metric else None)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Throughput:
     """The share of time in which enough is done.
@@ -210,6 +216,7 @@ class Throughput:
         return Condition(value_template("query", query), ">=", self.minimum)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Freshness:
     """The share of time in which data is young enough.
@@ -240,6 +247,7 @@ class Freshness:
         return Condition(value_template("query", query), "<=", self.max_age)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Threshold:
     """The share of time in which any figure is where it should be.
@@ -275,6 +283,7 @@ class Threshold:
         return Condition(value_template("query", self.query), comparison, self._bound)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Correctness:
     """The share of results that are right, as the application reports them.
@@ -301,6 +310,7 @@ class Correctness:
         )
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """A ratio of good events to all, in PromQL.
@@ -324,6 +334,7 @@ class Ratio:
         return _ratio(self.query)
 
 
+@named_options
 @dataclass(frozen=True, slots=True)
 class Composite:
     """Other objectives, weighted; one without events counts as good, all without as no data.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Clock, Put
 from resilience.core.process_name import is_gone
 from resilience.core.slices import in_turns
@@ -53,6 +54,7 @@ RETURNING token
 _RELEASE = "UPDATE leases SET until = :now WHERE name = :name AND holder = :other"
 
 
+@named_options
 class SQLiteStore:
     """Keeps state in one SQLite file in WAL mode; needs the extra `sqlite`.
 

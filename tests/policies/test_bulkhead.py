@@ -224,7 +224,7 @@ STEPS = st.lists(
 @given(limit=st.integers(1, 3), queue=st.integers(0, 4), order=st.sampled_from(["fifo", "lifo"]), steps=STEPS)
 def test_it_agrees_with_its_model(limit: int, queue: int, order: Any, steps: list[tuple[str, int]]) -> None:
     async def run() -> None:
-        bulkhead = Bulkhead(limit, queue=queue, order=order)
+        bulkhead = Bulkhead(limit, queue=queue, order=order if queue else "fifo")
         workers = Workers(bulkhead)
         model = Model(limit, queue, lifo=order == "lifo")
         for step, pick in steps:
