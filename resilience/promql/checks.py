@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from resilience.promql.functions import EXPERIMENTAL, FUNCTIONS, NATIVE
 from resilience.promql.lexer import fail
-from resilience.promql.nodes import Aggregate, Binary, Call, Matching, Node
+from resilience.promql.nodes import PLAIN, Aggregate, Binary, Call, Node
 
 __all__ = ["checked"]
 
@@ -27,9 +27,9 @@ def checked(node: T, text: str) -> Node:
             return _call(node, text)
         case Aggregate():
             _aggregate(node, text)
+            return node
         case _:
-            _binary(node, text)
-    return node
+            return _binary(node, text)
 
 
 def _call(node: Call, text: str) -> Call:
@@ -68,7 +68,7 @@ def _aggregate(node: Aggregate, text: str) -> None:
             fail(f"{node.operator} takes a {wanted} first, got a {got}", text, node.parameter.position)
 
 
-def _binary(node: Binary, text: str) -> None:
+def _binary(node: Binary, text: str) -> Binary:
     for side in (node.left, node.right):
         if side.kind not in {"scalar", "vector"}:
             fail(
@@ -79,5 +79,8 @@ def _binary(node: Binary, text: str) -> None:
         fail(f"{node.operator!r} is only allowed between instant vectors", text, node.position)
     if node.operator in _COMPARISONS and node.kind == "scalar" and not node.as_bool:
         fail("a comparison between scalars must use bool", text, node.position)
-    if node.matching != Matching() and not vectors:
+    if vectors:
+        return node
+    if node.matching.labels:
         fail("on and ignoring are only allowed between instant vectors", text, node.position)
+    return dataclasses.replace(node, matching=PLAIN)  # Prometheus lets `on ()` without labels pass, and ignores it

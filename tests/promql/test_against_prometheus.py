@@ -118,6 +118,7 @@ EXPRESSIONS = [
     "holt(1)", "holt_winters(temperature[5m], 0.3, 0.6)", "holt_winters(temperature[5m], 1, 0.6)", 'absent(nothing{a="b"})',
     'absent(x{job=~"a|b",job="a"})', 'absent(x{job="a",job=~"a|b"})', 'absent(x{job="a",job="b"})', 'absent(x{job="a",job!="",n="1"})',
     'count_values without (job) ("job", limit)', 'count_values by (tier) ("tier", limit)', 'count_values by (job) ("v", requests_total)',
+    "3 + on() 4", "temperature * on() 2", "2 < ignoring() group_left(job) limit", "temperature > bool on(room) 1",
     "limit == on() (requests_total)", "limit >= on() group_right() requests_total", "requests_total == on(job) limit", "requests_total == bool on(job) limit",
     "requests_total{code='500'} > on(code) requests_total", 'nothing + label_join(limit, "job", "", "no")', 'nothing and label_join(limit, "job", "", "no")',
     'rate({__name__=~"limit|requests_total"}[10m])', '-{__name__=~"temperature|limit"}', "count by (__name__) (rate(requests_total[5m]))",
