@@ -90,7 +90,7 @@ class _Reader:
         for index, receiver in enumerate(self._list(self._data, "receivers")):
             self._receiver(receiver, "receivers", index)
         for section in ("time_intervals", "mute_time_intervals"):
-            self._times |= self._checked(time_intervals_from_config, section)
+            self._times |= self._intervals_of(section)
         inhibitions = tuple(
             self._inhibition(rule, "inhibit_rules", index)
             for index, rule in enumerate(self._list(self._data, "inhibit_rules"))
@@ -98,9 +98,17 @@ class _Reader:
         route = self._root(self._data["route"])
         return AlertmanagerConfig(route, inhibitions, self._times, tuple(self._unsupported))
 
-    def _checked(self, parse: Any, section: str) -> Any:
+    def _intervals_of(self, section: str) -> dict[str, TimeIntervals]:
+        found = self._data.get(section) or []
+        if isinstance(found, list):
+            found = [
+                {**each, "name": self._document.written(section, index, "name")}
+                if isinstance(each, dict) and "name" in each
+                else each
+                for index, each in enumerate(found)
+            ]
         try:
-            return parse(self._data.get(section) or [])
+            return time_intervals_from_config(found)
         except ConfigError as error:
             raise self._document.error(error.message, section) from None
 
@@ -154,7 +162,7 @@ class _Reader:
         for key in found:
             if key not in _ROUTE:
                 self._leave_out(f"{key} of a route", *path, key)
-        receiver = found.get("receiver")
+        receiver = None if found.get("receiver") is None else self._document.written(*path, "receiver")
         if receiver is not None and self._channels is not None and receiver not in self._channels:
             names = ", ".join(self._channels)
             message = f"receiver must be one of the channels {names}, got {receiver!r}"
@@ -166,15 +174,15 @@ class _Reader:
                 if key in found
             }
             return Route(
-                to=None if receiver is None else (str(receiver),),
+                to=None if receiver is None else (receiver,),
                 matchers=self._matchers(found, "", *path),
                 # An empty list means one group for all; absent means the parent's, and at the root the same.
                 group_by=self._written(found, "group_by", *path)
                 if "group_by" in found
                 else (() if path == ("route",) else None),
                 proceed=flag("continue", found.get("continue", False)),
-                mute=self._intervals(found, "mute_time_intervals"),
-                active=self._intervals(found, "active_time_intervals"),
+                mute=self._intervals(found, "mute_time_intervals", *path),
+                active=self._intervals(found, "active_time_intervals", *path),
                 routes=tuple(
                     self._route(each, *path, "routes", index)
                     for index, each in enumerate(self._list(found, "routes", *path))
@@ -184,8 +192,8 @@ class _Reader:
         except ConfigError as error:
             raise error if error.file else self._document.error(error.message, *path) from None
 
-    def _intervals(self, found: Mapping[str, Any], key: str) -> tuple[TimeIntervals, ...]:
-        names = _texts(key, found.get(key))
+    def _intervals(self, found: Mapping[str, Any], key: str, *path: str | int) -> tuple[TimeIntervals, ...]:
+        names = self._written(found, key, *path)
         missing = [name for name in names if name not in self._times]
         if missing:
             message = f"{key} must name time intervals of the file, got {missing[0]!r}"

@@ -241,3 +241,15 @@ inhibit_rules:
     [inhibition] = config.inhibitions
     assert (str(inhibition.source), str(inhibition.target)) == ('{level="1.0"}', '{level=~"2.0"}')
     assert inhibition.equal == ("1.50",)
+
+
+def test_names_of_an_alertmanager_file_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "alertmanager.yml"
+    file.write_text("""route: {receiver: 1.10, routes: [{receiver: true, mute_time_intervals: [2.50]}]}
+receivers: [{name: 1.10}, {name: true}]
+time_intervals: [{name: 2.50, time_intervals: [{months: [1]}]}]
+""")
+    config = alertmanager_config.read(file, ["1.10", "true"])
+    [muted] = config.route.routes
+    assert (config.route.to, muted.to) == (("1.10",), ("true",))
+    assert [each.name for each in muted.mute] == list(config.time_intervals) == ["2.50"]
