@@ -123,6 +123,19 @@ class Source:
         variable = self._variables.get((key,))
         return self.data.get(key) if variable is None else self._environ[variable]
 
+    def scalars(self, key: str) -> object:
+        """Return the mapping under a top-level key with its numbers and booleans as they are written: `1.10`, not 1.1."""
+        values = self.data.get(key)
+        if not isinstance(values, dict):
+            return values
+        return {name: self._scalar(value, key, name) for name, value in values.items()}
+
+    def _scalar(self, value: object, *path: str) -> object:
+        variable = self._variables.get(path)
+        if variable is not None:
+            return self._environ[variable]
+        return self._document.written(*path) if isinstance(value, int | float) else value
+
     def lacks(self, *path: str | int) -> bool:
         """Return True if a secret is absent that the value under a path, or a part of the value, needs."""
         return any(each[: len(path)] == path for each in self.unset)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from resilience import AlertRule, Reliability
 from resilience.alerting import RaisedAlert
 from resilience.stores.memory import MemoryStore
@@ -54,4 +56,19 @@ def test_a_file_sets_them(tmp_path: Path) -> None:
         "service": "shop",
         "env": "prod",
         "shard": "3",
+    }
+
+
+def test_numbers_of_a_file_are_kept_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "reliability.yaml"
+    file.write_text("service: shop\nlabels: {version: 1.10, canary: true, build: 0x1F, zone: a}\n")
+    monkeypatch.setenv("RESILIENCE_LABELS__ZONE", "2.0")
+    assert Reliability.from_file(file).external_labels.labels == {
+        "service": "shop",
+        "version": "1.10",
+        "canary": "true",
+        "build": "0x1F",
+        "zone": "2.0",
     }

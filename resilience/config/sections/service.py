@@ -50,7 +50,7 @@ def read(source: Source) -> dict[str, Any]:
         found["prefix"] = source.checked("prefix", text)
     if "labels" in data:
         with source.place("labels"):
-            found["labels"] = label_set("labels", data["labels"])
+            found["labels"] = label_set("labels", source.scalars("labels"))
     if "memory_limit" in data:
         found["memory_limit"] = source.checked("memory_limit", number, above=0)
     for key in _DURATIONS:
