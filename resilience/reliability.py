@@ -459,6 +459,8 @@ class Reliability:
         Raises:
             ConfigError: the policies do not fit together, or the pipeline was made of others.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"pipeline() takes a name first, got {name!r:.80}: write pipeline('name', ...)")
         presets = [each for each in made if isinstance(each, Preset)]
         policies = [each for each in made if not isinstance(each, Preset)]
         if presets and len(made) > 1:

@@ -23,6 +23,7 @@ __all__ = [
     "WrappingPolicy",
     "check_called",
     "is_async",
+    "not_awaitable",
     "refuse_sync",
 ]
 
@@ -64,6 +65,11 @@ def refuse_sync(function: object, policy: str) -> None:
         raise ConfigError(f"{policy} guards coroutines, and {name!r} is {kind}: {remedy}")
 
 
+def not_awaitable(error: BaseException) -> bool:
+    """Return True if an error says that a result cannot be awaited, as that of a plain `def`."""
+    return isinstance(error, TypeError) and "can't be used in 'await' expression" in str(error)
+
+
 def check_called(function: object, error: TypeError) -> None:
     """Explain a TypeError of `call` that comes from what was given to it.
 
@@ -80,7 +86,7 @@ def check_called(function: object, error: TypeError) -> None:
         raise ConfigError(
             f"call takes a function and its arguments: write `call({called}, ...)`, not `call({called}(...))`"
         )
-    if "can't be used in 'await' expression" in str(error) and not is_async(function):
+    if not_awaitable(error) and not is_async(function):
         name = getattr(function, "__qualname__", function)
         raise ConfigError(
             f"call takes a coroutine function, and {name!r} is a plain function:"

@@ -14,7 +14,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError
-from resilience.policies.base import WrappingPolicy
+from resilience.policies.base import WrappingPolicy, not_awaitable
 from resilience.policies.identity import UNIDENTIFIED, identify
 from resilience.policies.settings import Mode, changed, effective, is_observing
 
@@ -199,7 +199,8 @@ class Fallback(WrappingPolicy):
         try:
             result = await call()
         except Exception as error:
-            if not holds(self.name, "on", self._meant, error):
+            # An answer in its place would hide for good that a plain `def` was given.
+            if not_awaitable(error) or not holds(self.name, "on", self._meant, error):
                 raise
             answer = await self._answer(settings, identity, error)
             if answer is _NOTHING:

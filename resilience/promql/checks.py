@@ -83,4 +83,6 @@ def _binary(node: Binary, text: str) -> Binary:
         return node
     if node.matching.labels:
         fail("on and ignoring are only allowed between instant vectors", text, node.position)
-    return dataclasses.replace(node, matching=PLAIN)  # Prometheus lets `on ()` without labels pass, and ignores it
+    return dataclasses.replace(
+        node, matching=PLAIN
+    )  # Prometheus lets `on ()` without labels pass, and ignores it

@@ -13,6 +13,7 @@ from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy
 from resilience.policies.bulkhead import Bulkhead
 from resilience.policies.circuit_breaker import CircuitBreaker
+from resilience.policies.fallback import Fallback
 from resilience.policies.keyed import Keyed
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.presets import API_CALLS, DATABASE
@@ -26,6 +27,8 @@ POLICIES: list[Callable[[], WrappingPolicy]] = [
     CircuitBreaker,
     lambda: Keyed(lambda _: Bulkhead(1), key=lambda: 1),
     lambda: Pipeline(Timeout(1)),
+    lambda: Fallback(None),
+    lambda: Pipeline(Fallback(None), Timeout(1)),
 ]
 
 
@@ -76,6 +79,11 @@ async def test_a_policy_is_no_context_manager(policy: WrappingPolicy, words: str
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
+        (
+            lambda: Reliability("shop").pipeline(API_CALLS),
+            r"takes a name first.*write pipeline\('name', \.\.\.\)",
+        ),
+        (lambda: Reliability("shop").pipeline(Timeout(1)), "takes a name first, got Timeout"),
         (lambda: API_CALLS.changed(timeout=5), r"timeout must be .*: write timeout=\{'seconds': 5\}"),
         (lambda: API_CALLS.changed(timeout={"secs": 5}), "unknown option 'secs'.* there are: seconds"),
         (lambda: API_CALLS.changed(retries={}), "unknown layer 'retries', did you mean 'retry'.* bulkhead"),
