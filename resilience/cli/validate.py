@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from resilience.cli.configurations import configurations_option, read, strict_option
 from resilience.cli.output import json_option, print_json
+from resilience.config.unreachable import unreachable
 from resilience.errors import ConfigError, QueryError
 from resilience.rules.checks import check
 from resilience.slo import compile_rules
@@ -24,6 +25,7 @@ class _Verdict:
     objectives: int
     rules: int
     findings: list[str]
+    warnings: list[str] = field(default_factory=list)
     loaded: bool = True
     unchecked: tuple[str, ...] = ()
 
@@ -36,7 +38,8 @@ class _Verdict:
 def validate(ctx: click.Context, files: tuple[Path, ...], *, strict: bool, as_json: bool) -> None:
     """Check each configuration FILE (reliability.yaml here, by default): objectives, rules, channels, routes.
 
-    Exits with 2 when a file does not load, with 1 when one loads and something in it cannot be meant. Environment
+    Exits with 2 when a file does not load, with 1 when one loads and something in it cannot be meant. A warning about
+    what can match nothing of what its file defines (an objective, a rule, a route, a channel) fails no file. Environment
     variables for secrets need not be set, except with --strict; what needs them is named on stderr.
     """
     verdicts = [_look(file, strict=strict) for file in files]
@@ -46,6 +49,8 @@ def validate(ctx: click.Context, files: tuple[Path, ...], *, strict: bool, as_js
         for each in verdicts:
             for finding in each.findings:
                 click.echo(finding)
+            for warning in each.warnings:
+                click.echo(f"{each.file}: warning: {warning}")
             count = f"{each.objectives} objective(s), {each.rules} rule(s)"
             found = click.style("ok", fg="green") if not each.findings else f"{len(each.findings)} finding(s)"
             click.echo(f"{each.file}: {count}: {found}")
@@ -68,5 +73,10 @@ def _look(file: Path, *, strict: bool) -> _Verdict:
     findings = [str(each) for each in check(groups, hints=False)]
     rules = sum(len(group.rules) for group in groups)
     return _Verdict(
-        str(file), len(said.get("slos", ())), rules, findings, unchecked=tuple(configuration.unset)
+        str(file),
+        len(said.get("slos", ())),
+        rules,
+        findings,
+        unreachable(configuration),
+        unchecked=tuple(configuration.unset),
     )
