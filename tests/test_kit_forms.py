@@ -17,7 +17,7 @@ from resilience.errors import ConfigError
 
 
 def test_an_objective_takes_tier_and_window_as_files_write_them() -> None:
-    slo = SLO("ok", service="shop", target=0.999, tier="tier-0", window="7d")  # type: ignore[arg-type]  # as in a file
+    slo = SLO("ok", service="shop", target=0.999, tier="tier-0", window="7d")
     assert (slo.tier, slo.window) == (0, 7 * 86_400.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import getpass
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import click
 
 from resilience import config
 from resilience.alerting import AlertManager
+from resilience.cli.configurations import configuration_option
 from resilience.cli.desk import Desk, Service, desk_options
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.core.duration import parse_duration
@@ -143,17 +145,15 @@ def unsilence(desk: Desk, silence_id: str) -> None:
 
 @alerts.command("test-channel")
 @click.argument("name")
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    help="Send from here, by this configuration's channel.",
-)
+@functools.partial(configuration_option, absent="the running service sends by default")
 @desk_options
 def test_channel(desk: Desk, name: str, file: Path | None) -> None:
-    """Send a notification that says it is a test through the channel NAME."""
+    """Send a notification that says it is a test through the channel NAME.
+
+    The running service sends it, or this command by the channel of a configuration FILE.
+    """
     if file is None and not isinstance(desk, Service):
-        raise click.UsageError("a state file holds no channels: give --url or --config")
+        raise click.UsageError("a state file holds no channels: give --url or a configuration FILE")
     if file is not None:
         asyncio.run(_test_from_here(file, name))
     elif isinstance(desk, Service):

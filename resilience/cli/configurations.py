@@ -39,12 +39,15 @@ def configurations_option(function: F) -> F:
     return argument(option(command))  # type: ignore[return-value]  # what click makes of a function stays a function
 
 
-def configuration_option(function: F, *, also: tuple[str, ...] = ()) -> F:
+def configuration_option(
+    function: F, *, also: tuple[str, ...] = (), absent: str = f"{DEFAULT} by default"
+) -> F:
     """Give a command FILE and `--config FILE`, as the one argument `file`, None where neither is given.
 
     Args:
         function: the command's function.
         also: further names of `--config`.
+        absent: text about a command that is given none, for its help.
 
     Raises:
         click.UsageError: when the command runs with both.
@@ -63,7 +66,7 @@ def configuration_option(function: F, *, also: tuple[str, ...] = ()) -> F:
         *also,
         "named",
         type=click.Path(path_type=Path),
-        help=f"The same as FILE; {DEFAULT} by default.",
+        help=f"The same as FILE; {absent}.",
     )
     argument = click.argument("given", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
     return argument(option(command))  # type: ignore[return-value]  # as above

@@ -81,17 +81,27 @@ class Signals(InstrumentRegistry):
         if tenant is not None:
             recorder.tenant(tenant, verdict)
 
-    def record_error(self, service: str, error: BaseException | str, component: str) -> None:
+    def record_error(
+        self,
+        service: str,
+        error: BaseException | str,
+        component: str,
+        *,
+        timestamp: float | datetime | None = None,
+    ) -> None:
         """Count one error in `errors_total`.
 
         Args:
             service: the service's name.
             error: the exception, or a name for it; its message is no label.
             component: the part of the service where it happened.
+            timestamp: Unix seconds or an aware datetime of the error; now when not given.
 
         Raises:
-            ConfigError: `error` is neither an exception nor a string, or another argument is no string.
+            ConfigError: `error` is neither an exception nor a string, or another argument is no string; or
+                `timestamp` is before the last tick, as for `record_request`.
         """
+        recorded_timestamp(timestamp, last=self.last_tick.wall)
         if not isinstance(error, BaseException):
             recorded_name("error", error)
         recorded_name("component", component)

@@ -219,9 +219,20 @@ class SLOManager:
             timestamp=timestamp,
         )
 
-    def record_error(self, service: str, error: BaseException | str, component: str) -> None:
-        """Count one error of a service; see `Signals.record_error`."""
-        self._signals.record_error(service, error, component)
+    def record_error(
+        self,
+        service: str,
+        error: BaseException | str,
+        component: str,
+        *,
+        timestamp: float | datetime | None = None,
+    ) -> None:
+        """Count one error of a service; see `Signals.record_error`.
+
+        Raises:
+            ConfigError: an argument is invalid, or `timestamp` is before the last tick.
+        """
+        self._signals.record_error(service, error, component, timestamp=timestamp)
 
     def record_metric(
         self,

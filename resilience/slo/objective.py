@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
+from resilience.core.converted import Converted
 from resilience.core.duration import format_duration, parse_duration
 from resilience.core.options import named_options
 from resilience.core.validate import choice, number, text
@@ -104,11 +105,11 @@ class SLO:
     id: str
     service: str = field(kw_only=True)
     target: Decimal | float | str = field(kw_only=True)
-    window: float = field(default=30 * DAY, kw_only=True)
+    window: Converted[float, float | str] = field(default=30 * DAY, kw_only=True)  # type: ignore[arg-type]  # it is converted
     name: str = field(default="", kw_only=True)
     sli: Indicator = field(default=Availability(), kw_only=True)
     calendar: Calendar | None = field(default=None, kw_only=True)
-    tier: int | None = field(default=None, kw_only=True)
+    tier: Converted[int | None, int | str | None] = field(default=None, kw_only=True)  # type: ignore[arg-type]  # as above
     owner: str = field(default="", kw_only=True)
     description: str = field(default="", kw_only=True)
     budgeting: str = field(default="occurrences", kw_only=True)
@@ -130,7 +131,7 @@ class SLO:
         choice("budgeting", self.budgeting, BUDGETING)
         choice("backend", self.backend, ("inprocess", "prometheus"))
         target = exact_ratio("target", self.target)
-        # As in files, which people copy from: types stay numbers, because readers calculate with them.
+        # As in files, which people copy from.
         given: object = self.window
         window = parse_duration(given, option="window") if isinstance(given, str) else self.window
         window = number("window", window, low=3600, high=365 * DAY)

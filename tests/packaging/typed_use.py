@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type
 
-from resilience import API_CALLS, Bulkhead, CircuitBreaker, Keyed, Pipeline, Reliability, Retry, Timeout
+from resilience import API_CALLS, SLO, Bulkhead, CircuitBreaker, Keyed, Pipeline, Reliability, Retry, Timeout
 from resilience.policies.breaker_events import BreakerState
 
 pipeline = Pipeline(Timeout(5), Bulkhead(3), Retry(3), CircuitBreaker(failures=5), name="pay")
@@ -69,3 +69,10 @@ def policies_are_found_by_class(reliability: Reliability) -> None:
 def main() -> None:
     assert_type(asyncio.run(by_pipeline("a")), bytes)
     asyncio.run(by_guard("a", times=1))
+
+
+def objectives_take_texts_as_files_have_them() -> None:
+    slo = SLO("paid", service="shop", target="0.999", tier="tier-0", window="30d")
+    assert_type(slo.window, float)
+    assert_type(slo.tier, int | None)
+    SLO("paid", service="shop", target=0.999, tier=0, window=3600)

@@ -149,6 +149,20 @@ def test_a_timestamp_may_be_a_datetime_with_a_time_zone(
     )
 
 
+def test_an_error_may_have_a_timestamp_that_no_tick_has_passed(
+    clock: ManualClock, signals: Signals, slos: SLOManager
+) -> None:
+    for record in (signals.record_error, slos.record_error):
+        record("shop", ValueError("no"), "cart", timestamp=datetime.fromtimestamp(clock.time() + 1, UTC))
+        record("shop", "ValueError", "cart", timestamp=clock.time())
+        with pytest.raises(ConfigError, match="timestamp must not be before the last tick"):
+            record("shop", "ValueError", "cart", timestamp=clock.time() - 60)
+        with pytest.raises(ConfigError, match="time zone"):
+            record("shop", "ValueError", "cart", timestamp=datetime(2026, 1, 1))  # noqa: DTZ001  that is the point
+    errors = signals.counter("errors_total", labels=("service", "component", "type"))
+    assert errors["shop", "cart", "ValueError"].current == 4.0
+
+
 @pytest.mark.parametrize("error", [None, 5, {"name": "TypeError"}, b"TypeError"])
 def test_an_error_is_an_exception_or_a_name(error: Any, slos: SLOManager) -> None:
     with pytest.raises(ConfigError, match="error"):
