@@ -128,25 +128,34 @@ class Reloader(Generic[T]):
 
     async def run(self) -> None:
         """Watch and listen until cancelled."""
-        listening = self._sighup and self._listen()
+        stop_listening = self._listen() if self._sighup else None
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self._watch and self._stamps:
                     tasks.create_task(self._look_for_ever())
-                if listening:
+                if stop_listening is not None:
                     tasks.create_task(self._answer_for_ever())
                 await asyncio.Event().wait()
         finally:
-            if listening:
-                asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+            if stop_listening is not None:
+                stop_listening()
 
-    def _listen(self) -> bool:
+    def _listen(self) -> Callable[[], None] | None:
+        """Handle SIGHUP; return a function that restores the previous handler, None if signals are not available."""
+        loop = asyncio.get_running_loop()
         try:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._asked.set)
+            before = signal.getsignal(signal.SIGHUP)
+            loop.add_signal_handler(signal.SIGHUP, self._asked.set)
         except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
             log(__name__).warning("sighup_not_available", error=repr(error))
-            return False
-        return True
+            return None
+
+        def stop() -> None:
+            loop.remove_signal_handler(signal.SIGHUP)
+            if before is not None:
+                signal.signal(signal.SIGHUP, before)  # the loop leaves the default, which ends the process
+
+        return stop
 
     async def _look_for_ever(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -250,8 +251,15 @@ async def test_a_running_service_watches_its_files(file: Path) -> None:
         assert [rule.name for group in rel.rules.groups for rule in group.rules] == ["Old"]
 
 
-async def test_sighup_reads_again_and_is_given_back_at_the_end(file: Path) -> None:
-    before = signal.getsignal(signal.SIGHUP)
+@pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN, print], ids=["default", "ignored", "handled"])
+def before(request: pytest.FixtureRequest) -> Iterator[object]:
+    """What is done at SIGHUP before the service starts; under nohup nothing is."""
+    former = signal.signal(signal.SIGHUP, request.param)
+    yield request.param
+    signal.signal(signal.SIGHUP, former)
+
+
+async def test_sighup_reads_again_and_is_given_back_at_the_end(file: Path, before: object) -> None:
     async with Reliability("shop", rules=[file], watch=0, sighup=True) as rel:
         reloaded = asyncio.Event()
         rel.reloader.events.subscribe(lambda event: reloaded.set())
