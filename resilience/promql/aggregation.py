@@ -141,7 +141,7 @@ def _count_values(inner: Closure, node: Aggregate, label: str) -> Closure:
         vector: Vector = inner(at)
         counts: dict[Labels, tuple[float, bool]] = {}
         flags = drop_flags(vector.drop, len(vector))
-        for (labels, value), flag in zip(breathing(list(vector)), flags, strict=True):
+        for labels, value, flag in zip(breathing(vector.labels), vector.values, flags, strict=True):
             key = group(with_label(labels, label, format_float(value)))
             count, dropped = counts.get(key, (0.0, False))
             counts[key] = count + 1, dropped or flag
