@@ -8,9 +8,10 @@ import pytest
 
 from resilience import promql
 from resilience.core.clock import Instant
+from resilience.promql.show import show
 from resilience.rules import AlertRule, Evaluator, RecordingRule, RuleGroup
 from resilience.rules.model import Rule
-from resilience.rules.warm_up import WarmUp
+from resilience.rules.warm_up import EndProof, WarmUp
 from tests.stored import rows_of
 
 WALL = 1_700_000_000
@@ -68,6 +69,17 @@ OVER_RATE = RecordingRule("job:errors:mean10m", "avg_over_time(job:errors:rate5m
         ([], "job:errors:unknown > 1", 300),
         ([RATE], '{__name__=~"job:errors:.*"} > 1', 310),
         ([RecordingRule("a", "a or vector(2)")], "a > 1", 310),
+        ([RecordingRule("job:errors:now", "errors_total")], "job:errors:now > 1", 10),
+        ([], "errors_total offset 1m > 1", 60),
+        ([], "errors_total offset -1m", 0),
+        ([], "errors_total @ 0 > 1", 300),
+        ([], "rate(errors_total[5m] offset 1m) > 1", 360),
+        ([], "rate(errors_total[5m] offset -10m) > 1", 0),
+        ([], "rate(errors_total[5m] @ 0) > 1", 600),
+        ([], "max_over_time(errors_total[20m:10s] offset 1m) > 1", 1260),
+        ([], "max_over_time(errors_total[20m:10s] offset -30m) > 1", 0),
+        ([], "ALERTS > 0", 300),
+        ([], "ALERTS_FOR_STATE > 0", 300),
     ],
 )
 def test_a_rule_warms_up_for_as_long_as_the_windows_behind_its_series(
@@ -75,6 +87,25 @@ def test_a_rule_warms_up_for_as_long_as_the_windows_behind_its_series(
 ) -> None:
     warm_up = WarmUp([(rule, 10.0) for rule in rules], 300.0)
     assert warm_up.of(AlertRule("A", expr)) == window
+
+
+@pytest.mark.parametrize(
+    ("matching", "ended"),
+    [
+        ("on (job)", False),
+        ("ignoring (host)", False),
+        ("on (job, host)", True),
+        ("ignoring (job)", True),
+        ("", True),
+    ],
+)
+def test_one_side_has_ended_where_no_element_matches_by_the_labels_of_the_operator(
+    matching: str, ended: bool
+) -> None:
+    node = promql.parse(f"rate(left_total[5m]) > 1 and {matching} right > 1").node
+    right = [(("host", "b"), ("job", "shop"))]
+    proof = EndProof(WarmUp([], 300.0), node, lambda one: right if show(one).startswith("right") else [])
+    assert proof({"job": "shop", "host": "a"}, 0.0) is ended
 
 
 def test_a_python_condition_counts_from_its_first_evaluation() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -330,3 +331,112 @@ def test_a_generation_that_is_lost_is_written_anew() -> None:
     again = Process(process.clock.time(), rows, seen=process.clock.time())
     [grown] = again.value("sum(increase(requests_total[5m]))").values()
     assert grown == pytest.approx(300, abs=6)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"width":1,', b'"width":0,'),
+        (b'"width":1,', b'"width":10001,'),
+        (b",0,1]]", b",0,0]]"),
+        (b",0,1]]", b",-1,1]]"),
+        (b",0,1]]", b",0,2]]"),
+    ],
+    ids=repr,
+)
+def test_columns_that_cannot_be_are_damaged(before: bytes, after: bytes) -> None:
+    first = Process(1_700_000_000)
+    first.use()
+    for _ in range(60):
+        first.requests.bind("200").inc()
+        first.tick()
+    [key] = [key for key, row in first.rows[COLUMNS].items() if b"requests_total" in row]
+    row = first.rows[COLUMNS][key]
+    first.rows[COLUMNS][key] = row.replace(before, after)
+    assert first.rows[COLUMNS][key] != row
+    second = restarted(first)
+    assert second.unread[COLUMNS].damaged.keys() == {key}
+    assert second.signals.known_since == second.clock.monotonic()
+
+
+@pytest.mark.parametrize("wall", ["nan", "inf", "-inf", "soon", ""])
+def test_a_row_of_no_time_is_damaged(wall: str) -> None:
+    first = Process(1_700_000_000)
+    first.use()
+    for _ in range(60):
+        first.requests.bind("200").inc()
+        first.tick()
+    last = max(first.rows[ROWS])
+    key = f"{last.rpartition('/')[0]}/{wall}"
+    first.rows[ROWS][key] = first.rows[ROWS][last]
+    second = restarted(first)
+    assert second.unread[ROWS].damaged.keys() == {key}
+
+
+@pytest.mark.parametrize(("seen", "known"), [(1_700_000_000.0, True), (1_699_999_000.0, False)])
+def test_windows_are_unknown_where_an_earlier_process_stored_none(seen: float, known: bool) -> None:
+    process = Process(1_700_000_000, {}, seen=seen)
+    assert (process.signals.known_since != process.clock.monotonic()) is known
+
+
+def test_a_value_lasts_until_the_process_was_last_seen_and_not_into_the_time_without_one() -> None:
+    first = Process(1_700_000_000)
+    first.use()
+    first.depth[()].set(4)
+    for _ in range(200):
+        first.tick()
+    ended = first.clock.monotonic()
+    second = restarted(first, down=100)
+    shift = second.clock.monotonic() - 100 - ended
+    source = second.signals.source
+    held = promql.evaluate("count_over_time(depth[1m])", source, ended + shift)
+    assert isinstance(held, promql.Vector)
+    during = promql.evaluate("count_over_time(depth[80s])", source, second.clock.monotonic())
+    assert isinstance(during, promql.Vector)
+    assert next(iter(held.values)) >= 5
+    assert list(during.values) == []
+
+
+def test_many_births_are_taken_in_over_several_ticks() -> None:
+    process = Process(1_700_000_000)
+    process.use()
+    for number in range(120):
+        process.requests.bind(str(number)).inc()
+    found = [0]
+    for _ in range(50):
+        for number in range(120):
+            process.requests.bind(str(number)).inc()
+        process.tick()
+        found.append(sum(b"requests_total" in row for row in process.rows.get(COLUMNS, {}).values()))
+    assert max(later - earlier for earlier, later in itertools.pairwise(found)) <= 50
+    assert found[-1] == 120
+
+
+def test_columns_of_dropped_series_are_used_again() -> None:
+    process = Process(1_700_000_000)
+    process.use()
+    widths = []
+    for number in range(60):
+        process.requests.bind(str(number)).inc()
+        for _ in range(12):
+            process.tick()
+        process.requests.remove(str(number))
+        widths.append(len(process.rows[ROWS][max(process.rows[ROWS])]))
+    assert max(widths[30:]) <= max(widths[:30])
+
+
+def test_a_value_that_stood_still_has_changed_when_it_did() -> None:
+    first = Process(1_700_000_000)
+    first.use()
+    for _ in range(60):
+        first.tick()
+    for _ in range(300):
+        first.requests.bind("200").inc(0)
+        first.tick()
+    first.requests.bind("200").inc(100)
+    for _ in range(20):
+        first.tick()
+    expected = first.value("sum(increase(requests_total[1m]))")[()]
+    second = restarted(first)
+    assert second.value("sum(increase(requests_total[1m]))")[()] == pytest.approx(expected, rel=0.1)
+    assert expected > 90
