@@ -30,6 +30,7 @@ __all__ = [
     "per_route",
     "guard_list",
     "route",
+    "route_guards",
 ]
 
 KeyOf: TypeAlias = Callable[[Scope], Hashable]
@@ -168,6 +169,30 @@ class RouteGuards:
 
     def __bool__(self) -> bool:
         return self.timeout is not None or bool(self.guards)
+
+
+def route_guards(routes: Mapping[str, RouteGuards] | None) -> Mapping[str, RouteGuards]:
+    """Return the guards of routes by template.
+
+    Raises:
+        ConfigError: they are no mapping of templates to `RouteGuards`.
+
+    Example:
+        >>> route_guards({"/pay": {"timeout": 1.0}})
+        Traceback (most recent call last):
+        resilience.errors.ConfigError: routes must have RouteGuards by template, got {'timeout': 1.0} for '/pay': write routes={'/pay': RouteGuards(timeout=1.0)}
+    """
+    if not isinstance(routes, Mapping | None):
+        message = f"routes must be a mapping by template, got {routes!r:.80}: write routes={{'/pay': RouteGuards(timeout=1.0)}}"
+        raise ConfigError(message)
+    for template, guards in (routes or {}).items():
+        if not isinstance(template, str) or not isinstance(guards, RouteGuards):
+            message = (
+                f"routes must have RouteGuards by template, got {guards!r:.80} for {template!r:.80}:"
+                " write routes={'/pay': RouteGuards(timeout=1.0)}"
+            )
+            raise ConfigError(message)
+    return routes or {}
 
 
 class Levels:

@@ -101,7 +101,7 @@ class ResilienceMiddleware:
         ] = {}  # by method, id of the route (or what says it), and code
         self._monotonic = reliability.clock.monotonic
         self._deadlines = None if reliability.clock is SYSTEM_CLOCK else Deadlines.on_clock(reliability.clock)
-        self._doorway = Doorway(reliability, timeout, guards, routes or {}, trusted)
+        self._doorway = Doorway(reliability, timeout, guards, routes, trusted)
         self._criticality = criticality
         self._given = frozenset(exclude)
         self._settled = False

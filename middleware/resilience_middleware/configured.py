@@ -17,7 +17,7 @@ from resilience.http.admission import Admission, DoorGuard, RouteAdmission
 from resilience.policies.base import GuardPolicy
 from resilience.policies.changes import all_or_nothing, reconfigured, undone
 from resilience.reliability import Reliability
-from resilience_middleware.admission import Per, RouteGuards, client_address, guard_list, route
+from resilience_middleware.admission import Per, RouteGuards, client_address, guard_list, route, route_guards
 from resilience_middleware.templates import flat
 
 __all__ = ["Door", "Doorway"]
@@ -90,13 +90,13 @@ class Doorway:
         reliability: Reliability,
         timeout: float | None,
         guards: Sequence[Guard[Any]],
-        routes: Mapping[str, RouteGuards],
+        routes: Mapping[str, RouteGuards] | None,
         trusted: Collection[str],
     ) -> None:
         self._reliability = reliability
         self._timeout = timeout
         self._guards = guard_list(guards)
-        self._own_routes = routes
+        self._own_routes = route_guards(routes)
         self._trusted = trusted
         self._made: _Made = {}
         self._shown: str | None = None

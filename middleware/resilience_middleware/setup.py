@@ -13,7 +13,7 @@ from resilience.core.ports import Guard
 from resilience.core.validate import flag
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
-from resilience_middleware.admission import Peers, RouteGuards
+from resilience_middleware.admission import Peers, RouteGuards, route_guards
 from resilience_middleware.asgi import ResilienceMiddleware
 from resilience_middleware.errors import Beacon
 from resilience_middleware.events import EventStreams
@@ -94,9 +94,9 @@ def install(
         raise ConfigError("install() was called for this application before")
     if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
         raise ConfigError(f"prefix must be empty or a path such as /ops, got {prefix!r}")
-    RouteGuards(
-        timeout, guards
-    )  # Starlette makes the middleware at the first request: nonsense is refused now
+    # Starlette makes the middleware at the first request: nonsense is refused now.
+    RouteGuards(timeout, guards)
+    route_guards(routes)
     Peers(trusted)
     flag("details", details)
     taken = {getattr(route, "path", None) for route in app.router.routes}

@@ -61,6 +61,27 @@ def test_what_is_no_list_of_guards(rel: Any, given: Any, advice: str) -> None:
             use()
 
 
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (
+            {"/pay": {"timeout": 1.0}},
+            r"got \{'timeout': 1.0\} for '/pay': write routes=\{'/pay': RouteGuards\(",
+        ),
+        ({"/pay": CircuitBreaker()}, r"write routes=\{'/pay': RouteGuards\("),
+        ({7: RouteGuards()}, "for 7: write routes="),
+        (["/pay"], r"must be a mapping by template, got \['/pay'\]: write routes="),
+    ],
+)
+def test_what_are_no_guards_of_routes(rel: Any, given: Any, advice: str) -> None:
+    for use in (
+        lambda: install(Starlette(), rel, routes=given),
+        lambda: ResilienceMiddleware(Starlette(), rel, routes=given),
+    ):
+        with pytest.raises(ConfigError, match=advice):
+            use()
+
+
 def test_what_is_no_reliability() -> None:
     with pytest.raises(ConfigError, match=r"write install\(app, Reliability\("):
         install(Starlette(), "shop")  # type: ignore[arg-type]
