@@ -132,8 +132,12 @@ class Completions:
         return response
 
 
-FAILURES = [(429, {}), (503, {"Retry-After": "1"}), (502, {})]
+FAILURES = [(429, {}), (503, {"Retry-After": "1"}), (502, {}), (500, {}), (408, {})]
 LIBRARIES = [(httpx, over_httpx), (httpx2, over_httpx2)]
+
+
+def asks_again(response: Any) -> bool:
+    return response.status_code in {408, 409, 429} or response.status_code >= 500
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -145,7 +149,9 @@ async def test_a_chat_completion_is_repeated_by_the_transport(
     completions = Completions(failure)
     transport = adapter.ResilientTransport(
         Reliability("shop"),
-        preset=EXTERNAL_SERVICES.changed(timeout={"seconds": 300.0}, attempt_timeout={"seconds": 120.0}),
+        preset=EXTERNAL_SERVICES.changed(
+            timeout={"seconds": 300.0}, attempt_timeout={"seconds": 120.0}, retry={"on_result": asks_again}
+        ),
         name="openai",
         retry_methods=["GET", "POST"],
         retry_unprocessed=True,
