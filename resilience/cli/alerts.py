@@ -18,7 +18,7 @@ from resilience.cli.configurations import configuration_option
 from resilience.cli.desk import Desk, Service, desk_options
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.core.duration import parse_duration
-from resilience.core.moments import utc
+from resilience.core.humanize import timestamp
 from resilience.stores.memory import MemoryStore
 
 __all__ = ["alerts"]
@@ -50,7 +50,7 @@ def list_alerts(desk: Desk, *, as_json: bool) -> None:
             each["id"],
             _name(each["labels"]),
             each["labels"].get("severity"),
-            _moment(each["started"]),
+            timestamp(each["started"]),
             _care(each),
         )
         for each in found
@@ -71,7 +71,7 @@ def history(desk: Desk, alert_id: str | None, since: str, limit: int, *, as_json
     if as_json:
         print_json(found)
         return
-    rows = [(_moment(each["at"]), each["kind"], each["subject"], each["detail"]) for each in found]
+    rows = [(timestamp(each["at"]), each["kind"], each["subject"], each["detail"]) for each in found]
     print_table(("at", "what", "subject", "detail"), rows)
 
 
@@ -108,7 +108,7 @@ def silence(desk: Desk, matchers: tuple[str, ...], duration: str, comment: str, 
     if not comment.strip():
         raise click.UsageError("--comment must say why")
     made = _ask(desk, desk.silence(matchers, seconds=seconds, author=by, comment=comment))
-    click.echo(f"{made['id']}: {made['matchers']} until {_moment(made['end'])}")
+    click.echo(f"{made['id']}: {made['matchers']} until {timestamp(made['end'])}")
 
 
 @alerts.command("silences")
@@ -124,8 +124,8 @@ def silences(desk: Desk, *, as_json: bool) -> None:
         (
             each["id"],
             each["matchers"],
-            _moment(each["start"]),
-            _moment(each["end"]),
+            timestamp(each["start"]),
+            timestamp(each["end"]),
             each["author"],
             each["comment"],
         )
@@ -196,8 +196,3 @@ def _care(alert: dict[str, Any]) -> str:
     if alert["flapping"]:
         found.append("flapping")
     return ", ".join(found) or "firing"
-
-
-def _moment(unix: float) -> str:
-    when = utc(unix)
-    return "unknown time" if when is None else when.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -6,8 +6,6 @@ import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import click
 from resilience.cli import configurations
 from resilience.cli.configurations import configuration_option
 from resilience.cli.output import json_option, print_json, print_table
-from resilience.core.duration import format_duration
+from resilience.core.humanize import attained, burn_rate, duration, percent, timestamp
 from resilience.errors import ConfigError
 from resilience.replay import Backtest, BacktestResult, Refused, formats
 from resilience.replay.lines import STDIN, blocks
@@ -24,8 +22,6 @@ from resilience.rules import RuleGroup, load
 from resilience.slo import SLO
 
 __all__ = ["backtest"]
-
-_MANY = 10  # times the whole: figures behind the point mean nothing then
 
 
 @click.command()
@@ -123,7 +119,7 @@ def _size(log: str) -> int:
 
 
 def _print(result: BacktestResult) -> None:
-    period = f", {_at(result.start)} to {_at(result.end)}" if result.requests else ""
+    period = f", {timestamp(result.start)} to {timestamp(result.end)}" if result.requests else ""
     click.echo(
         f"{result.service}: {result.requests} requests{period};"
         f" {result.malformed.count} malformed lines, {result.misdated} with a wrong time,"
@@ -138,12 +134,12 @@ def _print(result: BacktestResult) -> None:
             ("Fired", "For", "Alert", "Severity", "Labels", "Budget burned"),
             [
                 (
-                    _at(incident.started),
-                    format_duration(incident.duration) + ("" if incident.ended else " and on"),
+                    timestamp(incident.started),
+                    duration(incident.duration) + ("" if incident.ended else " and on"),
                     incident.alert,
                     incident.labels.get("severity", ""),
                     _labels(incident.labels),
-                    _percent(incident.burned),
+                    percent(incident.burned, up=True),
                 )
                 for incident in result.incidents
             ],
@@ -158,9 +154,9 @@ def _print(result: BacktestResult) -> None:
                 (
                     name,
                     budget.status,
-                    _percent(budget.sli),
-                    _percent(budget.consumed),
-                    _percent(budget.remaining),
+                    attained(budget.sli, 1 - budget.budget),
+                    percent(budget.consumed, up=True),
+                    percent(budget.remaining),
                 )
                 for name, budget in result.budgets.items()
             ],
@@ -173,10 +169,10 @@ def _print(result: BacktestResult) -> None:
                 (
                     each.slo,
                     each.alert,
-                    f"{each.factor.normalize():f}x" + (" (as it is)" if each.scale == 1 else ""),
+                    burn_rate(each.factor) + (" (as it is)" if each.scale == 1 else ""),
                     each.fired,
-                    format_duration(each.duration),
-                    _at(each.first),
+                    duration(each.duration),
+                    timestamp(each.first),
                 )
                 for each in result.what_if
             ],
@@ -193,14 +189,3 @@ def _labels(labels: Mapping[str, str]) -> str:
         name: value for name, value in labels.items() if name not in {"alertname", "severity", "service"}
     }
     return ", ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def _at(seconds: float | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _percent(share: Decimal | None) -> str:
-    if share is None:
-        return ""
-    # As a float: a decimal keeps its exponent, and nothing would be 0e+3%.
-    return f"{share * 100:,.0f}%" if abs(share) >= _MANY else f"{float(share) * 100:.4g}%"

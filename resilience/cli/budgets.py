@@ -8,7 +8,7 @@ import click
 
 from resilience.cli.figures import Figures, burn_note, figures_options, run
 from resilience.cli.output import json_option, print_json, print_table
-from resilience.reports.words import NOTHING, exhausted_in, percent
+from resilience.core.humanize import NOTHING, attained, burn_rate, exact_percent, exhausted_in, percent, words
 
 __all__ = ["budgets"]
 
@@ -42,16 +42,18 @@ def budgets(ctx: click.Context, figures: Figures, *, check_violations: bool, as_
 
 def _row(slo: dict[str, Any]) -> tuple[str, ...]:
     budget = slo["budget"]
-    rates = [f"{rate:.3g}x/{window}" for window, rate in budget["burn_rates"].items() if rate is not None]
+    rates = [
+        f"{burn_rate(rate)}/{window}" for window, rate in budget["burn_rates"].items() if rate is not None
+    ]
     unknown = "unknown" if budget.get("burn_rates_at", 0) is None else NOTHING
     return (
         slo["id"],
         slo["service"],
-        percent(slo["target"]),
-        percent(slo["current"]),
-        percent(budget["consumed"], 1),
-        percent(budget["remaining"], 1),
+        exact_percent(slo["target"]),
+        attained(slo["current"], slo["target"]),
+        percent(budget["consumed"], up=True),
+        percent(budget["remaining"]),
         " ".join(rates) or unknown,
         exhausted_in(budget["time_to_exhaustion"], budget["status"]),
-        budget["status"].replace("_", " "),
+        words(budget["status"]),
     )

@@ -18,10 +18,10 @@ from resilience.cli import configurations
 from resilience.cli.configurations import DEFAULT, configuration_option
 from resilience.cli.desk import Service, StateFile
 from resilience.core.clock import SYSTEM_CLOCK, Instant
+from resilience.core.humanize import timestamp
 from resilience.errors import ConfigError
 from resilience.integrations.prometheus import PrometheusIntegration
 from resilience.promql import Series
-from resilience.reports.words import moment
 from resilience.runtime.legacy import LegacyState
 from resilience.runtime.persistence import SEEN_TABLE, PersistedState
 from resilience.signals import Signals
@@ -325,7 +325,7 @@ def burn_note(budget: Mapping[str, Any]) -> str:
     at = budget["burn_rates_at"]
     if at is None:
         return "Burn rates are unknown where the state file holds none: it was written before they were measured."
-    return f"Burn rates are those of {moment(at)}, when the service measured them last."
+    return f"Burn rates are those of {timestamp(at)}, when the service measured them last."
 
 
 def objectives_of(files: Sequence[Path], *, strict: bool = False) -> list[SLO]:

@@ -14,9 +14,9 @@ import click
 from resilience.cli.figures import Figures, figures_options, run
 from resilience.cli.output import json_option, plain, print_json
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.humanize import percent
 from resilience.core.validate import text
 from resilience.errors import ConfigError
-from resilience.reports.words import percent
 from resilience.slo.budget_policy import FREEZE, Consequence, read_policy
 
 __all__ = ["gate"]
@@ -95,7 +95,7 @@ def _lines(
 ) -> list[str]:
     few = ", by too few events to act on"
     shown = [
-        f"  {name}: {percent(share, 1)} of its budget left{few if name in unsure and share is not None else ''}"
+        f"  {name}: {percent(share)} of its budget left{few if name in unsure and share is not None else ''}"
         for name, share in left.items()
     ]
     if not reasons:

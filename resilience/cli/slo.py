@@ -18,9 +18,9 @@ from resilience.cli.figures import objectives_of
 from resilience.cli.output import json_option, output_option, print_json, print_table, write
 from resilience.core import yaml
 from resilience.core.duration import format_duration
+from resilience.core.humanize import burn_rate, duration, exact_percent
 from resilience.core.ports import Matcher
 from resilience.errors import ConfigError
-from resilience.reports.words import length, percent, rate
 from resilience.rules import dump
 from resilience.slo import SLO, compile_rules
 from resilience.slo.alerts import explanations
@@ -192,12 +192,12 @@ def _told(chosen: SLO) -> Iterator[str]:
     period = f"a {chosen.calendar.unit}" if chosen.calendar is not None else format_duration(chosen.window)
     target = Decimal(chosen.target)
     what = "of time" if chosen.sliced else f"of what its {chosen.sli.kind} indicator counts"
-    yield f"{chosen.name} of {chosen.service}: {percent(target)} {what} is good in {period}."
+    yield f"{chosen.name} of {chosen.service}: {exact_percent(target)} {what} is good in {period}."
     allowed = float(chosen.budget) * chosen.window
-    yield f"The error budget is {percent(chosen.budget)}: {length(allowed)} of full outage, or 1 in {1 / chosen.budget:.0f}."
+    yield f"The error budget is {exact_percent(chosen.budget)}: {duration(allowed)} of full outage, or 1 in {1 / chosen.budget:.0f}."
     yield "What is left of it is judged as it is, below zero, too; without traffic there is nothing to judge."
     for each in chosen.alerting.exhaustion:
-        yield f"At {percent(each.consumed)} of it spent there is an alert of severity {each.severity}."
+        yield f"At {exact_percent(each.consumed)} of it spent there is an alert of severity {each.severity}."
 
 
 def _alert(chosen: SLO, alert: BurnRateAlert) -> dict[str, Any]:
@@ -218,9 +218,9 @@ def _row(alert: dict[str, Any]) -> tuple[str, ...]:
     return (
         alert["name"],
         alert["severity"],
-        rate(alert["factor"]),
+        burn_rate(alert["factor"]),
         f"{alert['window']}/{alert['shortWindow']}",
-        percent(alert["threshold"]),
-        length(float(alert["detection"])),
-        length(float(alert["reset"])),
+        exact_percent(alert["threshold"]),
+        duration(float(alert["detection"])),
+        duration(float(alert["reset"])),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,6 +12,17 @@ import click
 
 from resilience.cli.desk import HERE, Service
 from resilience.cli.output import json_option, print_json
+from resilience.core.humanize import (
+    NOTHING,
+    attained,
+    bar_ratio,
+    burn_rate,
+    duration,
+    exact_percent,
+    percent,
+    quantity,
+    words,
+)
 from resilience.core.validate import number
 from resilience.errors import MissingExtra, ResilienceError
 
@@ -34,6 +46,13 @@ _MOST: Final = 20  # rows of a table where nobody says how many there is room fo
 _NARROW: Final = 100
 _NARROWEST: Final = 8  # what the last column of a table keeps
 _GAP: Final = 2  # between columns
+_SMALL: Final = 60  # columns of a terminal, below which a table has only the columns that matter most
+_SHORT: Final = 18  # lines of a terminal, below which nothing is framed and the worst table comes first
+_BORDERS: Final = 2  # lines of the panel's frame
+_OVERHEAD: Final = (
+    4  # lines of a table beside its rows: a margin, title, headers and the note of what is left out
+)
+_RANKS: Final = {"critical": 0, "warning": 1, "unknown": 2, "info": 2, "good": 3}
 
 
 @click.command()
@@ -122,6 +141,12 @@ class Rows(NamedTuple):
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     unlisted: int = 0
+    needed: Sequence[int] = (0, 1, 2)
+
+    def essential(self) -> Rows:
+        """Return the columns that matter most."""
+        headers = [self.headers[at] for at in self.needed]
+        return self._replace(headers=headers, rows=[[row[at] for at in self.needed] for row in self.rows])
 
 
 def view(state: Mapping[str, Any], *, width: int = 120, height: int | None = None) -> RenderableType:
@@ -135,44 +160,59 @@ def view(state: Mapping[str, Any], *, width: int = 120, height: int | None = Non
     from rich.console import Group  # noqa: PLC0415  an extra
     from rich.padding import Padding  # noqa: PLC0415  same
     from rich.panel import Panel  # noqa: PLC0415  same
+    from rich.text import Text  # noqa: PLC0415  same
 
     overall = state["overall"]
     style = _STYLES.get(overall["level"], "")
+    short = height is not None and height < _SHORT
+    narrow = width < _NARROW
+    mark = _MARKS.get(overall["level"], "◇")
+    lines = [f"[{style}]{mark} {_safe(overall['headline'])}[/]", _traffic(state)]
     facts = [_safe(overall["worker"])]
     if overall["paged"]:
-        facts.insert(0, f"told: {_safe(', '.join(overall['paged']))}")
-    mark = _MARKS.get(overall["level"], "◇")
-    head = f"[{style}]{mark} {_safe(overall['headline'])}[/]\n[dim]{'   '.join(facts)}[/]\n{_traffic(state)}"
+        facts.insert(0, f"notified: {_safe(', '.join(overall['paged']))}")
+    if not short:
+        lines.insert(1, f"[dim]{'   '.join(facts)}[/]")
     if (error := overall.get("reload_error")) is not None:
         banner = f"configuration not reloaded: {_printable(error)}"
         banner = banner if len(banner) <= width - _FRAME else f"{banner[: width - _FRAME - 1]}…"
-        head = f"[{_STYLES['warning']}]{_safe(banner)}[/]\n{head}"
-        height = None if height is None else height - 1
-    tables = [table for table in _tables(state, narrow=width < _NARROW) if table.rows]
-    shares = _shares([len(table.rows) for table in tables], height)
+        lines.insert(0, f"[{_STYLES['warning']}]{_safe(banner)}[/]")
+    tables = [table for table in _tables(state, narrow=narrow) if table.rows]
+    if short:
+        tables.sort(key=lambda table: min(map(_urgency, table.rows)))
+    head = Text.from_markup("\n".join(lines))
+    head.no_wrap, head.overflow = True, "ellipsis"
+    room = None if height is None else height - len(lines) - (0 if short else _BORDERS)
+    shares = _shares([len(table.rows) for table in tables], room, overhead=1 if short else _OVERHEAD)
+    shown = [(table, share) for table, share in zip(tables, shares, strict=True) if share]
+    if short:
+        return Group(head, *(_table(table, share, width, short=True) for table, share in shown))
     return Group(
         Panel(head, title=_safe(state["service"]), title_align="left", border_style=style),
-        *(
-            Padding(_table(table, share, width), (1, 0, 0, 0))
-            for table, share in zip(tables, shares, strict=True)
-            if share
-        ),
+        *(Padding(_table(table, share, width), (1, 0, 0, 0)) for table, share in shown),
     )
 
 
-def _shares(counts: Sequence[int], height: int | None) -> list[int]:
-    """How many rows of each table fit: all that want less than their share leave the rest to the others.
+def _shares(counts: Sequence[int], room: int | None, *, overhead: int) -> list[int]:
+    """Return how many rows of each table fit: tables that want less than their share leave the rest to the others.
+
+    Args:
+        counts: rows of each table, the most urgent table first; the last tables are left out if not all fit.
+        room: lines for all tables; None where it may scroll.
+        overhead: lines of a table beside its rows.
 
     Example:
-        >>> _shares([2, 50, 50], 30), _shares([1, 2], 80), _shares([50], None)
+        >>> _shares([2, 50, 50], 25, overhead=4), _shares([1, 2], 75, overhead=4), _shares([50], None, overhead=4)
         ([2, 6, 5], [1, 2], [20])
+        >>> _shares([9, 9, 9], 6, overhead=1)
+        [1, 1, 1]
     """
-    shares = [0] * len(counts)
-    if height is None:
+    if room is None:
         return [min(count, _MOST) for count in counts]
-    # The panel takes five lines, and each table three beside its rows and what is left out.
-    left = max(0, height - 5 - sum(3 + 1 for _ in counts))
-    while left and (wanting := [at for at, count in enumerate(counts) if shares[at] < count]):
+    shares = [0] * len(counts)
+    fitting = min(len(counts), max(0, room) // (overhead + 1))
+    left = room - fitting * overhead
+    while left > 0 and (wanting := [at for at in range(fitting) if shares[at] < counts[at]]):
         for at in wanting[:left]:
             shares[at] += 1
         left -= min(left, len(wanting))
@@ -182,13 +222,13 @@ def _shares(counts: Sequence[int], height: int | None) -> list[int]:
 def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
     yield Rows(
         "alerts",
-        ("severity", "alert", "of", "by", "what"),
+        ("severity", "alert", "of", "state", "what"),
         [
             (
                 _level(each["labels"].get("severity", "warning")),
                 each["labels"]["alertname"],
                 ", ".join(value for name, value in each["labels"].items() if name not in _SAID),
-                each["acknowledged_by"] or "-",
+                _care(each),
                 each["annotations"].get("summary", ""),
             )
             for each in state["alerts"]["firing"]
@@ -202,14 +242,15 @@ def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
             (
                 _level(each["status"]),
                 each["id"],
-                _percent(each["target"]),
-                _percent(each["actual"]),
+                exact_percent(each["target"]),
+                attained(each["actual"], each["target"]),
                 _bar(each["remaining"]),
                 _burns(each["burn_rates"][:1] if narrow else each["burn_rates"]),
             )
             for each in state["slos"]["slos"]
         ],
         _unlisted(state["slos"], "slos"),
+        needed=(0, 1, 4),
     )
     yield Rows(
         "breakers of this worker",
@@ -253,12 +294,17 @@ def _unlisted(panel: Mapping[str, Any], name: str) -> int:
     return int(panel["counts"].get(name, 0)) - len(panel[name])
 
 
-def _table(table: Rows, most: int, width: int) -> RenderableType:
+def _table(table: Rows, most: int, width: int, *, short: bool = False) -> RenderableType:
+    """Lay out the first `most` rows of a table; a short one has no headers, and says in its title what is left out."""
     from rich.table import Table  # noqa: PLC0415  an extra
     from rich.text import Text  # noqa: PLC0415  same
 
+    if width < _SMALL:
+        table = table.essential()
+    left_out = len(table.rows[most:]) + table.unlisted
     made = Table(
-        title=table.title,
+        title=f"{table.title}, {most:,} of {most + left_out:,}" if short and left_out else table.title,
+        show_header=not short,
         title_justify="left",
         caption_justify="left",
         box=None,
@@ -268,7 +314,7 @@ def _table(table: Rows, most: int, width: int) -> RenderableType:
     )
     longest = [
         max(
-            len(header),
+            0 if short else len(header),
             *(len(row[place] if place else Text.from_markup(row[0])) for row in table.rows[:most]),
         )
         for place, header in enumerate(table.headers)
@@ -278,7 +324,7 @@ def _table(table: Rows, most: int, width: int) -> RenderableType:
     for row in table.rows[:most]:
         # Names and messages are anybody's: as texts they cannot be markup.
         made.add_row(row[0], *(Text(_printable(cell)) for cell in row[1:]))
-    if left_out := len(table.rows[most:]) + table.unlisted:
+    if left_out and not short:
         made.caption = f"and {left_out:,} more"
     return made
 
@@ -286,31 +332,48 @@ def _table(table: Rows, most: int, width: int) -> RenderableType:
 def _traffic(state: Mapping[str, Any]) -> str:
     now = state["now"]["charts"]
     rate = sum(value or 0 for value in now["traffic"].values())
-    parts = [f"{rate:.1f} requests/s", f"errors {_percent(now['errors'].get('errors'))}"]
-    parts += [f"{name} {value * 1000:.3g} ms" for name, value in now["latency"].items() if value is not None]
+    parts = [
+        f"{quantity(float(rate))} requests/s",
+        f"errors {percent(now['errors'].get('errors'), 2, up=True)}",
+    ]
+    parts += [f"{name} {duration(value)}" for name, value in now["latency"].items() if value is not None]
     return "   ".join(parts)
+
+
+def _care(alert: Mapping[str, Any]) -> str:
+    """Return what is being done about an alert."""
+    if alert["acknowledged_by"]:
+        return f"acknowledged by {alert['acknowledged_by']}"
+    return "silenced" if alert["silenced_by"] else "inhibited" if alert["inhibited_by"] else "firing"
+
+
+def _urgency(row: Sequence[str]) -> int:
+    """Return the rank of a row by its first cell, a status with its mark; the worst is 0."""
+    level = next((level for level, mark in _MARKS.items() if f"{mark} " in row[0]), "unknown")
+    return _RANKS[level]
 
 
 def _level(word: str) -> str:
     level = _LEVELS.get(word, word)
-    return f"[{_STYLES.get(level, 'dim')}]{_MARKS.get(level, '◇')} {_safe(word.replace('_', ' '))}[/]"
-
-
-def _percent(ratio: float | None) -> str:
-    if ratio is None:
-        return "-"
-    return f"{100 * ratio:.4g}%" if abs(ratio) < 10 else f"{100 * ratio:,.0f}%"  # noqa: PLR2004  a thousand percent
+    return f"[{_STYLES.get(level, 'dim')}]{_MARKS.get(level, '◇')} {_safe(words(word))}[/]"
 
 
 def _bar(remaining: float | None) -> str:
+    """Draw a budget.
+
+    Example:
+        >>> _bar(0.5), _bar(-115.7), _bar(None)
+        ('█████░░░░░ 50%', '░░░░░░░░░░ -11,570%', '—')
+    """
     if remaining is None:
-        return "-"
-    full = round(10 * min(1.0, max(0.0, remaining)))
-    return f"{'█' * full}{'░' * (10 - full)} {_percent(remaining)}"
+        return NOTHING
+    full = math.floor(10 * bar_ratio(remaining))
+    return f"{'█' * full}{'░' * (10 - full)} {percent(remaining)}"
 
 
 def _burns(rates: Sequence[Mapping[str, Any]]) -> str:
-    return "  ".join(f"{each['window']} {each['rate']:.3g}x" for each in rates if each["rate"] is not None)
+    shown = (f"{each['window']} {burn_rate(each['rate'])}" for each in rates if each["rate"] is not None)
+    return "  ".join(shown) or NOTHING
 
 
 def _printable(text: str) -> str:

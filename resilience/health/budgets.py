@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, SupportsFloat
 
+from resilience.core.humanize import percent
 from resilience.core.ports import CheckResult, Status
 from resilience.core.validate import callback, number
 
@@ -42,5 +43,5 @@ class BudgetCheck:
         low = {name: share for name, share in left.items() if share <= 0 or share < self._low}
         spent = any(share <= 0 for share in low.values())
         status = Status.UNHEALTHY if spent else Status.DEGRADED if low else Status.HEALTHY
-        detail = ", ".join(f"{name}: {share:.0%} left" for name, share in low.items())
+        detail = ", ".join(f"{name}: {percent(share)} left" for name, share in low.items())
         return CheckResult(status, detail, {f"{name}_left_ratio": share for name, share in left.items()})

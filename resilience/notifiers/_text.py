@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from resilience.core.humanize import duration
 from resilience.core.moments import LATEST
 from resilience.core.ports import Notification, NotifiedAlert
 
@@ -80,6 +81,14 @@ def silence_url(alert: NotifiedAlert, external_url: str) -> str:
     return f"{external_url}/reliability/#silence-alert-{alert.fingerprint}" if external_url else ""
 
 
+def _stands(alert: NotifiedAlert) -> str:
+    """Return the status of an alert; the texts of a resolved alert are those of when it was firing."""
+    if alert.status != "resolved":
+        return alert.status
+    lasted = "" if alert.ended is None else f" after {duration(max(0.0, alert.ended - alert.started))}"
+    return f"resolved{lasted}, was"
+
+
 def describe(alert: NotifiedAlert, external_url: str = "") -> str:
     """Return one alert in a few lines: its summary, labels, runbook and links; long texts are cut.
 
@@ -97,10 +106,10 @@ def describe(alert: NotifiedAlert, external_url: str = "") -> str:
     labels = ", ".join(
         f"{key}={value[:LONG]}" for key, value in sorted(alert.labels.items()) if key != "alertname"
     )
-    parts = [f"{alert.status}: {said}"]
+    parts = [f"{_stands(alert)}: {said}"]
     if labels:
         parts.append(labels)
-    if notes.get("summary") and notes.get("description"):
+    if notes.get("summary") and notes.get("description") and alert.status != "resolved":
         parts.append(notes["description"])
     parts += [f"Runbook: {notes[name]}" for name in ("runbook", "runbook_url") if notes.get(name)]
     if external_url:

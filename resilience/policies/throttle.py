@@ -10,6 +10,7 @@ from typing import Any
 from resilience.core.callbacks import number_of
 from resilience.core.classify import ErrorFilter
 from resilience.core.clock import SYSTEM_CLOCK
+from resilience.core.humanize import percent
 from resilience.core.ports import CallContext, Clock
 from resilience.core.validate import callback, number
 from resilience.core.verdict import Verdict
@@ -145,7 +146,7 @@ class AdaptiveThrottle(RefusingPolicy[int]):
     def _reject(self, probability: float, now: float) -> int:
         self._counts.record(True, False, now)  # noqa: FBT003  failed, not slow
         if self._refuses("throttled", now):
-            message = f"adaptive throttle {self.name!r} refuses {probability:.0%} of calls now"
+            message = f"adaptive throttle {self.name!r} refuses {percent(probability, up=True)} of calls now"
             raise LoadShed(message, policy=self.name)
         return _UNSENT
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from resilience.core.humanize import percent
 from resilience.core.options import named_options
 from resilience.core.ports import CheckResult
 from resilience.core.validate import text
@@ -57,4 +58,4 @@ class DiskProbe:
             "free_bytes": float(usage.free),
             "total_bytes": float(usage.total),
         }
-        return CheckResult(self._levels.status(used), f"{used:.0%} used", observed)
+        return CheckResult(self._levels.status(used), f"{percent(used, up=True)} used", observed)

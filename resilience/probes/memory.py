@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from resilience.core.humanize import percent
 from resilience.core.options import named_options
 from resilience.core.ports import CheckResult
 from resilience.probes._levels import Ceiling
@@ -45,4 +46,4 @@ class MemoryProbe:
             used, limit, whose = psutil.Process().memory_info().rss, group, "the control group's limit"
         ratio = used / limit
         observed = {"used_ratio": ratio, "used_bytes": float(used), "limit_bytes": float(limit)}
-        return CheckResult(self._levels.status(ratio), f"{ratio:.0%} of {whose} used", observed)
+        return CheckResult(self._levels.status(ratio), f"{percent(ratio, up=True)} of {whose} used", observed)

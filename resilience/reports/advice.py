@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
+from resilience.core.humanize import attained, burn_rate, duration, exact_percent, percent
 from resilience.reports.model import Episode, Objective, Recommendation
-from resilience.reports.words import length, percent, rate
 
 __all__ = ["advise"]
 
@@ -48,7 +48,7 @@ def _exhausted(objective: Objective) -> Recommendation | None:
             "Release fixes only, and let a deployment gate see to it",
             "Write the post-mortems of what spent it",
         ),
-        f"{percent(objective.consumed, 1)} of the error budget is spent",
+        f"{percent(objective.consumed, up=True)} of the error budget is spent",
         objective.id,
     )
 
@@ -61,7 +61,7 @@ def _burning(objective: Objective) -> Recommendation | None:
         "reliability",
         f"Find what burns the budget of {objective.name} before it is gone",
         ("Compare the beginning of the burn with deployments", "Look at errors by route and dependency"),
-        f"it burns at {rate(objective.burn_rate)} and is gone in {length(left)}",
+        f"it burns at {burn_rate(objective.burn_rate)} and is gone in {duration(left)}",
         objective.id,
     )
 
@@ -79,10 +79,10 @@ def _too_strict(objective: Objective) -> Recommendation | None:
         "target",
         f"{objective.name} promises more than the service gives: fund the work, or lower the target",
         (
-            f"Ask users whether {percent(objective.actual)} is good enough; if so, make the target what they need",
+            f"Ask users whether {attained(objective.actual, objective.target)} is good enough; if so, make the target what they need",
             "If it is not, plan the work that closes the gap",
         ),
-        f"in no step of the period was the target of {percent(objective.target)} met; the best was {percent(best)}",
+        f"in no step of the period was the target of {exact_percent(objective.target)} met; the best was {attained(best, objective.target)}",
         objective.id,
     )
 
@@ -101,7 +101,7 @@ def _too_easy(objective: Objective) -> Recommendation | None:
             "Release more often, or try out failures on purpose",
             "Or raise the target to what users already rely on",
         ),
-        f"{percent(remaining, 1)} of the error budget is left, and every step met the target",
+        f"{percent(remaining)} of the error budget is left, and every step met the target",
         objective.id,
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from xml.sax.saxutils import escape, quoteattr
 
+from resilience.core.humanize import bar_ratio, date, exact_percent, percent, timestamp
 from resilience.reports.model import Heat
-from resilience.reports.words import moment, percent
 
 __all__ = ["budget_bar", "budget_chart", "compliance_chart", "latency_chart"]
 
@@ -46,7 +46,7 @@ def compliance_chart(
         points,
         low=low,
         mark=target,
-        mark_label=f"target {percent(target)}",
+        mark_label=f"target {exact_percent(target)}",
         spans=spans,
     )
 
@@ -78,9 +78,9 @@ def budget_bar(remaining: Decimal | None) -> str:
         >>> 'width="25' in budget_bar(Decimal("0.25"))
         True
     """
-    left = min(1.0, max(0.0, float(remaining or 0)))
+    left = bar_ratio(remaining)
     full = f'<rect class="fill" width="{100 * left:.1f}" height="6" rx="3"/>' if left else ""
-    told = quoteattr(f"{percent(remaining, 1)} of the error budget left")
+    told = quoteattr(f"{percent(remaining)} of the error budget left")
     return (
         f'<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label={told}>'
         f'<rect class="track" width="100" height="6" rx="3"/>{full}</svg>'
@@ -170,7 +170,7 @@ def _hints(points: Sequence[tuple[float, float | None]], x: Callable[[float], fl
     """What a pointer over the chart tells."""
     width = _PLOT_WIDTH / max(1, len(points) - 1)
     for at, value in points:
-        told = escape(f"{moment(at)}: {percent(value)}")
+        told = escape(f"{timestamp(at, seconds=False)}: {percent(value, 3)}")
         yield (
             f'<rect class="hint" x="{x(at) - width / 2:.1f}" y="{_TOP}" width="{width:.1f}" height="{_PLOT_HEIGHT}">'
             f"<title>{told}</title></rect>"
@@ -182,7 +182,7 @@ def _value_axis(low: float, high: float, step: float, y: Callable[[float], float
         value = low + index * step
         height = y(value)
         yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>'
-        yield f'<text class="value" x="{_LEFT - 8}" y="{height + 3.5:.1f}">{percent(round(value, 9))}</text>'
+        yield f'<text class="value" x="{_LEFT - 8}" y="{height + 3.5:.1f}">{exact_percent(round(value, 9))}</text>'
 
 
 def _time_axis(times: Sequence[float], width: int = _WIDTH) -> Iterator[str]:
@@ -194,7 +194,7 @@ def _time_axis(times: Sequence[float], width: int = _WIDTH) -> Iterator[str]:
     places = ((0, "start"), (len(times) // 2, "middle"), (len(times) - 1, "end"))
     for index, anchor in places if len(times) > len(places) else places[:1]:
         share = index / max(1, len(times) - 1)
-        shown = moment(times[index], day=True) if days else moment(times[index])[5:16]
+        shown = date(times[index]) if days else timestamp(times[index], seconds=False)[5:16]
         yield (
             f'<text class="time" text-anchor="{anchor}" x="{_LEFT + share * plot:.1f}" y="{_HEIGHT - 6}">'
             f"{shown}</text>"
@@ -214,7 +214,7 @@ def _heat_rows(heat: Heat, most: float) -> Iterator[str]:
             if count > 0:
                 # By the logarithm: the slow few are what one looks for.
                 weight = math.log1p(count) / math.log1p(most)
-                told = escape(f"{moment(heat.times[column])}, {name}: {count:,.0f}")
+                told = escape(f"{timestamp(heat.times[column], seconds=False)}, {name}: {count:,.0f}")
                 yield (
                     f'<rect class="cell" x="{_LEFT + column * width:.1f}" y="{top:.1f}" width="{width + 0.2:.1f}" '
                     f'height="{height + 0.2:.1f}" fill-opacity="{weight:.2f}"><title>{told}</title></rect>'

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resilience.core.humanize import attained, date, duration, exact_percent, percent, timestamp
 from resilience.reports.formats.markdown import escape
 from resilience.reports.model import Episode, Incident, Objective
-from resilience.reports.words import length, moment, percent
 
 __all__ = ["post_mortem"]
 
@@ -32,14 +32,14 @@ def post_mortem(
 
 
 def _lines(incident: Incident, objective: Objective | None, episode: Episode | None) -> Iterator[str]:
-    yield f"# Post-mortem: {escape(incident.name)}, {moment(incident.started, day=True)}"
+    yield f"# Post-mortem: {escape(incident.name)}, {date(incident.started)}"
     yield ""
     yield "Authors:  "
     yield "Status: draft"
     yield from ("", "## Summary", "")
-    lasted = "goes on" if incident.ended is None else f"lasted {length(incident.ended - incident.started)}"
+    lasted = "goes on" if incident.ended is None else f"lasted {duration(incident.ended - incident.started)}"
     service = f" of {escape(incident.service)}" if incident.service else ""
-    yield f"{escape(incident.name)}{service} fired at {moment(incident.started)} and {lasted}."
+    yield f"{escape(incident.name)}{service} fired at {timestamp(incident.started, seconds=False)} and {lasted}."
     if incident.summary:
         yield escape(incident.summary)
     yield from ("", "## Impact", "")
@@ -47,18 +47,18 @@ def _lines(incident: Incident, objective: Objective | None, episode: Episode | N
     yield "| --- | --- |"
     yield f"| Alert | {escape(incident.id)} |"
     yield f"| Severity | {escape(incident.severity)} |"
-    yield f"| Began | {moment(incident.started)} |"
-    yield f"| Ended | {moment(incident.ended)} |"
-    yield f"| Error budget burned | {percent(incident.burned, 1)} |"
+    yield f"| Began | {timestamp(incident.started, seconds=False)} |"
+    yield f"| Ended | {timestamp(incident.ended, seconds=False)} |"
+    yield f"| Error budget burned | {percent(incident.burned, up=True)} |"
     if episode is not None and len(episode.alerts) > 1:
-        until = "goes on" if episode.ended is None else f"until {moment(episode.ended)}"
+        until = "goes on" if episode.ended is None else f"until {timestamp(episode.ended, seconds=False)}"
         more = len(episode.alerts) - 1
-        yield f"| With {more} more {'alert' if more == 1 else 'alerts'} | from {moment(episode.started)}, {until} |"
-        yield f"| Error budget burned by all of it | {percent(episode.burned, 1)} |"
+        yield f"| With {more} more {'alert' if more == 1 else 'alerts'} | from {timestamp(episode.started, seconds=False)}, {until} |"
+        yield f"| Error budget burned by all of it | {percent(episode.burned, up=True)} |"
     if objective is not None:
-        yield f"| Objective | {escape(objective.name)}, {percent(objective.target)} |"
-        yield f"| Kept now | {percent(objective.actual)} |"
-        yield f"| Error budget left now | {percent(objective.remaining, 1)} |"
+        yield f"| Objective | {escape(objective.name)}, {exact_percent(objective.target)} |"
+        yield f"| Kept now | {attained(objective.actual, objective.target)} |"
+        yield f"| Error budget left now | {percent(objective.remaining)} |"
     yield from ("", "Who noticed what, and how many: ", "", "## Root causes", "", "## Trigger", "")
     yield from ("## Detection", "", "## Resolution", "", "## Timeline (UTC)", "")
     alerts = (incident,) if episode is None else episode.alerts
@@ -67,7 +67,7 @@ def _lines(incident: Incident, objective: Objective | None, episode: Episode | N
         for each in alerts
         for at, what in each.events or [(each.started, "fired")]
     ):
-        yield f"- {moment(at)}: {f'{escape(name)}: ' if name else ''}{escape(what)}"
+        yield f"- {timestamp(at, seconds=False)}: {f'{escape(name)}: ' if name else ''}{escape(what)}"
     yield from ("", "## What went well", "", "## What went wrong", "", "## Where we got lucky", "")
     yield from ("## Action items", "", "| Action | Type | Owner | Due |", "| --- | --- | --- | --- |")
     yield "| | prevent | | |"

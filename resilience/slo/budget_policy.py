@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from resilience.core import yaml
+from resilience.core.humanize import percent
 from resilience.core.options import named_options
 from resilience.errors import ConfigError
 
@@ -75,8 +76,9 @@ class Consequence:
     remaining: Decimal
 
     def __str__(self) -> str:
-        left = f"{100 * self.remaining:.2f}".rstrip("0").rstrip(".")
-        return f"{self.action}: {left}% of the budget of {self.slo} is left ({self.condition})"
+        return (
+            f"{self.action}: {percent(self.remaining)} of the budget of {self.slo} is left ({self.condition})"
+        )
 
 
 @named_options

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from resilience.core.duration import format_duration
+from resilience.core.humanize import exact_percent
 from resilience.errors import ConfigError
 from resilience.promql.show import quote
 from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
@@ -21,12 +22,16 @@ from resilience.slo.alerts import (
 )
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.measure import Events, Weighted
-from resilience.slo.objective import SLO, percent
+from resilience.slo.objective import SLO
 from resilience.slo.slices import slice_events, slice_rule
 
 __all__ = ["compile_rules", "counted_events", "ratio_query"]
 
 _BUDGET_INTERVAL = 60.0
+_LEFT = (  # in Prometheus' own functions, which have no word for a budget that is overspent or nearly spent
+    "{{ if le $value 0.0 }}Nothing{{ else }}{{ if lt $value 0.001 }}Less than 0.1%"
+    "{{ else }}{{ $value | humanizePercentage }}{{ end }}{{ end }}"
+)
 _LONGEST = 35 * 86_400.0  # what rings keep, and what a server can be asked for every minute
 
 
@@ -153,10 +158,10 @@ def _burn_rule(slo: SLO, own: Mapping[str, str], alerts: Sequence[BurnRateAlert]
         for_=alerts[0].for_,
         labels=_alert_labels(slo, own),
         annotations={
-            "summary": f"{_whose(slo)} burns its error budget too fast",
+            "summary": f"High error budget burn rate of {_whose(slo)}",
             "description": (
                 f"{{{{ $value | humanizePercentage }}}} of what counted was bad. A target of"
-                f" {percent(Decimal(slo.target))} allows {percent(slo.budget)}; it was {exceeded}."
+                f" {exact_percent(Decimal(slo.target))} allows {exact_percent(slo.budget)}; it was {exceeded}."
             ),
             **_annotations(slo),
             BURN_RATES: _true_names(slo, alerts),
@@ -220,10 +225,10 @@ def _exhaustion_rule(slo: SLO, alert: ExhaustionAlert) -> AlertRule:
         keep_firing_for=exhaustion_keeps_firing_for(slo),
         labels=_alert_labels(slo, {"severity": alert.severity, "consumed": consumed}),
         annotations={
-            "summary": f"{_whose(slo)} has used {consumed}% of its error budget",
+            "summary": f"Error budget of {_whose(slo)}: {consumed}% spent",
             "description": (
-                f"{{{{ $value | humanizePercentage }}}} of the budget of {format_duration(slo.window)} is left:"
-                f" a target of {percent(Decimal(slo.target))} allows {percent(slo.budget)} to be bad."
+                f"{_LEFT} of the budget of {format_duration(slo.window)} is left:"
+                f" a target of {exact_percent(Decimal(slo.target))} allows {exact_percent(slo.budget)} to be bad."
             ),
             **_annotations(slo),
         },

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
+from resilience.core.humanize import timestamp
 from resilience.core.ports import Labels, Put
 from resilience.core.rows import Unread
 from resilience.core.slices import breathe
@@ -458,8 +459,7 @@ class SLOManager:
 
     def _not_known(self) -> str:
         since = self._signals.known_since + self._now.wall - self._now.monotonic
-        moment = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
-        return f"the counts before {moment} could not be restored"
+        return f"the counts before {timestamp(since)} could not be restored"
 
     def active_alerts(self, service: str | None = None) -> list[Alert]:
         """Return the alerts of objectives that fire.

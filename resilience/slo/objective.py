@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 
 from resilience.core.converted import Converted
 from resilience.core.duration import format_duration, parse_duration
+from resilience.core.humanize import exact_percent
 from resilience.core.options import named_options
 from resilience.core.validate import choice, number, text
 from resilience.errors import ConfigError
@@ -20,7 +21,7 @@ from resilience.slo.period import DAY, Calendar
 from resilience.slo.sli import Availability, Indicator
 from resilience.slo.tiers import TIERS
 
-__all__ = ["BUDGETING", "SLO", "by_id", "exact_ratio", "percent"]
+__all__ = ["BUDGETING", "SLO", "by_id", "exact_ratio"]
 
 BUDGETING = ("occurrences", "timeslices", "ratio_timeslices")
 """How a budget is spent: by bad events, by slices of time that are bad, or by the share of bad events in each slice."""
@@ -52,16 +53,6 @@ def exact_ratio(option: str, value: object) -> Decimal:
     hint = " (in Python a target is a ratio: 99.9% is 0.999)" if _is_percentage(value) else ""
     message = f"{option} must be a ratio between 0 and 1, got {value!r}{hint}"
     raise ConfigError(message)
-
-
-def percent(share: Decimal) -> str:
-    """Write a share as people read it.
-
-    Example:
-        >>> percent(Decimal("0.995"))
-        '99.5%'
-    """
-    return f"{(share * 100).normalize():f}%"
 
 
 def _is_percentage(value: object) -> bool:
@@ -162,7 +153,7 @@ class SLO:
             raise ConfigError(message)
         floor = TIERS[self.tier].floor
         if target < floor:
-            message = f"target must be at least {percent(floor)} in tier {self.tier}, got {percent(target)}"
+            message = f"target must be at least {exact_percent(floor)} in tier {self.tier}, got {exact_percent(target)}"
             raise ConfigError(message)
 
     def _alerts(self) -> tuple[BurnRateAlert, ...]:
@@ -172,8 +163,8 @@ class SLO:
         for alert in self.alerting.burn_rates:
             if not alert.reachable(self.budget):
                 message = (
-                    f"burn rate {alert.name!r}: {alert.factor}x of a budget of {percent(self.budget)} is"
-                    f" {percent(alert.threshold(self.budget))} errors, which can never be exceeded;"
+                    f"burn rate {alert.name!r}: {alert.factor}x of a budget of {exact_percent(self.budget)} is"
+                    f" {exact_percent(alert.threshold(self.budget))} errors, which can never be exceeded;"
                     f" at most {1 / self.budget:.4g}x can be reached"
                 )
                 raise ConfigError(message)

@@ -131,7 +131,7 @@ def test_the_list_says_who_mutes_an_alert_and_that_it_flaps(
 
     monkeypatch.setattr(Service, "alerts", alerts)
     assert main(["alerts", "list"]) == 0
-    assert "1970-01-01 00:00:00Z  inhibited, flapping" in capsys.readouterr().out
+    assert "1970-01-01 00:00:00 UTC  inhibited, flapping" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_2_and_one_line(run: Run) -> None:

@@ -49,7 +49,7 @@ def test_alerts_are_a_finding_and_several_logs_are_one(capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert "ErrorBudgetBurn" in out
     assert "14.4x (as it is)" in out
-    assert "1200 requests, 2026-09-21 14:00:00Z" in out
+    assert "1200 requests, 2026-09-21 14:00:00 UTC" in out
 
 
 @pytest.mark.usefixtures("folder")

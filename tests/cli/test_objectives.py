@@ -20,9 +20,9 @@ from resilience.alerting import RaisedAlert, alertmanager_config
 from resilience.cli.main import main
 from resilience.core import yaml
 from resilience.core.clock import SYSTEM_CLOCK, ManualClock
+from resilience.core.humanize import timestamp
 from resilience.core.verdict import Verdict
 from resilience.reports import FORMATS
-from resilience.reports.words import moment
 from resilience.rules import load
 from resilience_middleware import install
 from tests.waiting import blocked_until
@@ -159,7 +159,7 @@ def test_a_stopped_service_has_the_burn_rates_that_it_measured_last(run: Run, co
     assert abs(budget["burn_rates_at"] - SYSTEM_CLOCK.time()) < 3600
     _, out, _ = run("budgets", *place)
     assert "3x/5m 3x/30m 3x/1h" in out
-    assert f"Burn rates are those of {moment(budget['burn_rates_at'])}" in out
+    assert f"Burn rates are those of {timestamp(budget['burn_rates_at'])}" in out
     for form in ("markdown", "html", "json"):
         text = run("report", "--format", form, *place)[1].replace("\\", "")
         assert "Burn rates are those of" in text

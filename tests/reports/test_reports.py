@@ -23,7 +23,6 @@ from resilience.reports.advice import advise
 from resilience.reports.charts import budget_bar, budget_chart, compliance_chart, latency_chart
 from resilience.reports.episodes import cost, gather, stretches, summaries
 from resilience.reports.formats import html, markdown
-from resilience.reports.words import percent
 
 DAY = 86_400.0
 NASTY = '<script>alert("x")</script>&\'{{ 7*7 }}|`*_[a](javascript:b)\n# c'
@@ -111,11 +110,6 @@ def test_incidents_of_the_period_are_kept_with_what_they_burned() -> None:
 def test_a_period_must_be_one() -> None:
     with pytest.raises(ConfigError, match="end"):
         build([], start=5, end=5)
-
-
-@given(st.decimals(min_value=0, max_value=1, places=9))
-def test_a_percentage_never_looks_better_than_it_is(ratio: Decimal) -> None:
-    assert Decimal(percent(ratio).rstrip("%")) <= 100 * ratio
 
 
 # -- advice -----------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ tests:
         exp_alerts:
           - exp_labels: {{slo: "{id_}", service: "{service}", owner: "{owner}", consumed: "50", severity: info}}
             exp_annotations:
-              summary: "{name} of {service} has used 50% of its error budget"
+              summary: "Error budget of {name} of {service}: 50% spent"
               description: "30.49% of the budget of 30d is left: a target of 99% allows 1% to be bad."
               runbook_url: https://x
 """)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from resilience.core.humanize import (
+    NOTHING,
+    attained,
+    bar_ratio,
+    burn_rate,
+    duration,
+    exact_percent,
+    percent,
+    quantity,
+    timestamp,
+    words,
+)
 from resilience.core.moments import utc
 from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg, top_of
 from resilience_middleware.console.view import View
 
 __all__ = ["Renderer"]
 
-_NOTHING: Final = "\N{EN DASH}"
-_MINUS: Final = "\N{MINUS SIGN}"
-_THOUSAND_PERCENT: Final = 10.0
 _SHORT, _LONG = 400, 4000  # characters of a text, beside all panels and where one has the page
-_UNKNOWN_TIME: Final = "unknown time"  # stored by something else, or before such times were refused
-_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _WORDS: Final = {
     "good": "●", "warning": "▲", "critical": "■", "unknown": "◇",
 }  # fmt: skip
@@ -55,9 +61,13 @@ class Renderer:
         self._environment.filters.update(
             percent=percent,
             duration=duration,
-            moment=moment,
+            timestamp=timestamp,
+            attained=attained,
+            exact_percent=exact_percent,
+            burn_rate=burn_rate,
+            bar_ratio=bar_ratio,
             iso=iso,
-            figure=figure,
+            quantity=quantity,
             level=level,
             words=words,
             mark=mark,
@@ -77,53 +87,6 @@ class Renderer:
         return self._environment.get_template(f"{name}.html.j2").render(**data)
 
 
-def percent(ratio: float | None, digits: int = 2) -> str:
-    """Return a ratio as a percentage, with no more digits than it needs; never rounded up to 100.
-
-    Example:
-        >>> percent(0.999), percent(0.99999), percent(1), percent(12.5)
-        ('99.9%', '99.99%', '100%', '1,250%')
-    """
-    if ratio is None:
-        return _NOTHING
-    if abs(ratio) >= _THOUSAND_PERCENT:
-        return f"{ratio * 100:,.0f}%".replace("-", _MINUS)
-    scale = 10**digits
-    hundred = math.floor(round(ratio * 100 * scale, 6)) / scale if ratio < 1 else ratio * 100
-    shown = f"{hundred:.{digits}f}"
-    return (shown.rstrip("0").rstrip(".") if digits else shown).replace("-", _MINUS) + "%"
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds in the two largest units.
-
-    Example:
-        >>> duration(180_000), duration(59), duration(0.012), duration(None)
-        ('2 d 2 h', '59 s', '12 ms', 'never')
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return "never" if seconds is None else _UNKNOWN_TIME
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    left, parts = int(seconds), []
-    for size, unit in _UNITS:
-        if left >= size:
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(parts[:2]) or "0 s"
-
-
-def moment(unix: float) -> str:
-    """Return the time of day in UTC, with the date; the page's script shows the reader's own.
-
-    Example:
-        >>> moment(0), moment(1e300)
-        ('1970-01-01 00:00:00', 'unknown time')
-    """
-    when = utc(unix)
-    return _UNKNOWN_TIME if when is None else when.strftime("%Y-%m-%d %H:%M:%S")
-
-
 def iso(unix: float) -> str:
     """Return a time as ISO 8601 has it, empty if no date can show it.
 
@@ -135,34 +98,22 @@ def iso(unix: float) -> str:
     return "" if when is None else when.isoformat(timespec="seconds")
 
 
-def figure(value: object) -> str:
-    """Return a number with three digits that say something, anything else as text.
-
-    Example:
-        >>> figure(14.3999), figure(1234567.0), figure(12)
-        ('14.4', '1,234,567', '12')
-    """
-    if value is None:
-        return _NOTHING
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004  three digits
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def reading(value: float | None, unit: str) -> str:
-    """Return a figure of a chart with its unit.
+    """Return a value of a chart with its unit.
+
+    Args:
+        value: the value.
+        unit: `ratio` of errors, `seconds`, or `rate` a second.
 
     Example:
         >>> reading(40.0, "rate"), reading(0.015, "ratio"), reading(0.25, "seconds")
-        ('40/s', '1.5%', '250 ms')
+        ('40/s', '1.5%', '250ms')
     """
     if value is None:
-        return _NOTHING
+        return NOTHING
     if unit == "ratio":
-        return percent(value)
-    if unit == "seconds":
-        return f"{figure(value * 1000)} ms" if value < 1 else f"{figure(value)} s"
-    return f"{figure(value)}/s"
+        return percent(value, 2, up=True)
+    return duration(value) if unit == "seconds" else f"{quantity(value)}/s"
 
 
 def brief(text: object, view: View) -> str:
@@ -179,16 +130,6 @@ def brief(text: object, view: View) -> str:
 def level(word: str) -> str:
     """Return how bad a status, a state, a severity or a kind of event is: good, warning, critical or unknown."""
     return _LEVELS.get(word, word if word in _WORDS else "unknown")
-
-
-def words(name: object) -> str:
-    """Return a name of code as words.
-
-    Example:
-        >>> words("half_open")
-        'half open'
-    """
-    return str(name).replace("_", " ")
 
 
 def mark(word: str) -> Markup:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
+from resilience.core import humanize
 from resilience.errors import MissingExtra
-from resilience.reports import charts, words
+from resilience.reports import charts
 from resilience.reports.episodes import stretches, summaries
 from resilience.reports.model import Report
 
@@ -31,7 +32,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update({name: getattr(words, name) for name in words.__all__})
+    environment.globals.update({name: getattr(humanize, name) for name in humanize.__all__})
     # Charts escape their texts themselves.
     for name in charts.__all__:
         environment.globals[name] = functools.partial(_markup, getattr(charts, name))

@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from resilience.core.humanize import (
+    NOTHING,
+    attained,
+    burn_rate,
+    date,
+    duration,
+    exact_percent,
+    exhausted_in,
+    percent,
+    points,
+    timestamp,
+)
 from resilience.reports.episodes import summaries
 from resilience.reports.model import Report, Service
-from resilience.reports.words import NOTHING, exhausted_in, length, moment, percent, points, rate
 
 __all__ = ["escape", "render"]
 
@@ -31,10 +42,10 @@ def render(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"# Service levels, {moment(report.start, day=True)} to {moment(report.end, day=True)}"
+    yield f"# Service levels, {date(report.start)} to {date(report.end)}"
     yield ""
     judged = [each for each in report.objectives if each.met is not None]
-    yield f"{report.meeting} of {len(judged)} objectives with events were met ({percent(report.compliance, 1)})."
+    yield f"{report.meeting} of {len(judged)} objectives with events were met ({percent(report.compliance)})."
     risk = ", ".join(escape(name) for name in report.at_risk)
     yield f"Services at risk: {risk or 'none'}."
     for service in report.services:
@@ -48,9 +59,9 @@ def _lines(report: Report) -> Iterator[str]:
                     escape(each.name),
                     escape(each.severity),
                     escape(each.service),
-                    moment(each.started),
-                    length(each.ended - each.started) if each.ended is not None else "goes on",
-                    percent(each.burned, 1),
+                    timestamp(each.started, seconds=False),
+                    duration(each.ended - each.started) if each.ended is not None else "goes on",
+                    percent(each.burned, up=True),
                     escape(summaries(each)),
                 )
                 for each in report.episodes
@@ -75,11 +86,11 @@ def _service(service: Service) -> Iterator[str]:
         (
             (
                 escape(each.name),
-                percent(each.target),
-                percent(each.actual),
+                exact_percent(each.target),
+                attained(each.actual, each.target),
                 _MET[each.met],
-                percent(each.remaining, 1),
-                rate(each.burn_rate),
+                percent(each.remaining),
+                burn_rate(each.burn_rate),
                 exhausted_in(each.exhaustion, each.status),
                 points(each.trend),
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from resilience.core.duration import format_duration
-from resilience.reports.words import exhausted_in
+from resilience.core.humanize import exhausted_in
 from resilience.slo import SLO
 from resilience_middleware.console.look import Look, Room
 

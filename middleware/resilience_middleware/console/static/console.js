@@ -81,12 +81,17 @@
   }
 
   let heard = new Date();
+  let stream = null;
+  let retry = 0;
   const uses = { panels: show, charts: (data) => window.charts.points(data), now: (data) => window.charts.now(data) };
 
+  // A hidden tab holds no stream: a browser opens no more than six connections to a host over HTTP/1.1.
   function connect() {
-    const stream = new EventSource(`stream?${document.body.dataset.query}`);
+    clearTimeout(retry);
+    if (document.hidden || stream) return;
+    const own = new EventSource(`stream?${document.body.dataset.query}`);
     for (const [name, use] of Object.entries(uses)) {
-      stream.addEventListener(name, (event) => {
+      own.addEventListener(name, (event) => {
         const data = JSON.parse(event.data);
         heard = new Date();
         if (held) return kept.set(name, name === "panels" ? { ...kept.get(name), ...data } : data);
@@ -94,12 +99,27 @@
         say("live", "live");
       });
     }
-    stream.onerror = () => {
+    own.onerror = () => {
+      if (own !== stream) return;
       say(`figures of ${hour.format(heard)}; connecting…`, "lost");
       // The browser tries again by itself unless it was refused: too many pages, a proxy without a service, or no login.
-      if (stream.readyState === EventSource.CLOSED) setTimeout(ask, 5000);
+      if (own.readyState !== EventSource.CLOSED) return;
+      stream = null;
+      retry = setTimeout(ask, 5000);
     };
+    stream = own;
   }
+
+  function disconnect() {
+    clearTimeout(retry);
+    if (stream) stream.close();
+    stream = null;
+    say(`hidden: figures of ${hour.format(heard)}`, "held");
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+  addEventListener("pagehide", disconnect); // a page that the browser keeps for going back holds none either
+  addEventListener("pageshow", (event) => event.persisted && connect());
 
   async function ask() {
     const answer = await fetch("state.json", { method: "HEAD" }).catch(() => null);
@@ -122,7 +142,10 @@
   const dialog = $("#act");
   const form = $("form", dialog);
   const wrong = $(".wrong", dialog);
+  const go = $("button.primary", dialog);
+  const LIMIT = 15000; // milliseconds that an action may take
   let asked = null;
+  let running = null;
 
   function tell(text) {
     const told = $("#told");
@@ -144,29 +167,61 @@
     }
     form.elements.by.value = localStorage.getItem("by") || "";
     wrong.hidden = true;
+    busy(null);
     dialog.showModal();
+  });
+
+  function busy(action) {
+    running = action;
+    go.disabled = action !== null;
+    go.textContent = action ? "Working…" : "Do it";
+    form.setAttribute("aria-busy", String(action !== null));
+  }
+
+  // Escape and Cancel stop the action; nothing that is answered later concerns this dialog or another one.
+  dialog.addEventListener("close", () => {
+    if (running) running.abort();
+    busy(null);
   });
 
   $("[data-cancel]", dialog).addEventListener("click", () => dialog.close());
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (running) return;
     const body = Object.fromEntries(new FormData(form));
     if (body.by) localStorage.setItem("by", body.by);
     for (const name of ["id", "path", "to"]) if (asked[name]) body[name] = asked[name];
-    const answer = await fetch(`actions/${asked.act}`, {
-      method: "POST",
-      headers: { "content-type": "application/json", "x-resilience-action": "1" },
-      body: JSON.stringify(body),
-    }).catch(() => null);
-    const found = answer ? await answer.json().catch(() => ({})) : {};
+    const action = new AbortController();
+    let late = false;
+    const limit = setTimeout(() => ((late = true), action.abort()), LIMIT);
+    wrong.hidden = true;
+    busy(action);
+    let answer = null;
+    let found = {};
+    try {
+      answer = await fetch(`actions/${asked.act}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-resilience-action": "1" },
+        body: JSON.stringify(body),
+        signal: action.signal,
+      });
+      found = await answer.json();
+    } catch {
+      // No answer, or one that is no JSON: told below.
+    }
+    clearTimeout(limit);
+    if (running !== action) return;
+    busy(null);
     if (answer && answer.ok) {
       dialog.close();
-      tell(found.done);
-    } else {
-      wrong.textContent = found.detail || "The service does not answer.";
-      wrong.hidden = false;
+      tell(found.done || "Done.");
+      return;
     }
+    wrong.textContent = late
+      ? `No answer within ${LIMIT / 1000} s. The action may have been done: look at the page before you try again.`
+      : found.detail || "The service does not answer.";
+    wrong.hidden = false;
   });
 
   // A notification links to the form that silences its alert.
