@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from resilience.core.ports import Put
+from resilience.core.humanize import alert_name
+from resilience.core.ports import Notification, Put
 from resilience.core.rows import Moment, decode, encode
 from resilience.core.validate import integer, number
 
-__all__ = ["AlertEvent", "History"]
+__all__ = ["AlertEvent", "History", "group_name"]
 
 _TABLE = "alerting.history"
+_NAMES = 3  # alerts that the name of a group names
 _EVENT = {"at": Moment, "kind": str, "subject": str, "fingerprint": str, "labels": {str: str}, "detail": str}
 
 
@@ -25,7 +27,7 @@ class AlertEvent:
         at: Unix seconds.
         kind: `fired`, `resolved`, `acknowledged`, `acknowledgement_expired`, `silenced`, `unsilenced`, `notified`, or
             `undelivered` for a notification that was refused or given up.
-        subject: the alert's name; for notifications and silences the group's key or the matchers.
+        subject: the alert's name; for notifications the names and labels of the group's alerts, for silences the matchers.
         fingerprint: of the alert, empty for what is not about one.
         labels: of the alert or the group.
         detail: who, which channel, or why.
@@ -104,3 +106,20 @@ class History:
 
 def _encoded(event: AlertEvent) -> bytes:
     return encode({**vars(event), "labels": dict(event.labels)})
+
+
+def group_name(notification: Notification) -> str:
+    """Return the names of a notification's alerts and the labels that they have in common.
+
+    Args:
+        notification: the notification of a group.
+
+    Example:
+        >>> from resilience.core.ports import NotifiedAlert
+        >>> full = NotifiedAlert("1", "firing", {"alertname": "DiskFull"}, {}, 0.0, None)
+        >>> group_name(Notification("1", "ops", "firing", {"host": "db1"}, (full,), 0.0))
+        'DiskFull host=db1'
+    """
+    names = sorted({alert.labels.get("alertname", "") for alert in notification.alerts})
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return alert_name({"alertname": ", ".join(names[:_NAMES]) + more, **notification.group})

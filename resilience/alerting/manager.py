@@ -17,7 +17,7 @@ from resilience.alerting.delivery_metrics import DeliveryMetrics
 from resilience.alerting.engine import channel_alert, channel_test
 from resilience.alerting.flapping import FlapDetector
 from resilience.alerting.heartbeat import Heart, Heartbeat
-from resilience.alerting.history import AlertEvent
+from resilience.alerting.history import AlertEvent, group_name
 from resilience.alerting.inhibition import Inhibition
 from resilience.alerting.keeper import Keeper
 from resilience.alerting.leadership import Leadership
@@ -518,7 +518,7 @@ class AlertManager:
         self.channel_recovered(notification.receiver)
         if notification.receiver in self._keeper.plan.repeat_intervals:
             return  # a machine that is told every minute is no history
-        subject = f"{notification.status} {notification.group_key}"
+        subject = f"{notification.status} {group_name(notification)}"
         self._note("notified", subject, labels=notification.group, detail=notification.receiver)
 
     def undelivered(self, notification: Notification, error: str, *, reached: bool) -> None:
@@ -527,7 +527,7 @@ class AlertManager:
         self._state.outbox.settle(notification)
         self._settle(notification, arrived=False, reached=reached)
         detail = f"{notification.receiver}: {error}"
-        self._note("undelivered", notification.group_key, labels=notification.group, detail=detail)
+        self._note("undelivered", group_name(notification), labels=notification.group, detail=detail)
         if notification.receiver in self.notifiers:
             self.channel_failing(notification.receiver, error)
         else:

@@ -14,11 +14,12 @@ import click
 
 from resilience import config
 from resilience.alerting import AlertManager
+from resilience.alerting.active import alert_state, states_in_words
 from resilience.cli.configurations import configuration_option
 from resilience.cli.desk import Desk, Service, desk_options
 from resilience.cli.output import json_option, print_json, print_table
 from resilience.core.duration import parse_duration
-from resilience.core.humanize import timestamp
+from resilience.core.humanize import alert_name, timestamp
 from resilience.stores.memory import MemoryStore
 
 __all__ = ["alerts"]
@@ -48,7 +49,7 @@ def list_alerts(desk: Desk, *, as_json: bool) -> None:
     rows = [
         (
             each["id"],
-            _name(each["labels"]),
+            alert_name(each["labels"]),
             each["labels"].get("severity"),
             timestamp(each["started"]),
             _care(each),
@@ -56,6 +57,9 @@ def list_alerts(desk: Desk, *, as_json: bool) -> None:
         for each in found
     ]
     print_table(("id", "alert", "severity", "since", "state"), rows)
+    click.echo(
+        states_in_words(alert_state(each["silenced_by"], each["inhibited_by"]) for each in found) or "none"
+    )
 
 
 @alerts.command("history")
@@ -71,7 +75,7 @@ def history(desk: Desk, alert_id: str | None, since: str, limit: int, *, as_json
     if as_json:
         print_json(found)
         return
-    rows = [(timestamp(each["at"]), each["kind"], each["subject"], each["detail"]) for each in found]
+    rows = [(timestamp(each["at"]), each["kind"], _about(each), each["detail"]) for each in found]
     print_table(("at", "what", "subject", "detail"), rows)
 
 
@@ -179,9 +183,9 @@ def _ask(desk: Desk, question: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(ask())
 
 
-def _name(labels: dict[str, str]) -> str:
-    others = {key: value for key, value in labels.items() if key not in {"alertname", "severity"}}
-    return labels.get("alertname", "") + "".join(f" {key}={value}" for key, value in sorted(others.items()))
+def _about(event: dict[str, Any]) -> str:
+    """Return what an event is about: an alert by its labels, or the event's own words."""
+    return alert_name(event["labels"]) if event["fingerprint"] and event["labels"] else str(event["subject"])
 
 
 def _care(alert: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from resilience.alerting.active import alert_state
 from resilience.cli.desk import HERE, Service
 from resilience.cli.output import json_option, print_json
 from resilience.core.humanize import (
@@ -221,7 +222,7 @@ def _shares(counts: Sequence[int], room: int | None, *, overhead: int) -> list[i
 
 def _tables(state: Mapping[str, Any], *, narrow: bool) -> Iterator[Rows]:
     yield Rows(
-        "alerts",
+        f"alerts: {state['alerts']['states']}",
         ("severity", "alert", "of", "state", "what"),
         [
             (
@@ -344,7 +345,7 @@ def _care(alert: Mapping[str, Any]) -> str:
     """Return what is being done about an alert."""
     if alert["acknowledged_by"]:
         return f"acknowledged by {alert['acknowledged_by']}"
-    return "silenced" if alert["silenced_by"] else "inhibited" if alert["inhibited_by"] else "firing"
+    return alert_state(alert["silenced_by"], alert["inhibited_by"])
 
 
 def _urgency(row: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ Rounding never makes a target look met that is not, and never makes a ratio look
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final
 
@@ -14,6 +15,7 @@ from resilience.core.moments import utc
 
 __all__ = [
     "NOTHING",
+    "alert_name",
     "attained",
     "bar_ratio",
     "burn_rate",
@@ -32,6 +34,7 @@ NOTHING: Final = "—"
 """Text where there is no value."""
 
 _UNKNOWN_TIME: Final = "unknown time"
+_IN_NAME: Final = frozenset({"alertname", "severity"})
 _MINUTE, _HOUR, _DAY, _WEEK = 60, 3600, 86_400, 604_800
 _FRACTIONS: Final = 59.95  # seconds; from here on three significant digits would be 60
 _THOUSAND_PERCENT: Final = 10
@@ -193,6 +196,17 @@ def quantity(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if math.isfinite(value) and abs(value) >= 99.95 else f"{value:.3g}"  # noqa: PLR2004  three digits
     return str(value)
+
+
+def alert_name(labels: Mapping[str, str]) -> str:
+    """Write which alert it is: its name and its labels, but the severity.
+
+    Example:
+        >>> alert_name({"alertname": "DiskFull", "severity": "critical", "host": "db1"})
+        'DiskFull host=db1'
+    """
+    others = (f"{name}={value}" for name, value in sorted(labels.items()) if name not in _IN_NAME)
+    return " ".join([*filter(None, [labels.get("alertname", "")]), *others])
 
 
 def words(name: object) -> str:

@@ -112,6 +112,29 @@ def test_fits_the_terminal_however_many_there_are(service: str, width: int, heig
     assert ("3d 14.4x" in row) is (width > 100)
 
 
+def test_a_small_terminal_shows_the_worst_first(service: str) -> None:
+    state = asyncio.run(look(service))
+    [alert], [slo], [breaker] = (
+        state["alerts"]["firing"],
+        state["slos"]["slos"],
+        state["policies"]["breakers"],
+    )
+    state["alerts"]["firing"] = [{**alert, "labels": {"alertname": "Busy", "severity": "warning"}}] * 9
+    bad = {**slo, "id": "checkout", "status": "breached", "remaining": -4.9}
+    state["slos"]["slos"] = [bad, *[{**slo, "status": "meeting"}] * 9]
+    state["policies"]["breakers"] = [{**breaker, "state": "open"}]
+    state["alerts"]["counts"]["firing"], state["slos"]["counts"]["slos"] = 9, 10
+    shown = lines_of(state, 40, 10)
+    print("\n".join(shown + lines_of(state, 80, 24)))
+    assert len(shown) <= 10
+    assert all(len(line) <= 40 for line in shown)
+    worst = next(at for at, line in enumerate(shown) if "checkout" in line)
+    assert "-490%" in shown[worst]
+    assert worst < next(at for at, line in enumerate(shown) if "Busy" in line)
+    assert any("pay/circuit_breaker" in line for line in shown)
+    assert any(re.match(r"objectives, \d of 10", line) for line in shown)
+
+
 def test_shows_a_service_that_has_nothing(service: str) -> None:
     state = asyncio.run(look(service))
     state["alerts"]["firing"] = state["slos"]["slos"] = state["policies"]["breakers"] = []

@@ -56,7 +56,6 @@ async def test_all_screens_show_the_same_figures(case: str, clock: Any) -> None:
             clock.shift(10)
             await rel.tick()
         told = plain_slo(rel.slos, slo)
-        budget = told["budget"]
         assert (told["current"] is None) is (case == "no data")
         seen = Look(Watch(rel), View(), Charts(rel, View()))
         await seen.charts.catch_up()
@@ -66,7 +65,7 @@ async def test_all_screens_show_the_same_figures(case: str, clock: Any) -> None:
         terminal = Console(width=200, file=io.StringIO(), record=True)
         terminal.print(top(state, width=200))
         rows = _row(told)
-        end = clock.time()
+        end, budget = clock.time(), told["budget"]
         report = build(
             [_objective(told, {"step": 60.0, "buckets": []}, end - 30 * DAY, end)],
             start=end - 30 * DAY,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from resilience.alerting.active import states_in_words
 from resilience.alerting.matchers import Matchers
 from resilience.alerting.plain import plain_alert, plain_silence
 from resilience.alerting.silence import Silence
@@ -61,6 +62,7 @@ def alerts(look: Look) -> Mapping[str, Any]:
             for alert in room.cut("pending", pending, _PENDING)
         ],
         "silences": [plain_silence(each) for each in room.cut("silences", silences, _SILENCES)],
+        "states": states_in_words(each.state for each in firing),
         "channels": sorted(rel.alerts.notifiers),
         "worker": look.watch.alerts_of,
         **room.told,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from resilience.alerting.active import states_in_words
 from resilience.reliability import Reliability
 from resilience_middleware.console.look import Look
 
@@ -18,7 +19,9 @@ _SLACK: Final = 3.0  # seconds: a machine under load is late, and nothing is wro
 def overall(look: Look) -> Mapping[str, Any]:
     """Say how the service is, and who is paged."""
     rel, view = look.watch.rel, look.view
-    firing = [each for each in look.alerts if each.silenced_by is None]
+    active = look.alerts
+    firing = [each for each in active if each.state == "firing"]
+    muted = states_in_words(each.state for each in active if each.state != "firing")
     critical = [each for each in firing if each.alert.labels.get("severity") in {"critical", "page"}]
     statuses = {
         slo_id: status
@@ -47,7 +50,7 @@ def overall(look: Look) -> Mapping[str, Any]:
         "firing": len(firing),
         "missed": len(missed),
         "headline": _headline(
-            len(firing), len(missed), ready=rel.ready, ticks=not failed and stands_since is None
+            len(firing), len(missed), muted=muted, ready=rel.ready, ticks=not failed and stands_since is None
         ),
         "paged": sorted({channel for each in firing for channel in each.told}),
         "acknowledged": sorted({each.alert.acknowledged_by for each in firing if each.alert.acknowledged_by})[
@@ -78,12 +81,14 @@ def _failed_ticks(look: Look) -> int:
     return round(sum(value for _, value in look.watch.ask(f"increase({name}[1m])")))
 
 
-def _headline(firing: int, missed: int, *, ready: bool, ticks: bool) -> str:
+def _headline(firing: int, missed: int, *, muted: str, ready: bool, ticks: bool) -> str:
     found = []
     if not ticks:
         found.append("Nothing is judged any more")
     if firing:
-        found.append("1 alert fires" if firing == 1 else f"{firing} alerts fire")
+        found.append(
+            ("1 alert fires" if firing == 1 else f"{firing:,} alerts fire") + (muted and f" ({muted})")
+        )
     if missed:
         found.append(
             "1 objective is missed or at risk"
@@ -92,4 +97,6 @@ def _headline(firing: int, missed: int, *, ready: bool, ticks: bool) -> str:
         )
     if not ready:
         found.append("takes no requests: it starts or stops")
+    if muted and not firing:
+        found.append(f"alerts: {muted}")
     return "; ".join(found) or "All is well"
