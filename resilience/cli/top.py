@@ -297,6 +297,7 @@ def _unlisted(panel: Mapping[str, Any], name: str) -> int:
 
 def _table(table: Rows, most: int, width: int, *, short: bool = False) -> RenderableType:
     """Lay out the first `most` rows of a table; a short one has no headers, and says in its title what is left out."""
+    from rich.console import Group  # noqa: PLC0415  an extra
     from rich.table import Table  # noqa: PLC0415  an extra
     from rich.text import Text  # noqa: PLC0415  same
 
@@ -304,9 +305,7 @@ def _table(table: Rows, most: int, width: int, *, short: bool = False) -> Render
         table = table.essential()
     left_out = len(table.rows[most:]) + table.unlisted
     made = Table(
-        title=f"{table.title}, {most:,} of {most + left_out:,}" if short and left_out else table.title,
         show_header=not short,
-        title_justify="left",
         caption_justify="left",
         box=None,
         pad_edge=False,
@@ -327,7 +326,9 @@ def _table(table: Rows, most: int, width: int, *, short: bool = False) -> Render
         made.add_row(row[0], *(Text(_printable(cell)) for cell in row[1:]))
     if left_out and not short:
         made.caption = f"and {left_out:,} more"
-    return made
+    title = f"{table.title}, {most:,} of {most + left_out:,}" if short and left_out else table.title
+    # A line of its own: the title of a table is wrapped to the table's width.
+    return Group(Text(_printable(title), style="italic", no_wrap=True, overflow="ellipsis"), made)
 
 
 def _traffic(state: Mapping[str, Any]) -> str:

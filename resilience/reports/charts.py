@@ -13,7 +13,7 @@ from resilience.reports.model import Heat
 __all__ = ["budget_bar", "budget_chart", "compliance_chart", "latency_chart"]
 
 _WIDTH, _HEIGHT = 560, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 14, 12, 24
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _WIDE = 1150  # a chart that has the page's width for itself
 _DAYS_SHOWN = 3  # a longer period is labelled by days

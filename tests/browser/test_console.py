@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resilience.alerting import RaisedAlert
+from resilience.reports import build
+from resilience.reports.formats import render
+from resilience.reports.model import Incident, Objective, Step
 from resilience.slo import SLO
 from resilience_middleware.demo.payments import Health
 from tests.browser.conftest import Seen
@@ -318,3 +322,106 @@ def test_shows_fifty_services(page: Any) -> None:
         page.select_option("#service", "service-7")
         page.wait_for_url("**service=service-7**")
         page.wait_for_function("document.querySelectorAll('.slos tbody tr').length === 1")
+
+
+def silence_held(page: Any, shop: Shop) -> list[Any]:
+    """Fill the form of a silence and send it three times; return the requests, which wait for the test."""
+    shop.rel.alerts.send_alert(RaisedAlert("DiskFull"))
+    log_in(page, shop)
+    live(page)
+    held: list[Any] = []
+    page.route("**/actions/**", held.append)
+    page.click("[data-act=silence]")
+    page.fill("[name=by]", "ann")
+    page.fill("[name=comment]", "a new disk comes")
+    page.evaluate(
+        "() => { for (let i = 0; i < 3; i++) document.querySelector('#act form').requestSubmit(); }"
+    )
+    page.wait_for_selector("#act form[aria-busy=true] button.primary:disabled")
+    while not held:
+        page.wait_for_timeout(10)
+    return held
+
+
+def test_three_clicks_on_a_slow_answer_make_one_silence(page: Any, shop: Shop) -> None:
+    held = silence_held(page, shop)
+    page.wait_for_timeout(200)
+    [request] = held
+    request.continue_()
+    page.wait_for_selector("#act", state="hidden")
+    page.wait_for_selector(".silences:has-text('a new disk comes')")
+    assert len(shop.rel.alerts.silences) == 1
+
+
+def test_escape_stops_an_action_and_its_late_answer_closes_no_other_dialog(page: Any, shop: Shop) -> None:
+    [request] = silence_held(page, shop)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#act", state="hidden")
+    page.click("[data-act=acknowledge]")
+    request.abort()
+    page.wait_for_timeout(200)
+    assert page.is_visible("#act")
+    assert page.is_enabled("#act button.primary")
+    assert page.is_hidden("#act .wrong")
+
+
+def test_an_answer_that_does_not_come_is_told_in_words(page: Any, shop: Shop) -> None:
+    page.clock.install()
+    silence_held(page, shop)
+    page.clock.fast_forward(16_000)
+    page.wait_for_selector("#act .wrong:has-text('No answer within 15 s')")
+    assert page.is_enabled("#act button.primary")
+
+
+HIDE = """() => {
+  Object.defineProperty(document, "hidden", { value: %s, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_hidden_tabs_hold_no_stream_so_that_a_seventh_works(browser: Any, shop: Shop) -> None:
+    context = browser.new_context(extra_http_headers=READER)
+    tabs = []
+    for _ in range(7):
+        tabs.append(context.new_page())
+        tabs[-1].goto(shop.console)
+        live(tabs[-1])
+        tabs[-1].evaluate(HIDE % "true")
+    tabs[0].evaluate(HIDE % "false")
+    live(tabs[0])
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_report_scrolls_sideways_nowhere_but_in_regions_that_can_be_focused(
+    browser: Any, width: int, theme: str, tmp_path: Path
+) -> None:
+    steps = [Step(3600.0 * hour, float(hour % 5), 1000.0) for hour in range(1, 200)]
+    names = ["checkout", "n" * 500]
+    objectives = [
+        Objective(
+            name,
+            name,
+            name,
+            Decimal("0.99999"),
+            Decimal("0.998"),
+            remaining=left,
+            status="exhausted" if left < 0 else "healthy",
+            steps=steps,
+            owner=name,
+        )
+        for name, left in zip(names, [Decimal("0.4"), Decimal("-115.7")], strict=True)
+    ]
+    incidents = [Incident(name, name, 3600.0, 7200.0, "critical", name, summary=name) for name in names]
+    text = render(build(objectives, start=0, end=3600.0 * 200, incidents=incidents), "html")
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    page = browser.new_page(color_scheme=theme, viewport={"width": width, "height": 900})
+    page.goto(f"file://{tmp_path}/report.html")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    unfocusable = """() => [...document.querySelectorAll("main *")].filter((each) =>
+      each.scrollWidth > each.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(each).overflowX)
+      && !(each.tabIndex === 0 && each.getAttribute("role") && each.getAttribute("aria-label"))).length"""
+    assert page.evaluate(unfocusable) == 0
+    page.screenshot(path=tmp_path / f"report-{theme}-{width}.png", full_page=True)
+    page.close()

@@ -125,7 +125,6 @@ def test_a_small_terminal_shows_the_worst_first(service: str) -> None:
     state["policies"]["breakers"] = [{**breaker, "state": "open"}]
     state["alerts"]["counts"]["firing"], state["slos"]["counts"]["slos"] = 9, 10
     shown = lines_of(state, 40, 10)
-    print("\n".join(shown + lines_of(state, 80, 24)))
     assert len(shown) <= 10
     assert all(len(line) <= 40 for line in shown)
     worst = next(at for at, line in enumerate(shown) if "checkout" in line)

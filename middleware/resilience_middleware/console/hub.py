@@ -15,7 +15,7 @@ from resilience.reliability import Reliability
 from resilience_middleware.console.charts import Charts
 from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels import read_panels
-from resilience_middleware.console.render import Renderer
+from resilience_middleware.console.render import Renderer, reading
 from resilience_middleware.console.view import View
 from resilience_middleware.console.watch import Watch
 from resilience_middleware.endpoints.event_stream import Stream, event
@@ -202,7 +202,14 @@ class Hub:
         return frames
 
     def _now(self, shown: Shown) -> dict[str, Any]:
-        return {**shown.look.charts.now(), "worker": self._watch.worker}
+        charts = shown.look.charts
+        now = charts.now()
+        units = {chart.id: chart.unit for chart in charts.drawn if chart.unit != "heat"}
+        texts = {
+            chart: {name: reading(value, unit) for name, value in now["charts"][chart].items()}
+            for chart, unit in units.items()
+        }
+        return {**now, "texts": texts, "worker": self._watch.worker}
 
     def _frame(self, name: str, data: Mapping[str, Any]) -> bytes:
         self._serial += 1

@@ -22,6 +22,7 @@ from resilience.core.humanize import (
 )
 from resilience.core.moments import utc
 from resilience_middleware.console.draw import heat_svg, lines_svg, spark_svg, top_of
+from resilience_middleware.console.settings import indicator
 from resilience_middleware.console.view import View
 
 __all__ = ["Renderer"]
@@ -68,6 +69,7 @@ class Renderer:
             bar_ratio=bar_ratio,
             iso=iso,
             quantity=quantity,
+            indicator=indicator,
             level=level,
             words=words,
             mark=mark,

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
+from resilience.core.humanize import quantity, words
 from resilience.health import CheckReport, HealthRegistry
 from resilience.policies import Timeout
 from resilience.policies.keyed import Keyed
 from resilience.reliability import Reliability
+from resilience.slo.sli import Indicator
 from resilience_middleware.console.charts import quoted
 from resilience_middleware.console.look import Look
 from resilience_middleware.console.panels.probes import seen, series
 
-__all__ = ["Checked", "Probed", "Told", "checks_of", "policies_of", "probes_of"]
+__all__ = ["Checked", "Probed", "Told", "checks_of", "indicator", "policies_of", "probes_of"]
 
 _ANYBODYS = frozenset({"value", "result"})  # what a fallback or a fault answers may be a customer's
 
@@ -95,6 +97,21 @@ def probes_of(look: Look) -> Iterator[Probed]:
         )
 
 
+def indicator(sli: Indicator) -> str:
+    """Write an indicator with its options.
+
+    Args:
+        sli: the indicator of an objective.
+
+    Example:
+        >>> from resilience.slo.sli import Latency
+        >>> indicator(Latency(threshold=0.5))
+        'latency: threshold 0.5'
+    """
+    options = ", ".join(f"{name} {text}" for name, text in _options(sli).items())
+    return f"{words(sli.kind)}: {options}" if options else words(sli.kind)
+
+
 def _options(settings: object) -> dict[str, str]:
     if not is_dataclass(settings) or isinstance(settings, type):
         return {}
@@ -111,7 +128,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool | int | float | str):  # an enumeration of words, too
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return quantity(value) if isinstance(value, bool | int | float) else value
     if is_dataclass(value) and not isinstance(value, type):
         inner = ", ".join(f"{name} {text}" for name, text in _options(value).items())
         return f"{type(value).__name__} ({inner})" if inner else type(value).__name__

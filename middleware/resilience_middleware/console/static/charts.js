@@ -202,7 +202,7 @@ window.charts = (() => {
         item.dataset.series = name;
         const label = document.createElement("i");
         label.textContent = name;
-        item.append(label, ` ${units[unit](found[name])}`);
+        item.append(label, ` ${data.texts[id][name]}`);
         return item;
       }));
       tail(id, data.t, found);
