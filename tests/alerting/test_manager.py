@@ -479,3 +479,13 @@ async def test_the_others_hear_of_a_failing_channel_that_alone_has_routes(make: 
         "severity": "critical",
     }
     assert told.alerts[0].annotations["description"] == "dead: answered 404"
+
+
+async def test_history_names_notifications_by_the_names_and_labels_of_their_alerts(make: Make) -> None:
+    desk = make(Route(to=("ops",), group_by=("host",), group_wait=0, group_interval=4))
+    async with desk.running():
+        for name in ("Down", "Full", "Hot", "Slow"):
+            desk.fire(name, host="db1")
+        await desk.pass_(3)
+    [sent] = [each.subject for each in desk.manager.history() if each.kind == "notified"]
+    assert sent == "firing Down, Full, Hot and 1 more host=db1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from resilience_middleware.console.panels.probes import seen, series
 
 __all__ = ["Checked", "Probed", "Told", "checks_of", "indicator", "policies_of", "probes_of"]
 
+_CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 _ANYBODYS = frozenset({"value", "result"})  # what a fallback or a fault answers may be a customer's
 
 
@@ -131,7 +133,8 @@ def _text(value: object) -> str:
         return quantity(value) if isinstance(value, bool | int | float) else value
     if is_dataclass(value) and not isinstance(value, type):
         inner = ", ".join(f"{name} {text}" for name, text in _options(value).items())
-        return f"{type(value).__name__} ({inner})" if inner else type(value).__name__
+        name = _CAPITAL.sub(" ", type(value).__name__).lower()
+        return f"{name} ({inner})" if inner else name
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(filter(None, map(_text, value)))
     return str(getattr(value, "__name__", type(value).__name__))

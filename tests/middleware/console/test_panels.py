@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from resilience.alerting import RaisedAlert
+from resilience.alerting import Inhibition, Matchers, RaisedAlert
+from resilience.alerting.active import states_in_words
+from resilience.alerting.config import AlertingConfig
 from resilience.policies import CircuitBreaker, Fallback, Keyed, Pipeline, Retry
 from resilience.policies.budget import RatioBudget, TokenBudget
 from resilience.reliability import Reliability
@@ -265,3 +267,17 @@ async def test_settings_are_told_and_answers_of_fallbacks_are_not(rel: Reliabili
     assert "4111" not in str(told)
     assert (told["pay/retry"]["attempts"], told["pay/retry"]["on"]) == ("4", "OSError")
     assert told["pay/circuit_breaker"]["failure rate"] == "0.5"
+
+
+async def test_every_screen_counts_silenced_and_inhibited_alerts_apart(clock: Any) -> None:
+    inhibitions = (Inhibition(Matchers(["severity=critical"]), Matchers(["severity=info"]), equal=()),)
+    async with Reliability("shop", clock=clock, alerting=AlertingConfig(inhibitions=inhibitions)) as rel:
+        for name, severity in (("Down", "critical"), ("Slow", "info"), ("Full", "warning")):
+            rel.alerts.send_alert(RaisedAlert(name, severity=severity))
+        rel.alerts.silence(['alertname="Full"'], end=clock.time() + 60, author="ann", comment="known")
+        await ticks(rel, clock, 2)
+        watch = Watch(rel)
+        assert "1 alert fires (1 silenced, 1 inhibited)" in await html(watch, "overall")
+        assert "1 firing, 1 silenced, 1 inhibited" in await html(watch, "alerts")
+        states = PANELS["alerts"](await look(watch))["states"]
+        assert states == states_in_words(each.state for each in rel.alerts.active_alerts())

@@ -11,7 +11,7 @@ window.charts = (() => {
   const dash = { failure: [6, 3], rejected: [2, 3], p90: [6, 3], p99: [2, 3] };
 
   const short = (value) => (value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
-  const seconds = (value) => (value === 0 ? "0" : value < 1 ? `${short(value * 1000)} ms` : `${short(value)} s`);
+  const seconds = (value) => (value === 0 ? "0" : value < 1 ? `${short(value * 1000)}ms` : `${short(value)}s`);
   const units = {
     rate: (value) => `${short(value)}/s`,
     ratio: (value) => `${short(value * 100)}%`,
