@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 import anyio.to_thread
 
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Call, Policy
 from resilience.errors import ConfigError, Rejected
 from resilience.policies.base import is_async
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _Run: TypeAlias = Callable[[Call[Any]], Awaitable[Any]]
 
 
+@named_options
 def guarded(
     *policies: Policy, timeout: float | None = None
 ) -> Callable[[Callable[P, Any]], Callable[P, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from resilience.core.options import named_options
 from resilience.http.calls import HttpCalls
 from resilience.http.preset import HostPipelines, for_http
 from resilience.http.rules import IDEMPOTENCY_KEY, IDEMPOTENT, failed, host_key, says_later
@@ -29,6 +30,7 @@ class Sender(Protocol[Q_contra, R_co]):
         """Close the connections."""
 
 
+@named_options
 class GuardedTransport(Generic[Q, R]):
     """Guarded calls through a transport; a subclass for each library sets the class attributes.
 

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.types import Scope
 
 from resilience.core.log import log
+from resilience.core.options import named_options
 from resilience.core.ports import Guard
 from resilience.core.validate import flag
 from resilience.errors import ConfigError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["install"]
 
 
+@named_options
 def install(
     app: Starlette,
     rel: Reliability,

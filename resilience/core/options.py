@@ -1,19 +1,19 @@
-"""Unknown options: the message with the nearest name and all there are, and constructors that give it."""
+"""Unknown options: the message with the nearest name and all there are, and constructors and functions that give it."""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import inspect
-from collections.abc import Collection
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar, cast
 
 from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
 __all__ = ["named_options", "unknown"]
 
-C = TypeVar("C", bound="type[Any]")
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def unknown(what: str, given: object, known: Collection[str]) -> str:
@@ -28,17 +28,16 @@ def unknown(what: str, given: object, known: Collection[str]) -> str:
     return f"unknown {what} {shown(given)}{guess} there are: {', '.join(known)}"
 
 
-def named_options(kind: C) -> C:
-    """Decorate a class so that its constructor refuses an unknown option with the names of those that exist.
+def named_options(target: C) -> C:
+    """Decorate a class or a function so that it refuses an unknown option with the names of those that exist.
 
-    The class, its signature and its type stay as they are, and a call of the constructor that succeeds costs one more
-    call of a function.
+    Its signature and its type stay as they are, and a call that succeeds costs one more call of a function.
 
     Args:
-        kind: the class; a constructor that takes any option is left alone.
+        target: a class, whose constructor is meant, or a function; one that takes any option is left alone.
 
     Raises:
-        ConfigError: from the constructor, if an option is unknown.
+        ConfigError: from the constructor or the function, if an option is unknown.
 
     Example:
         >>> @named_options
@@ -48,23 +47,32 @@ def named_options(kind: C) -> C:
         Traceback (most recent call last):
         resilience.errors.ConfigError: Window: unknown option 'sise', did you mean 'size'? there are: size
     """
-    construct = kind.__dict__.get("__init__")
-    if construct is None:
-        return kind
-    parameters = list(inspect.signature(construct).parameters.values())[1:]
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
-        return kind
-    known = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    if not inspect.isclass(target):
+        return cast("C", _checked(target, lambda _: target.__name__))
+    construct = target.__dict__.get("__init__")
+    if construct is not None:
+        target.__init__ = _checked(construct, lambda arguments: type(arguments[0]).__name__)  # type: ignore[method-assign]  # of this class alone
+    return target
 
-    @functools.wraps(construct)
-    def __init__(self: Any, *args: Any, **options: Any) -> None:  # noqa: N807  it stands for the constructor
+
+def _checked(function: Callable[..., Any], name: Callable[[tuple[Any, ...]], str]) -> Callable[..., Any]:
+    parameters = inspect.signature(function).parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return function
+    known = [
+        each.name
+        for each in parameters
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) and each.name != "self"
+    ]
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
         try:
-            construct(self, *args, **options)
+            return function(*arguments, **options)
         except TypeError:
             for option in options:
                 if option not in known:
-                    raise ConfigError(f"{type(self).__name__}: {unknown('option', option, known)}") from None
+                    raise ConfigError(f"{name(arguments)}: {unknown('option', option, known)}") from None
             raise
 
-    kind.__init__ = __init__
-    return kind
+    return call

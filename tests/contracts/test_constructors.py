@@ -18,6 +18,11 @@ import resilience.policies
 import resilience.probes
 import resilience.slo
 from resilience.errors import ConfigError
+from resilience_middleware import install
+from resilience_middleware.aiohttp import ResilientMiddleware
+from resilience_middleware.asgi import ResilienceMiddleware
+from resilience_middleware.guarded import guarded
+from resilience_middleware.httpx import ResilientTransport
 
 # Made by the library, and read by users.
 RESULTS = {
@@ -66,6 +71,16 @@ def test_an_unknown_option_is_refused_with_all_there_are(kind: type[Any]) -> Non
         kind(no_such_option=1)
     first = next(iter(inspect.signature(kind).parameters))
     assert first in str(caught.value).partition("there are: ")[2] or first == "policies"
+
+
+@pytest.mark.parametrize(
+    "function", [install, guarded, ResilienceMiddleware, ResilientTransport, ResilientMiddleware]
+)
+def test_the_functions_and_classes_of_the_adapters_refuse_it_too(function: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=f"{function.__name__}: unknown option 'no_such_option'; there are: "
+    ):
+        function(no_such_option=1)
 
 
 def test_the_nearest_is_named() -> None:

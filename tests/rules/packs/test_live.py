@@ -33,6 +33,10 @@ def cost(rel: Reliability, minute: int) -> None:
     usage.spend(0.5, kind="tokens")
 
 
+def quota(rel: Reliability, minute: int) -> None:
+    rel.signals.usage("lab").quota("maps", used=95, limit=100)
+
+
 def gauges(*named: tuple[str, float]) -> Record:
     def record(rel: Reliability, minute: int) -> None:
         for name, value in named:
@@ -47,28 +51,38 @@ def probes(rel: Reliability, minute: int) -> None:
         success["home", location].set(0)
 
 
+CASES: list[tuple[str, Record, int, set[str]]] = [
+    ("ttfa", first_audio, 15, {"HighTimeToFirstAudio"}),
+    ("tool_execution", tools, 30, {"ToolFailing"}),
+    ("quota", quota, 20, {"QuotaNearlyUsed"}),
+    ("cost", cost, 30, {"CostBudgetNearlySpent", "CostBudgetSpent"}),
+    (
+        "memory",
+        gauges(("process_resident_memory_bytes", 95), ("process_memory_limit_bytes", 100)),
+        5,
+        {"HighMemory"},
+    ),
+    ("event_loop", gauges(("event_loop_lag_seconds", 0.5)), 5, {"EventLoopLag"}),
+    ("api_availability", probes, 8, {"ProbeDown", "AvailabilityLow"}),
+    (
+        "self_monitoring",
+        gauges(("reliability_config_last_reload_successful", 0)),
+        2,
+        {"ConfigReloadFailed"},
+    ),
+    ("watchdog", gauges(), 1, {"Watchdog"}),
+]
+# Those that tests below hold, with policies at the presets' values among them.
+BELOW = {"circuit_breaker", "error_rate", "retry_storm", "session_duration"}
+
+
+def test_every_pack_is_tested_over_live_signals() -> None:
+    assert {name for name, *_ in CASES} | BELOW == set(packs.names())
+
+
 @pytest.mark.parametrize(
     ("name", "record", "minutes", "expected"),
-    [
-        ("ttfa", first_audio, 15, {"HighTimeToFirstAudio"}),
-        ("tool_execution", tools, 30, {"ToolFailing"}),
-        ("cost", cost, 30, {"CostBudgetNearlySpent", "CostBudgetSpent"}),
-        (
-            "memory",
-            gauges(("process_resident_memory_bytes", 95), ("process_memory_limit_bytes", 100)),
-            5,
-            {"HighMemory"},
-        ),
-        ("event_loop", gauges(("event_loop_lag_seconds", 0.5)), 5, {"EventLoopLag"}),
-        ("api_availability", probes, 8, {"ProbeDown", "AvailabilityLow"}),
-        (
-            "self_monitoring",
-            gauges(("reliability_config_last_reload_successful", 0)),
-            2,
-            {"ConfigReloadFailed"},
-        ),
-        ("watchdog", gauges(), 1, {"Watchdog"}),
-    ],
+    CASES,
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_a_pack_alerts_over_live_signals(
