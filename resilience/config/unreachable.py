@@ -23,6 +23,7 @@ __all__ = ["unreachable"]
 # Alerts of the library itself, and the labels that they may have besides.
 _OWN_ALERTS = ("ReliabilityStateNotKept", "ReliabilityTaskFailing", "RuleEvaluationFailed")
 _OWN_LABELS = frozenset({"group", "rule", "task"})
+_FEW = 4  # values that a warning lists
 _SLO_SERIES = frozenset(name for name in METRICS if name.startswith("slo_"))
 
 
@@ -245,4 +246,6 @@ def _guess(matcher: Matcher, values: Collection[str]) -> str:
     near = difflib.get_close_matches(matcher.value, values, n=1)
     if not near:
         near = [each for each in values if each.casefold() == matcher.value.casefold()]
-    return f"; did you mean {near[0]!r}?" if near else ""
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(sorted(values))}" if 0 < len(values) <= _FEW else ""

@@ -92,6 +92,12 @@ CHANNELS = "service: shop\nchannels: {ops: {log: {}}, pager: {log: {}}}\n"
             ],
         ),
         ("routes: [{severity: critical, to: pager}]", []),
+        (
+            "routes: [{severity: page, to: pager}]",
+            [
+                'routes[0]: no alert of this configuration matches severity="page"; there are: critical, warning'
+            ],
+        ),
         ("routes: [{queue: mail, to: pager}]", []),
         (
             "routes: [{severity: critical, to: pager, routes: [{severity: warning, to: ops}]}]",
