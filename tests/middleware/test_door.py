@@ -18,6 +18,7 @@ from resilience.errors import ConfigError
 from resilience_middleware import endpoint as endpoint_module
 from resilience_middleware import install
 from resilience_middleware.endpoints.door import Entrance
+from resilience_middleware.endpoints.sending import unbuffered
 from resilience_middleware.routes import reliability_app, routes
 from resilience_middleware.security import Access, authority_of, host_of, is_same_origin, may
 from resilience_middleware.templates import OwnRoute
@@ -133,10 +134,15 @@ class Transport:
         return self.limits
 
     def set_write_buffer_limits(self, high: int, low: int | None = None) -> None:
+        if self.aborted:
+            raise RuntimeError("the handler is closed")  # as uvloop's
         self.limits = (0 if low is None else low, high)
 
     def abort(self) -> None:
         self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
 
 
 class Cycle:
@@ -371,3 +377,13 @@ def test_allowed_hosts_are_names_without_scheme_and_port() -> None:
     for wrong in ("ops.internal", ["http://ops"], ["ops:80"], [7], None, ["*"]):
         with pytest.raises(ConfigError, match="allowed_hosts must be a list of host names"):
             Reliability("shop", allowed_hosts=wrong)  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer_is_no_error() -> None:
+    stays, leaves = Cycle(), Cycle()
+    for each in (stays, leaves):
+        with unbuffered(each.receive):
+            if each is leaves:
+                each.transport.abort()
+    assert stays.transport.limits == (16_384, 65_536)
+    assert leaves.transport.limits == (0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from resilience.core.humanize import percent
 from resilience_middleware.demo.shop import CallTimes
 
 __all__ = ["Evidence"]
@@ -51,7 +52,7 @@ class Evidence:
     def verdicts(self) -> Iterator[tuple[str, bool]]:
         """Each thing that must have happened, and whether it has."""
         ratio = self.times.refusal_ratio
-        cost = "" if ratio is None else f" ({ratio:.1%} of it)"
+        cost = "" if ratio is None else f" ({percent(ratio, up=True)} of it)"
         yield "the breaker opened", self.opened
         yield (
             f"calls were refused in less than a tenth of a healthy call's time{cost}",

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from resilience import promql
 from resilience.alerting import Route
+from resilience.core.humanize import percent
 from resilience.core.window import TimeWindow
 from resilience.notifiers.webhook import WebhookNotifier
 from resilience.policies import API_CALLS, Preset
@@ -160,12 +161,12 @@ class Demo:
                 self._pages += 1
                 self.evidence.page(status)
                 self._show("page", f"the pager got {status}: {', '.join(names)}", status=status, alerts=names)
-            budget = "no traffic yet" if left is None else f"{left:.0%} of the error budget left"
+            budget = "no traffic yet" if left is None else f"{percent(left)} of the error budget left"
             if left is not None and left < 0:
                 budget = f"the error budget is spent {1 - left:.1f} times"
             self._show(
                 "figures",
-                f"{per_second:5.1f} requests/s  {ratio:6.1%} fail  {budget}",
+                f"{per_second:5.1f} requests/s  {percent(ratio, up=True):>6} fail  {budget}",
                 rate=round(per_second, 2),
                 error_ratio=round(ratio, 4),
                 budget_remaining=None if left is None else round(float(left), 4),

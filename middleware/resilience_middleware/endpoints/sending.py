@@ -74,7 +74,7 @@ def unbuffered(receive: Receive) -> Iterator[None]:
         receive: the server's.
     """
     transport = _transport(receive)
-    if transport is None:
+    if transport is None or transport.is_closing():
         yield
         return
     low, high = transport.get_write_buffer_limits()
@@ -82,7 +82,10 @@ def unbuffered(receive: Receive) -> Iterator[None]:
     try:
         yield
     finally:
-        transport.set_write_buffer_limits(high=high, low=low)
+        if (
+            not transport.is_closing()
+        ):  # a client that left has taken the limits with it, and uvloop refuses new ones
+            transport.set_write_buffer_limits(high=high, low=low)
 
 
 def disconnect(receive: Receive) -> None:
