@@ -33,7 +33,7 @@ from resilience.alerting.vetting import Intake
 from resilience.core.clock import SYSTEM_CLOCK, Instant
 from resilience.core.events import Listeners
 from resilience.core.external_labels import NO_LABELS, ExternalLabels
-from resilience.core.labels import clean
+from resilience.core.labels import clean, clean_text
 from resilience.core.log import log
 from resilience.core.ports import Clock, Closeable, Notification, Notifier, Put, Store
 from resilience.core.rows import decode, read_rows
@@ -421,7 +421,7 @@ class AlertManager:
         Raises:
             ConfigError: no alert of that id fires.
         """
-        by = clean(text("by", by))
+        by = clean_text("by", by)
         alert, put, told = self._state.engine.acknowledge(alert_id, by, self._keeper.now, self._keeper.offset)
         self._state.puts.append(put)
         self._note("acknowledged", alert.labels["alertname"], alert_id, alert.labels, detail=by)

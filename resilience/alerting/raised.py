@@ -11,11 +11,11 @@ from typing import Any
 from resilience.alerting.codec import LABELS
 from resilience.alerting.vetting import vetted
 from resilience.core.clock import Instant
-from resilience.core.labels import clean, label_set, real
+from resilience.core.labels import clean_text, label_set, real
 from resilience.core.options import named_options
 from resilience.core.ports import Put
 from resilience.core.rows import Maybe, Moment, decode, encode
-from resilience.core.validate import shown, text
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.rules.state import Alert, AlertState, fingerprint
 
@@ -69,8 +69,8 @@ class RaisedAlert:
 
     def __post_init__(self) -> None:
         checked = {
-            "name": clean(text("name", self.name)),
-            "severity": clean(text("severity", self.severity)),
+            "name": clean_text("name", self.name),
+            "severity": clean_text("severity", self.severity),
             "labels": label_set("labels", self.labels),
             "annotations": label_set("annotations", self.annotations),
             "value": None if self.value is None else real("value", self.value),

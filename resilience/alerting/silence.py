@@ -9,7 +9,7 @@ from uuid import uuid4
 from resilience.alerting.intervals import TimeIntervals
 from resilience.alerting.matcher_index import MatcherIndex
 from resilience.alerting.matchers import Matchers
-from resilience.core.labels import clean, plain_text
+from resilience.core.labels import clean_text, plain_text
 from resilience.core.moments import LATEST, unix_seconds
 from resilience.core.options import named_options
 from resilience.core.ports import Matcher, Put
@@ -61,7 +61,7 @@ class Silence:
         checked = {
             "start": unix_seconds("start", self.start),
             "end": unix_seconds("end", self.end),
-            "author": clean(text("author", self.author)),
+            "author": clean_text("author", self.author),
             "comment": plain_text("comment", self.comment),
         }
         for name, value in checked.items():

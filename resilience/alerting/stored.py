@@ -15,6 +15,7 @@ from resilience.alerting.raised import RaisedAlerts
 from resilience.alerting.silence import Silence, Silences
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.external_labels import ExternalLabels
+from resilience.core.labels import clean_text
 from resilience.core.ports import Clock, Put, Store
 from resilience.core.rows import decode, read_rows
 from resilience.core.validate import shown, text
@@ -106,7 +107,7 @@ class StoredAlerts:
             ConfigError: no alert of that id fired.
         """
         await self._known(alert_id)
-        await self._write(Acknowledgements().add(alert_id, text("by", by), self._clock.time(), 0.0))
+        await self._write(Acknowledgements().add(alert_id, clean_text("by", by), self._clock.time(), 0.0))
 
     async def resolve(self, alert_id: str) -> None:
         """Resolve an alert.

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from numbers import Real
 
-from resilience.core.validate import shown
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 
-__all__ = ["clean", "clean_labels", "label_set", "plain_text", "real"]
+__all__ = ["clean", "clean_labels", "clean_text", "label_set", "plain_text", "real"]
 
 # UTF-8 has no form for half a surrogate pair, and PostgreSQL, C and shells end a text at NUL.
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")
@@ -31,6 +31,19 @@ def clean_labels(values: tuple[str, ...]) -> tuple[str, ...]:
     """Return label values that every output can hold, the same tuple if all are; what is no text stays as it is."""
     usable = tuple(clean(value) if isinstance(value, str) else value for value in values)
     return values if usable == values else usable
+
+
+def clean_text(option: str, value: object) -> str:
+    r"""Return a non-empty string, cleaned.
+
+    Raises:
+        ConfigError: it is not a string, or blank.
+
+    Example:
+        >>> clean_text("author", "a\ud800")
+        'a\ufffd'
+    """
+    return text(option, clean(value) if isinstance(value, str) else value)
 
 
 def plain_text(option: str, value: object) -> str:
@@ -78,11 +91,11 @@ def label_set(option: str, value: object, *, utf8: bool = False) -> dict[str, st
         message = f"{option} must be a mapping of names to texts, got {shown(value)}"
         raise ConfigError(message)
     found: dict[str, str] = {}
-    for name, text in value.items():
+    for name, written in value.items():
         if not isinstance(name, str) or not (_NAME.fullmatch(name) or (utf8 and name)):
             message = f"{option} must have names of letters, digits and _, got {shown(name)}"
             raise ConfigError(message)
-        found[clean(str.__str__(name))] = plain_text(f"{option}: {clean(name)}", text)
+        found[clean(str.__str__(name))] = plain_text(f"{option}: {clean(name)}", written)
     return found
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "hostname",
     "integer",
     "number",
+    "optional_text",
     "public_url",
     "shown",
     "text",
@@ -27,6 +28,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 _HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._-]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_HOST = re.compile(r"[\x00-\x20\x7f/?#@\\]|^\.")
 
 
@@ -146,15 +148,27 @@ def flag(option: str, value: object) -> bool:
 
 
 def text(option: str, value: object) -> str:
-    """Return `value` if it is a non-empty string, or refuse it.
+    """Return `value` if it is a non-empty string that every output can hold, or refuse it.
 
     Raises:
-        ConfigError: it is not a string, or blank.
+        ConfigError: it is not a string, is blank, or contains half of a surrogate pair, for which UTF-8 has no form.
     """
     if isinstance(value, str) and value.strip():
-        return value
+        if _SURROGATE.search(value) is None:
+            return value
+        message = f"{option} must be a string of valid UTF-8, got {shown(value)}"
+        raise ConfigError(message)
     message = f"{option} must be a non-empty string, got {shown(value)}"
     raise ConfigError(message)
+
+
+def optional_text(option: str, value: object) -> str:
+    """Return `value` if it is empty or a `text`, or refuse it.
+
+    Raises:
+        ConfigError: it is not a string, is blank but not empty, or is not valid UTF-8.
+    """
+    return "" if isinstance(value, str) and not value else text(option, value)
 
 
 def hostname(option: str, value: object) -> str:

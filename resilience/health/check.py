@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from resilience.core.deadline import timeout as deadline
 from resilience.core.interrupts import INTERRUPTS, is_cancelled
+from resilience.core.labels import clean
 from resilience.core.log import shown
 from resilience.core.ports import Check, CheckResult, Clock, Status
 from resilience.core.validate import flag, integer, number, text
@@ -26,6 +29,13 @@ def names(option: str, given: Collection[str]) -> frozenset[str]:
         ConfigError: one is no name.
     """
     return frozenset(text(option, name) for name in ([given] if isinstance(given, str) else given))
+
+
+def _figure(found: object) -> Any:
+    """Return a number as it is, and whatever else a check found as a text that every output can hold."""
+    if isinstance(found, float) or (isinstance(found, int) and abs(found) <= sys.maxsize):
+        return found
+    return clean(shown(found, str))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +140,11 @@ class RegisteredCheck:
         self._looked = now
         self.report = CheckReport(
             status,
-            result.detail,
+            clean(result.detail),
             latency=now - started,
             checked=wall,
             last_success=last_success,
-            observed=result.observed,
+            observed={clean(name): _figure(each) for name, each in result.observed.items()},
             critical=options.critical,
         )
         return self.report

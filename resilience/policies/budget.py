@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from resilience.core.callbacks import answer_of
 from resilience.core.clock import SYSTEM_CLOCK
@@ -356,17 +356,21 @@ class _GuardedBudget:
         self._budget = budget
 
     def begin(self) -> None:
-        answer_of(self._owner, "budget", None, self._budget.begin)
+        self._answer("begin")
 
     def spend(self, error: BaseException | None, *, wanted: bool = True) -> int | None:
-        price = answer_of(self._owner, "budget", None, self._budget.spend, error, wanted=wanted)
+        price = self._answer("spend", error, wanted=wanted)
         return None if price is False else price  # False is how a budget says no that has no prices
 
     def release(self) -> None:
-        answer_of(self._owner, "budget", None, self._budget.release)
+        self._answer("release")
 
     def end(self, *, succeeded: bool, spent: int | None = None) -> None:
-        answer_of(self._owner, "budget", None, self._budget.end, succeeded=succeeded, spent=spent)
+        self._answer("end", succeeded=succeeded, spent=spent)
 
     def resume(self) -> None:
-        answer_of(self._owner, "budget", None, self._budget.resume)
+        self._answer("resume")
+
+    def _answer(self, method: str, /, *args: Any, **options: Any) -> Any:
+        """Call a method, which the user's class may lack."""
+        return answer_of(self._owner, "budget", None, lambda: getattr(self._budget, method)(*args, **options))

@@ -353,7 +353,8 @@ class _Race(Generic[T]):
         """Whether one more attempt may be sent."""
         wanted = len(self.attempts) <= self._settings.max_hedges
         budget = self._budget
-        granted = wanted if budget is None else budget.spend(error, wanted=wanted) is not None
+        # A budget of the user's own may grant more than what is wanted.
+        granted = (budget is None or budget.spend(error, wanted=wanted) is not None) and wanted
         self.refused += wanted and not granted
         return granted
 

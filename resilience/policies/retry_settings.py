@@ -197,7 +197,7 @@ class RetrySettings:
             return 0.0
         # `number_of`, written out: a call less for each failed attempt.
         try:
-            delay = self.backoff.delay(attempt, previous)
+            delay = float(self.backoff.delay(attempt, previous))
             if not 0 <= delay < math.inf:
                 raise ValueError(f"a wait must be a finite number of seconds, got {delay!r}")
         except BROKEN as broken:

@@ -57,7 +57,7 @@ def metric_name(option: str, value: object) -> str:
     """
     if isinstance(value, str) and _METRIC.fullmatch(value):
         return value
-    message = f"{option} must be a metric name (letters, digits, _ and :, no digit first), got {value!r}"
+    message = f"{option} must be a metric name (letters, digits, _ and :, no digit first), got {validate.shown(value)}"
     raise ConfigError(message)
 
 
@@ -71,7 +71,9 @@ def record_name(value: object) -> str:
     """
     if _is_utf8(value) and "{" not in value and "}" not in value:
         return value
-    message = f"record must be a metric name (not empty, valid UTF-8, without braces), got {value!r}"
+    message = (
+        f"record must be a metric name (not empty, valid UTF-8, without braces), got {validate.shown(value)}"
+    )
     raise ConfigError(message)
 
 
@@ -83,7 +85,9 @@ def label_name(option: str, value: object) -> str:
     """
     if _is_utf8(value) and value != "__name__":
         return value
-    message = f"{option} must be a label name (not empty, valid UTF-8, not __name__), got {value!r}"
+    message = (
+        f"{option} must be a label name (not empty, valid UTF-8, not __name__), got {validate.shown(value)}"
+    )
     raise ConfigError(message)
 
 
@@ -113,12 +117,12 @@ def check_texts(option: str, given: object, *, templates: bool = True) -> dict[s
         ConfigError: a name is not valid, a value is no string, or no template.
     """
     if not isinstance(given, Mapping):
-        message = f"{option} must be a mapping of names to strings, got {given!r}"
+        message = f"{option} must be a mapping of names to strings, got {validate.shown(given)}"
         raise ConfigError(message)
     for name, value in given.items():
         label_name(f"a name in {option}", name)
         if value != "" and not _is_utf8(value):
-            message = f"{option}: {name} must be a string of valid UTF-8, got {value!r}"
+            message = f"{option}: {name} must be a string of valid UTF-8, got {validate.shown(value)}"
             raise ConfigError(message)
         try:
             if templates:
@@ -272,7 +276,7 @@ class RuleGroup:
         rules = tuple(self.rules)
         for rule in rules:
             if not isinstance(rule, RecordingRule | AlertRule):
-                message = f"rules of group {self.name!r} must be RecordingRule or AlertRule, got {rule!r}"
+                message = f"rules of group {self.name!r} must be RecordingRule or AlertRule, got {validate.shown(rule)}"
                 raise ConfigError(message)
         object.__setattr__(self, "rules", rules)
         if self.interval is not None:

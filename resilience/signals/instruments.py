@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from resilience.core.labels import clean_labels
 from resilience.core.ports import Labels
+from resilience.core.validate import shown
+from resilience.errors import ConfigError
 from resilience.signals.series import Series
 
 __all__ = [
@@ -213,6 +215,9 @@ class Instrument(dict[tuple[str, ...], C]):
         super().__init__()
         self.name = name
         self.help = help_text
+        if isinstance(labels, str) or not isinstance(labels, Iterable):
+            message = f"labels must be a list of label names, got {shown(labels)}"
+            raise ConfigError(message)
         self.labels: tuple[str, ...] = tuple(labels)
         self._home = home
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from resilience.core.validate import flag, number
+from resilience.core.validate import flag, number, shown
 from resilience.errors import ConfigError
 
 __all__ = ["recorded_duration", "recorded_name", "recorded_success", "recorded_timestamp"]
@@ -47,13 +47,13 @@ def recorded_timestamp(timestamp: object, *, last: float | None = None) -> float
         return None
     if isinstance(timestamp, datetime):
         if timestamp.tzinfo is None:
-            raise ConfigError(f"timestamp must have a time zone, got {timestamp!r}")
+            raise ConfigError(f"timestamp must have a time zone, got {shown(timestamp)}")
         seconds = timestamp.timestamp()
     else:
         seconds = number("timestamp", timestamp)
     if last is not None and seconds < last:
         message = (
-            f"timestamp must not be before the last tick ({last:.3f}), got {timestamp!r}:"
+            f"timestamp must not be before the last tick ({last:.3f}), got {shown(timestamp)}:"
             " what happened earlier can be judged by a backtest (`resilience backtest`)"
         )
         raise ConfigError(message)
@@ -68,4 +68,4 @@ def recorded_name(option: str, name: object) -> str:
     """
     if isinstance(name, str):
         return name
-    raise ConfigError(f"{option} must be a string, got {name!r}")
+    raise ConfigError(f"{option} must be a string, got {shown(name)}")

@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
 from resilience.core.clock import SYSTEM_CLOCK, Instant
-from resilience.core.labels import clean_labels
+from resilience.core.labels import clean, clean_labels
 from resilience.core.log import log
 from resilience.core.ports import Clock, Labels, Matcher
 from resilience.core.validate import callback as checked_callback
-from resilience.core.validate import integer, number
+from resilience.core.validate import integer, number, shown
 from resilience.errors import ConfigError
 from resilience.signals.idle import IdleSweeper
 from resilience.signals.instruments import (
@@ -150,7 +150,7 @@ class InstrumentRegistry:
         Raises:
             ConfigError: a name is not allowed, or taken by an instrument of another kind or with other labels.
         """
-        return self._declare(Counter(self, self.prefix + name, help_text, labels))
+        return self._declare(Counter(self, self._full(name), help_text, labels))
 
     def gauge(
         self,
@@ -174,7 +174,7 @@ class InstrumentRegistry:
         if callback is not None and labels:
             message = f"callback must be None for a gauge with labels, got one for {name!r}"
             raise ConfigError(message)
-        gauge = self._declare(Gauge(self, self.prefix + name, help_text, labels))
+        gauge = self._declare(Gauge(self, self._full(name), help_text, labels))
         if callback is not None:
             self._callbacks[gauge] = checked_callback("callback", callback)
         return gauge
@@ -185,7 +185,7 @@ class InstrumentRegistry:
         Raises:
             ConfigError: as for `counter`.
         """
-        return self._declare(Info(self, self.prefix + name, help_text, labels))
+        return self._declare(Info(self, self._full(name), help_text, labels))
 
     def histogram(
         self,
@@ -210,7 +210,7 @@ class InstrumentRegistry:
         if not bounds or any(a >= b for a, b in pairwise(bounds)):
             message = f"buckets must be growing bounds above 0, got {buckets!r}"
             raise ConfigError(message)
-        return self._declare(Histogram(self, self.prefix + name, help_text, labels, bounds))
+        return self._declare(Histogram(self, self._full(name), help_text, labels, bounds))
 
     def find(self, name: str) -> Instrument[Any] | None:
         """Return the instrument of a name, without the prefix, if there is one."""
@@ -220,12 +220,20 @@ class InstrumentRegistry:
         """Whether a full name, prefix included, is that of an instrument."""
         return name in self._instruments
 
+    def _full(self, name: object) -> str:
+        if isinstance(name, str) and _NAME.fullmatch(self.prefix + name):
+            return self.prefix + name
+        message = f"name must be a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*), got {shown(name)}"
+        raise ConfigError(message)
+
     def _declare(self, new: N) -> N:
-        if not _NAME.fullmatch(new.name):
-            message = f"name must be a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*), got {new.name!r}"
+        if not isinstance(new.help, str) or new.help != clean(new.help):
+            message = f"help_text must be a string of valid UTF-8, got {shown(new.help)}"
             raise ConfigError(message)
-        if len(set(new.labels)) < len(new.labels) or not all(_LABEL.fullmatch(label) for label in new.labels):
-            message = f"labels must be different label names, without a leading __, got {new.labels!r}"
+        if not all(isinstance(label, str) and _LABEL.fullmatch(label) for label in new.labels) or len(
+            set(new.labels)
+        ) < len(new.labels):
+            message = f"labels must be different label names, without a leading __, got {shown(new.labels)}"
             raise ConfigError(message)
         with self._index.lock:
             known = self._instruments.get(new.name)
@@ -252,7 +260,9 @@ class InstrumentRegistry:
             if values in instrument:
                 return instrument[values]
             if len(values) != len(instrument.labels) or not all(isinstance(value, str) for value in values):
-                message = f"{instrument.name} needs a string for each of {instrument.labels}, got {values!r}"
+                message = (
+                    f"{instrument.name} needs a string for each of {instrument.labels}, got {shown(values)}"
+                )
                 raise ConfigError(message)
             usable = clean_labels(values)
             if usable is not values:

@@ -33,7 +33,7 @@ class Signals(InstrumentRegistry):
         Raises:
             ConfigError: `service` is empty.
         """
-        return self.once(f"sli {service}", lambda: SliRecorder(self, service))
+        return self.once(f"sli {recorded_name('service', service)}", lambda: SliRecorder(self, service))
 
     def usage(self, service: str) -> UsageRecorder:
         """Return the recorder of what a service's users get and use up; made at the first call.
@@ -41,7 +41,7 @@ class Signals(InstrumentRegistry):
         Raises:
             ConfigError: `service` is empty.
         """
-        return self.once(f"usage {service}", lambda: UsageRecorder(self, service))
+        return self.once(f"usage {recorded_name('service', service)}", lambda: UsageRecorder(self, service))
 
     def record_request(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.signals.recorded import recorded_duration, recorded_success, recorded_timestamp
 
@@ -65,8 +66,8 @@ class Event:
         for name in outcome:
             if name not in _FIELDS or name in fields:
                 problem = "given twice" if name in fields else f"unknown; there are: {', '.join(_FIELDS)}"
-                raise ConfigError(f"field {name!r} of an event is {problem}")
+                raise ConfigError(f"field {shown(name)} of an event is {problem}")
         if "success" not in outcome:
-            raise ConfigError(f"an event must have the field 'success', got {dict(outcome)!r}")
+            raise ConfigError(f"an event must have the field 'success', got {shown(dict(outcome))}")
         fields.update(outcome)
         return cls(**fields)

@@ -14,7 +14,7 @@ from resilience.core.humanize import timestamp
 from resilience.core.ports import Labels, Put
 from resilience.core.rows import Unread
 from resilience.core.slices import breathe
-from resilience.core.validate import number
+from resilience.core.validate import number, shown
 from resilience.errors import ConfigError
 from resilience.rules import Alert, AlertState, RuleGroup
 from resilience.signals import Signals
@@ -492,7 +492,7 @@ class SLOManager:
             ConfigError: no alert of that id fires.
         """
         if self._resolve is None or alert_id not in {alert.fingerprint for alert in self.active_alerts()}:
-            message = f"alert_id must be the fingerprint of an alert that fires, got {alert_id!r}"
+            message = f"alert_id must be the fingerprint of an alert that fires, got {shown(alert_id)}"
             raise ConfigError(message)
         self._resolve(alert_id)
         self._forget()
@@ -506,8 +506,10 @@ class SLOManager:
         return self._counts.history(self._known(slo_id))
 
     def _known(self, slo_id: str) -> SLO:
-        if slo_id not in self._slos:
-            message = f"slo_id must be one of {', '.join(self._slos) or 'those registered'}, got {slo_id!r}"
+        if not isinstance(slo_id, str) or slo_id not in self._slos:
+            message = (
+                f"slo_id must be one of {', '.join(self._slos) or 'those registered'}, got {shown(slo_id)}"
+            )
             raise ConfigError(message)
         return self._slos[slo_id]
 

@@ -10,7 +10,7 @@ from resilience.core.converted import Converted
 from resilience.core.duration import format_duration, parse_duration
 from resilience.core.humanize import exact_percent
 from resilience.core.options import named_options
-from resilience.core.validate import choice, number, text
+from resilience.core.validate import choice, number, optional_text, shown, text
 from resilience.errors import ConfigError
 from resilience.rules.model import check_texts
 from resilience.slo.alerting import Alerting
@@ -51,7 +51,7 @@ def exact_ratio(option: str, value: object) -> Decimal:
         if ratio.is_finite() and 0 < ratio < 1:
             return ratio
     hint = " (in Python a target is a ratio: 99.9% is 0.999)" if _is_percentage(value) else ""
-    message = f"{option} must be a ratio between 0 and 1, got {value!r}{hint}"
+    message = f"{option} must be a ratio between 0 and 1, got {shown(value)}{hint}"
     raise ConfigError(message)
 
 
@@ -118,6 +118,8 @@ class SLO:
     def __post_init__(self) -> None:
         text("id", self.id)
         text("service", self.service)
+        for option in ("name", "owner", "description"):
+            optional_text(option, getattr(self, option))
         check_texts("runbook", {"runbook_url": self.runbook})
         choice("budgeting", self.budgeting, BUDGETING)
         choice("backend", self.backend, ("inprocess", "prometheus"))

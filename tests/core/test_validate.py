@@ -65,3 +65,17 @@ def test_each_kind_names_option_and_value(check: object, value: object, message:
     with pytest.raises(ConfigError) as refused:
         check(value)  # type: ignore[operator]  # a lambda
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("value", ["a\ud800", "\udfff", "a" * 300 + "\udc80"])
+def test_half_of_a_surrogate_pair_is_refused_because_no_output_can_hold_it(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^name must be a string of valid UTF-8, got 'a*\\?u?"):
+        validate.text("name", value)
+
+
+def test_an_optional_text_may_be_empty_and_nothing_else() -> None:
+    assert validate.optional_text("owner", "") == ""
+    assert validate.optional_text("owner", "team a") == "team a"
+    for value in (None, 0, float("nan"), [], " ", "\ud800"):
+        with pytest.raises(ConfigError, match=r"^owner must be"):
+            validate.optional_text("owner", value)

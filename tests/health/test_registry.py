@@ -335,3 +335,37 @@ async def test_a_check_that_asks_for_the_health_of_all_gets_its_own_last_report(
     clock.shift(10)
     await health.check_all()
     assert looks == 2
+
+
+@pytest.mark.parametrize("option", ["name", "tags", "depends_on"])
+async def test_a_name_that_no_output_can_hold_is_refused(health: HealthRegistry, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{option} must be"):
+        health.add_check(**{"name": "a", "check": Look(), option: "\ud800"})  # type: ignore[arg-type]
+    assert not health
+
+
+async def test_every_output_can_hold_what_a_check_found(health: HealthRegistry) -> None:
+    odd = {
+        "a\ud800": 1.0,
+        "huge": 10**5000,
+        "text": "\udfff",
+        "object": ValueError("\ud800"),
+        "nothing": None,
+    }
+    health.add_check("found", lambda: CheckResult(Status.HEALTHY, "half\ud800", odd))  # type: ignore[arg-type]
+    health.add_check("mapped", lambda: {"status": "healthy", "details": "half\ud800"})
+    health.add_check("raised", Look(ValueError("half\ud800")))
+    checks = (await health.check_all()).checks
+    assert checks["found"].observed == {
+        "a\ufffd": 1.0,
+        "huge": "int",
+        "text": "\ufffd",
+        "object": "\ufffd",
+        "nothing": "None",
+    }
+    details = {name: check.detail for name, check in checks.items()}
+    assert details == {
+        "found": "half\ufffd",
+        "mapped": "half\ufffd",
+        "raised": "ValueError: half\ufffd",
+    }

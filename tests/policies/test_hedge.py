@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -343,3 +343,21 @@ def test_a_quantile_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> 
 def test_the_budget_of_calls_under_way_cannot_be_exchanged() -> None:
     with pytest.raises(ConfigError, match="budget"):
         Hedge().reconfigure(budget=TokenBudget())
+
+
+async def test_a_budget_that_grants_everything_sends_no_more_than_what_is_wanted(clock: ManualClock) -> None:
+    class Generous:
+        def spend(self, error: BaseException | None, *, wanted: bool = True) -> int:
+            return 1
+
+    calls = 0
+
+    async def fail() -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError("its own")
+
+    hedge = Hedge(1, max_hedges=2, budget=cast("Any", Generous()), clock=clock)
+    with pytest.raises(OSError, match="its own"):
+        await hedge.call(fail)
+    assert calls == 3

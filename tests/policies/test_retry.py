@@ -733,3 +733,36 @@ async def test_an_error_whose_notes_are_its_own_is_raised_as_it_is(clock: Manual
     with pytest.raises(Terse) as caught:
         await run(clock, made(clock, 2).execute(Script(error, error)))
     assert caught.value is error
+
+
+async def test_a_backoff_that_no_float_can_hold_waits_as_usual_and_keeps_the_error(
+    clock: ManualClock,
+) -> None:
+    class Endless:
+        def delay(self, attempt: int, previous: float) -> float:
+            return 10**400
+
+    @Retry(2, backoff=Endless(), clock=clock)
+    async def fail() -> None:
+        raise OSError("its own")
+
+    call = asyncio.create_task(fail())
+    await clock.advance(60)
+    with pytest.raises(OSError, match="its own"):
+        await call
+
+
+async def test_a_budget_that_lacks_methods_grants_what_it_can_and_keeps_the_error(clock: ManualClock) -> None:
+    class Half:
+        def spend(self, error: BaseException | None, *, wanted: bool = True) -> int | None:
+            return None
+
+    retry = Retry(2, backoff=Constant(0), budget=cast("Any", Half()), clock=clock)
+
+    async def fail() -> None:
+        async for attempt in retry.attempts():
+            with attempt:
+                raise OSError("its own")
+
+    with pytest.raises(OSError, match="its own"):
+        await fail()

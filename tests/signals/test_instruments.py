@@ -316,3 +316,43 @@ def test_idle_series_are_dropped_unless_a_rule_keeps_them() -> None:
     assert figures["events_total"] == {"kind=busy": 800, "kind=idle": 1}
     assert list(figures["http_requests_total"].values()) == [1]
     assert list(figures["http_request_duration_seconds_count"].values()) == [1]
+
+
+HUGE = 10**5000
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (None, {}),
+        (HUGE, {}),
+        (b"a", {}),
+        ("a", {"help_text": None}),
+        ("a", {"help_text": "\ud800"}),
+        ("a", {"help_text": True}),
+        ("a", {"labels": "kind"}),
+        ("a", {"labels": 5}),
+        ("a", {"labels": (HUGE,)}),
+        ("a", {"labels": ([],)}),
+    ],
+    ids=map(str, range(10)),
+)
+def test_a_declaration_of_wrong_types_is_refused_with_nothing_declared(name: object, options: object) -> None:
+    signals = Signals(ManualClock())
+    with pytest.raises(ConfigError, match="must be"):
+        signals.counter(name, **options)  # type: ignore[arg-type]  # that is the point
+    assert signals.find("a") is None
+
+
+def test_a_number_of_thousands_of_digits_is_refused_as_any_other_label() -> None:
+    signals = Signals(ManualClock())
+    counter = signals.counter("events_total", labels=("kind",))
+    with pytest.raises(ConfigError, match="needs a string"):
+        counter.bind(HUGE)  # type: ignore[arg-type]  # that is the point
+    for record in (
+        lambda: signals.usage(HUGE),  # type: ignore[arg-type]
+        lambda: signals.record_error("shop", HUGE, "cart"),  # type: ignore[arg-type]
+        lambda: signals.record_request(service=HUGE, route="", success=True, duration=0),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigError, match="must be a string, got an int"):
+            record()

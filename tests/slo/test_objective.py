@@ -54,3 +54,12 @@ def test_an_overspent_budget_is_negative_and_no_traffic_says_nothing() -> None:
     assert ErrorBudget(Decimal("0.001"), bad=20, total=10_000).remaining == -1
     idle = ErrorBudget(Decimal("0.001"), bad=0, total=0)
     assert (idle.consumed, idle.remaining, idle.sli) == (None, None, None)
+
+
+@pytest.mark.parametrize("option", ["name", "owner", "description"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), 10**5000, "\ud800", ["a"]], ids=["nan", "huge", "surrogate", "list"]
+)
+def test_a_text_that_no_page_can_show_is_refused(option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^{option} must be"):
+        SLO("ok", service="shop", target=0.9, **{option: value})  # type: ignore[arg-type]  # that is the point
