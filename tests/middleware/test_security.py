@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resilience_middleware.security import Access, host_of, is_same_origin, may
+from resilience_middleware.security import Access, authority_of, host_of, is_same_origin, may
 
 TOKEN = "s3cret"
 LOCAL = ("127.0.0.1", 5000)
@@ -65,6 +65,17 @@ def test_a_page_of_another_origin_is_refused(headers: Headers, same: bool) -> No
     scope = {"client": LOCAL, "headers": [HOST, *headers]}
     assert is_same_origin(scope["headers"]) is same
     assert may(Access.SAME_ORIGIN, scope, TOKEN) is same
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://a\x00", "http://a\x7f", "http://a\xa0", "http://\xe4", "http://a\n", "a", ""]
+)
+def test_what_an_answer_must_not_repeat_is_no_origin(origin: str) -> None:
+    assert authority_of(origin) == ""
+
+
+def test_the_case_of_a_host_does_not_matter() -> None:
+    assert is_same_origin([(b"host", b"LOCALHOST:8000"), (b"origin", b"http://localhost:8000")])
 
 
 def test_a_request_without_a_host_has_no_origin_that_is_its_own() -> None:
