@@ -5,7 +5,8 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# Twice the processors of CI, because tests with real servers wait most of their time.
+WORKERS ?= 4
 PATHS := resilience middleware tests benchmarks examples
 
 .PHONY: help demo test unit check format lint types imports bench matrix lowest newest servers clean
