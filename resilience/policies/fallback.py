@@ -15,7 +15,7 @@ from resilience.core.ports import Call, CallContext, Clock
 from resilience.core.validate import callback, integer, number
 from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy, not_awaitable
-from resilience.policies.identity import UNIDENTIFIED, identify
+from resilience.policies.identity import UNIDENTIFIED, compact_key, identify
 from resilience.policies.settings import Mode, changed, effective, is_observing
 
 __all__ = ["Fallback", "FallbackSettings", "FallbackSource", "FallbackStatistics", "FallbackUsed"]
@@ -195,7 +195,7 @@ class Fallback(WrappingPolicy):
         settings = self.settings
         identity: Hashable = None
         if settings.stale_for is not None:
-            identity = identify(self.name, settings.key, call, context)
+            identity = compact_key(identify(self.name, settings.key, call, context))
         try:
             result = await call()
         except Exception as error:

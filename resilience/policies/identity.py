@@ -10,7 +10,9 @@ from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.ports import Call, CallContext
 from resilience.errors import ConfigError
 
-__all__ = ["UNIDENTIFIED", "CallIdentity", "call_identity", "identify"]
+__all__ = ["UNIDENTIFIED", "CallIdentity", "call_identity", "compact_key", "identify"]
+
+_LONG: Final = 64  # characters or bytes
 
 
 UNIDENTIFIED: Final = object()
@@ -89,3 +91,23 @@ def identify(
             f"{policy} cannot tell calls apart by {found!r}, which has no hash: give key=, a function of the arguments"
         ) from None
     return found
+
+
+def compact_key(key: Hashable) -> Hashable:
+    """Return a key that takes little memory: a digest in place of each long text, which may come from a client.
+
+    Example:
+        >>> compact_key(("ann", "x" * 1_000_000))[0], len(compact_key(("ann", "x" * 1_000_000))[1]) < 64
+        ('ann', True)
+    """
+    if isinstance(key, str | bytes) and len(key) > _LONG:
+        import hashlib  # noqa: PLC0415  few keys are that long, and it takes a while to import
+
+        kind, content = (
+            ("text", key.encode("utf-8", "surrogatepass")) if isinstance(key, str) else ("bytes", key)
+        )
+        return f"{kind} with digest {hashlib.blake2b(content, digest_size=16).hexdigest()}"
+    if isinstance(key, tuple):
+        compact = tuple(map(compact_key, key))
+        return key if compact == key else compact
+    return key

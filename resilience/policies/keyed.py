@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.clock import SYSTEM_CLOCK
@@ -16,11 +16,10 @@ from resilience.core.validate import callback, integer
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, check_called, refuse_sync
 from resilience.policies.changes import all_or_nothing, reconfigured, undone
-from resilience.policies.identity import CallIdentity
+from resilience.policies.identity import CallIdentity, compact_key
 
 __all__ = ["Keyed"]
 
-_LONG_KEY: Final = 64  # characters or bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,7 +162,7 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
             return None
 
     def _entry(self, given: object) -> _Entry[G]:
-        key = _bounded(given)
+        key = compact_key(given)
         entry = self._busy.get(key) or self._idle.get(key)
         if entry is None:
             guard = self._factory(given)
@@ -320,19 +319,6 @@ class Keyed(GuardPolicy[tuple[_Entry[G] | None, Any]], Generic[G]):
 
     def _entries(self) -> list[_Entry[G]]:
         return [*self._idle.values(), *self._busy.values()]
-
-
-def _bounded(key: object) -> object:
-    """Return a key that takes little memory: of long text, which may come from strangers, a digest."""
-    if isinstance(key, str | bytes) and len(key) > _LONG_KEY:
-        import hashlib  # noqa: PLC0415  few keys are that long, and it takes a while to import
-
-        content = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
-        return f"{type(key).__name__} with digest {hashlib.blake2b(content, digest_size=16).hexdigest()}"
-    if isinstance(key, tuple):
-        bounded = tuple(map(_bounded, key))
-        return key if bounded == key else bounded
-    return key
 
 
 def _nothing() -> None:

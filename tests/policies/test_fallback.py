@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -107,6 +109,30 @@ async def test_a_failed_result_is_not_kept_and_is_returned_when_there_is_nothing
         return next(answers)
 
     assert [await fallback.call(load) for _ in range(3)] == [503, 200, 200]
+
+
+async def test_long_arguments_are_not_kept_with_the_results() -> None:
+    class Text(str):
+        """Text that can be referenced weakly."""
+
+    fallback = Fallback(stale_for=60)
+    down = False
+
+    async def length(text: str) -> int:
+        if down:
+            raise OSError
+        return len(text)
+
+    argument = Text("x" * 100_000)
+    kept = weakref.ref(argument)
+    assert await fallback.call(length, argument) == 100_000
+    del argument
+    gc.collect()
+    assert kept() is None
+    down = True
+    assert await fallback.call(length, "x" * 100_000) == 100_000
+    with pytest.raises(OSError):
+        await fallback.call(length, "y" * 100_000)
 
 
 async def test_of_too_many_results_those_longest_unused_go() -> None:
