@@ -115,6 +115,8 @@ async def test_long_arguments_are_not_kept_with_the_results() -> None:
     class Text(str):
         """Text that can be referenced weakly."""
 
+        __slots__ = ("__weakref__",)
+
     fallback = Fallback(stale_for=60)
     down = False
 
