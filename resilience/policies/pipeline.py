@@ -197,9 +197,14 @@ class Pipeline(WrappingPolicy):
     async def nested(self, call: Call[T], context: CallContext | None = None) -> T:
         """Run `call` by nesting each policy's `execute` in the next: what `execute` means, at twice its price."""
         context = self._identified(call, context)
-        for policy in reversed(self._layers):
-            call = functools.partial(_executor(policy, self.clock), call, context)
+        for execute in self._executors:
+            call = functools.partial(execute, call, context)
         return await call()
+
+    @functools.cached_property
+    def _executors(self) -> tuple[Callable[..., Awaitable[Any]], ...]:
+        """The policies' `execute`, innermost first."""
+        return tuple(_executor(policy, self.clock) for policy in reversed(self._layers))
 
     async def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function(*args, **kwargs)` under all policies.
