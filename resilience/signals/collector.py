@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from resilience.core.options import named_options
 from resilience.core.ports import Labels, Matcher
-from resilience.core.validate import number
+from resilience.core.validate import number, shown
 from resilience.errors import ConfigError
 from resilience.signals.extremes import Extremes
 from resilience.signals.instruments import Histogram, HistogramSeries
@@ -133,7 +133,7 @@ class MetricsCollector:
         number("window", window, above=0)
         histogram = self._signals.find(name)
         if not isinstance(histogram, Histogram):
-            message = f"name must be one of a histogram that is declared, got {name!r}"
+            message = f"name must be one of a histogram that is declared, got {shown(name)}"
             raise ConfigError(message)
         start = self._signals.clock.monotonic() - window
         wanted = [Matcher(label, "=", value) for label, value in labels.items()]

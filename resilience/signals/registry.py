@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import pairwise
@@ -96,8 +96,8 @@ class InstrumentRegistry:
         self.clock = clock
         self.retention: Retention = retention or Retention()
         self.max_label_sets: int = integer("max_label_sets", max_label_sets)
-        if prefix and not _NAME.fullmatch(prefix):
-            message = f"prefix must be the beginning of a metric name, got {prefix!r}"
+        if prefix and not (isinstance(prefix, str) and _NAME.fullmatch(prefix)):
+            message = f"prefix must be the beginning of a metric name, got {shown(prefix)}"
             raise ConfigError(message)
         self.prefix = prefix
         self._own: Labels = (("service", service),) if service else ()
@@ -172,7 +172,7 @@ class InstrumentRegistry:
             ConfigError: as for `counter`; or a callback beside labels.
         """
         if callback is not None and labels:
-            message = f"callback must be None for a gauge with labels, got one for {name!r}"
+            message = f"callback must be None for a gauge with labels, got one for {shown(name)}"
             raise ConfigError(message)
         gauge = self._declare(Gauge(self, self._full(name), help_text, labels))
         if callback is not None:
@@ -206,9 +206,10 @@ class InstrumentRegistry:
         Raises:
             ConfigError: as for `counter`; or bounds that do not grow.
         """
-        bounds = tuple(number("buckets", bound, above=0) for bound in buckets if bound != math.inf)
+        given = buckets if isinstance(buckets, Iterable) else ()
+        bounds = tuple(number("buckets", bound, above=0) for bound in given if bound != math.inf)
         if not bounds or any(a >= b for a, b in pairwise(bounds)):
-            message = f"buckets must be growing bounds above 0, got {buckets!r}"
+            message = f"buckets must be growing bounds above 0, got {shown(buckets)}"
             raise ConfigError(message)
         return self._declare(Histogram(self, self._full(name), help_text, labels, bounds))
 

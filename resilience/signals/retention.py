@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from resilience.core.duration import format_duration
 from resilience.core.options import named_options
-from resilience.core.validate import integer, number
+from resilience.core.validate import integer, number, shown
 from resilience.errors import ConfigError
 
 __all__ = ["Resolution", "Retention"]
@@ -66,7 +66,7 @@ class Retention:
             for step, rows in self.rings
         )
         if not rings or any(a.step >= b.step for a, b in pairwise(rings)):
-            message = f"rings must be resolutions with growing steps, got {self.rings!r}"
+            message = f"rings must be resolutions with growing steps, got {shown(self.rings)}"
             raise ConfigError(message)
         object.__setattr__(self, "rings", rings)
         number("long_step", self.long_step, low=rings[-1].step, high=self.reach / 2)
