@@ -76,7 +76,8 @@ class ConfigError(ResilienceError, ValueError):
         self, message: str, *, file: str | None = None, line: int | None = None, column: int | None = None
     ) -> None:
         message = shortened(message)
-        place = ":".join(str(part) for part in (file, line, column) if part is not None)
+        named = None if file is None else shortened(file)
+        place = ":".join(str(part) for part in (named, line, column) if part is not None)
         super().__init__(f"{place}: {message}" if place else message)
         self.message = message
         self.file = file

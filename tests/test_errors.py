@@ -77,3 +77,11 @@ def test_a_record_of_a_failure_is_short_and_can_be_written(
     assert (made.type, made.text, made.timestamp) == (*record, 7.0)
     assert len(made.text.encode()) <= 1024
     assert str(made) == shown
+
+
+def test_a_config_error_repeats_at_most_200_characters_of_its_file_and_keeps_all_of_it() -> None:
+    path = "/".join(["a" * 100] * 40)
+    error = ConfigError("No such file or directory", file=path, line=3)
+    assert len(str(error)) < 250
+    assert str(error).endswith("…:3: No such file or directory")
+    assert error.file == path

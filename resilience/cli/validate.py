@@ -10,7 +10,7 @@ import click
 from resilience.cli.configurations import configurations_option, read, strict_option
 from resilience.cli.output import json_option, print_json
 from resilience.config.unreachable import unreachable
-from resilience.errors import ConfigError, QueryError
+from resilience.errors import ConfigError, QueryError, shortened
 from resilience.rules.checks import check
 from resilience.slo import compile_rules
 
@@ -63,17 +63,18 @@ def validate(ctx: click.Context, files: tuple[Path, ...], *, strict: bool, as_js
 
 
 def _look(file: Path, *, strict: bool) -> _Verdict:
+    name = shortened(str(file))
     try:
         configuration = read(file, strict=strict)
         said = configuration.arguments
         groups = (*said.get("rules", ()), *compile_rules(said.get("slos", ())))
     except (ConfigError, QueryError) as error:
-        shown = str(error) if str(file) in str(error) else f"{file}: {error}"
-        return _Verdict(str(file), 0, 0, [" ".join(shown.split())], loaded=False)
+        shown = str(error) if name in str(error) else f"{name}: {error}"
+        return _Verdict(name, 0, 0, [" ".join(shown.split())], loaded=False)
     findings = [str(each) for each in check(groups, hints=False)]
     rules = sum(len(group.rules) for group in groups)
     return _Verdict(
-        str(file),
+        name,
         len(said.get("slos", ())),
         rules,
         findings,
