@@ -26,7 +26,7 @@ from resilience.core.labels import label_set
 from resilience.core.log import log
 from resilience.core.options import named_options
 from resilience.core.ports import Clock, Guard, Notifier, Policy, Recorder, Store
-from resilience.core.validate import host_names, number, public_url, text
+from resilience.core.validate import host_names, number, public_url, shown, text
 from resilience.errors import ConfigError
 from resilience.health import BreakerCheck, BudgetCheck, HealthRegistry
 from resilience.health.configured import ConfiguredChecks
@@ -464,7 +464,7 @@ class Reliability:
         presets = [each for each in made if isinstance(each, Preset)]
         policies = [each for each in made if not isinstance(each, Preset)]
         if presets and len(made) > 1:
-            raise ConfigError(f"a pipeline is made of one preset or of policies, got {made!r}")
+            raise ConfigError(f"a pipeline is made of one preset or of policies, got {shown(made)}")
         if name in self.registry:
             before = self._pipelines_in_code.get(name)
             if made and before is not None and not _alike(before, made):

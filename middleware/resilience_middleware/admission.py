@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from resilience.core.log import log
 from resilience.core.ports import Guard
-from resilience.core.validate import callback, choice, number
+from resilience.core.validate import callback, choice, number, shown
 from resilience.errors import ConfigError
 from resilience.http.admission import networks as parse_networks
 from resilience.http.context import CRITICALITIES, read_budget, read_criticality
@@ -118,7 +118,9 @@ def guard_list(guards: Sequence[Guard[Any]]) -> tuple[Guard[Any], ...]:
         name = guards.__name__ if isinstance(guards, type) else type(guards).__name__
         raise ConfigError(f"guards must be a list of guards, got one {name}: write guards=[{name}(...)]")
     if isinstance(guards, str) or not isinstance(guards, Iterable):
-        raise ConfigError(f"guards must be a list of guards, got {guards!r}: write guards=[Bulkhead(10)]")
+        raise ConfigError(
+            f"guards must be a list of guards, got {shown(guards)}: write guards=[Bulkhead(10)]"
+        )
     found = tuple(guards)
     for guard in found:
         if isinstance(guard, type):
@@ -156,12 +158,12 @@ class RouteGuards:
         for guard in self.guards:
             if getattr(guard, "repeats", False):
                 message = (
-                    f"guards takes no policy that repeats, got {guard.name!r}: a request's body is read once and its"
+                    f"guards takes no policy that repeats, got {shown(guard.name)}: a request's body is read once and its"
                     " answer sent once, so only the client can try again"
                 )
                 raise ConfigError(message)
             if not isinstance(guard, Guard):
-                message = f"guards must be guards (a limiter, a bulkhead, a breaker), got {guard!r}; a timeout is `timeout=`"
+                message = f"guards must be guards (a limiter, a bulkhead, a breaker), got {shown(guard)}; a timeout is `timeout=`"
                 raise ConfigError(message)
 
         by_route = any(getattr(guard, "key_of", None) is route for guard in self.guards)

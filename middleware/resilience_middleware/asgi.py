@@ -12,7 +12,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.options import named_options
 from resilience.core.ports import Guard
-from resilience.core.validate import flag
+from resilience.core.validate import flag, shown
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError, LoadShed, TimeoutExceeded
 from resilience.http.context import CRITICALITIES, criticality
@@ -89,7 +89,7 @@ class ResilienceMiddleware:
     ) -> None:
         if not hasattr(reliability, "sli"):
             raise ConfigError(
-                f"reliability must be a Reliability, got {reliability!r}: write Reliability(service='shop')"
+                f"reliability must be a Reliability, got {shown(reliability)}: write Reliability(service='shop')"
             )
         self.app = app
         self.reliability = reliability

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Clock
-from resilience.core.validate import integer, number, text
+from resilience.core.validate import integer, number, shown, text
 from resilience.errors import ConfigError, RateLimited
 from resilience.policies import RateLimiter
 from resilience.policies.keyed import Keyed
@@ -171,7 +171,7 @@ def _origin(value: object) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise ConfigError(f"origins must be origins such as https://shop.example, or *, got {value!r}")
+        raise ConfigError(f"origins must be origins such as https://shop.example, or *, got {shown(value)}")
     return str(value)
 
 

@@ -14,6 +14,7 @@ import anyio.to_thread
 from resilience.core.log import log
 from resilience.core.options import named_options
 from resilience.core.ports import Call, Policy
+from resilience.core.validate import shown
 from resilience.errors import ConfigError, Rejected
 from resilience.policies.base import is_async
 from resilience.policies.timeout import Timeout
@@ -97,7 +98,7 @@ def _check(policy: object) -> None:
     """
     if isinstance(policy, int | float):
         raise ConfigError(
-            f"guarded() takes a timeout by name, got {policy!r}: write guarded(timeout={policy!r})"
+            f"guarded() takes a timeout by name, got {shown(policy)}: write guarded(timeout={shown(policy)})"
         )
     if isinstance(policy, type):
         name = policy.__name__
@@ -109,7 +110,7 @@ def _check(policy: object) -> None:
                 f"guarded() takes a timeout or policies, got the function {name}: write @guarded(timeout=1.0) above it"
             )
         raise ConfigError(
-            f"guarded() takes policies, got {policy!r}: write guarded(timeout=1.0) or guarded(Bulkhead(10))"
+            f"guarded() takes policies, got {shown(policy)}: write guarded(timeout=1.0) or guarded(Bulkhead(10))"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import timeout
 from resilience.core.ports import Clock, Guard, Policy
+from resilience.core.validate import shown
 from resilience.errors import ConfigError, Rejected
 from resilience.policies.pipeline import Pipeline
 from resilience.policies.timeout import Timeout
@@ -190,7 +191,7 @@ def _layers(policies: Sequence[object]) -> Iterator[Timeout | Guard[Any]]:
         elif isinstance(policy, Timeout | Guard) and not getattr(policy, "repeats", False):
             yield policy
         else:
-            message = f"guarded() takes guards and timeouts for an endpoint that yields, got {policy!r}"
+            message = f"guarded() takes guards and timeouts for an endpoint that yields, got {shown(policy)}"
             raise ConfigError(message)
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from resilience.core.validate import flag
+from resilience.core.validate import flag, shown
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware import alerts, health, openapi, policies, slos
@@ -147,5 +147,5 @@ def reliability_app(
 
 def _made(value: T, kind: type[T], option: str) -> T:
     if not isinstance(value, kind):
-        raise ConfigError(f"{option} must be a {kind.__name__}, got {value!r}")
+        raise ConfigError(f"{option} must be a {kind.__name__}, got {shown(value)}")
     return value

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from resilience.core.log import log
 from resilience.core.options import named_options
 from resilience.core.ports import Guard
-from resilience.core.validate import flag
+from resilience.core.validate import flag, shown
 from resilience.errors import ConfigError
 from resilience.reliability import Reliability
 from resilience_middleware.admission import Peers, RouteGuards, route_guards
@@ -90,12 +90,12 @@ def install(
         raise ConfigError(message)
     if not hasattr(rel, "sli"):
         raise ConfigError(
-            f"install() takes a Reliability, got {rel!r}: write install(app, Reliability(service='shop'))"
+            f"install() takes a Reliability, got {shown(rel)}: write install(app, Reliability(service='shop'))"
         )
     if ResilienceMiddleware in [getattr(middleware, "cls", None) for middleware in app.user_middleware]:
         raise ConfigError("install() was called for this application before")
     if not isinstance(prefix, str) or (prefix and (not prefix.startswith("/") or prefix.endswith("/"))):
-        raise ConfigError(f"prefix must be empty or a path such as /ops, got {prefix!r}")
+        raise ConfigError(f"prefix must be empty or a path such as /ops, got {shown(prefix)}")
     # Starlette makes the middleware at the first request: nonsense is refused now.
     RouteGuards(timeout, guards)
     route_guards(routes)

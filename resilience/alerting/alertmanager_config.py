@@ -14,7 +14,7 @@ from resilience.alerting.route import Route
 from resilience.core import yaml
 from resilience.core.duration import parse_duration
 from resilience.core.ports import Matcher
-from resilience.core.validate import flag
+from resilience.core.validate import flag, shown
 from resilience.errors import ConfigError
 
 __all__ = ["AlertmanagerConfig", "read"]
@@ -165,7 +165,7 @@ class _Reader:
         receiver = None if found.get("receiver") is None else self._document.written(*path, "receiver")
         if receiver is not None and self._channels is not None and receiver not in self._channels:
             names = ", ".join(self._channels)
-            message = f"receiver must be one of the channels {names}, got {receiver!r}"
+            message = f"receiver must be one of the channels {names}, got {shown(receiver)}"
             raise self._document.error(message, *path, "receiver")
         try:
             durations: dict[str, Any] = {

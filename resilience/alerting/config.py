@@ -19,7 +19,7 @@ from resilience.alerting.route import Route
 from resilience.alerting.silence import MaintenanceWindow
 from resilience.core.duration import parse_duration
 from resilience.core.log import log
-from resilience.core.validate import flag, integer
+from resilience.core.validate import flag, integer, shown
 from resilience.errors import ConfigError
 
 __all__ = ["SECTIONS", "AlertingConfig", "from_config"]
@@ -252,7 +252,9 @@ def _channels(option: str, value: object, channels: Collection[str]) -> tuple[st
 
 def _named(option: str, name: object, known: Mapping[str, T]) -> T:
     if not isinstance(name, str) or name not in known:
-        message = f"{option} must be one of {', '.join(map(str, known)) or '(none is defined)'}, got {name!r}"
+        message = (
+            f"{option} must be one of {', '.join(map(str, known)) or '(none is defined)'}, got {shown(name)}"
+        )
         raise ConfigError(message)
     return known[name]
 
@@ -268,7 +270,7 @@ def _shape(kind: type[T], empty: Callable[[], T], article: str) -> Callable[[str
         if value is None:
             return empty()
         if not isinstance(value, kind):
-            message = f"{option} must be a {article}, got {value!r}"
+            message = f"{option} must be a {article}, got {shown(value)}"
             raise ConfigError(message)
         return value
 
@@ -282,5 +284,5 @@ _mapping: Callable[[str, object], Mapping[str, Any]] = _shape(dict, dict, "mappi
 def _only(option: str, found: Mapping[str, Any], known: Collection[str]) -> None:
     for key in found:
         if key not in known:
-            message = f"{option} must be made of {', '.join(known)}, got {key!r}"
+            message = f"{option} must be made of {', '.join(known)}, got {shown(key)}"
             raise ConfigError(message)

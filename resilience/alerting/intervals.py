@@ -10,6 +10,7 @@ from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from resilience.core.options import named_options
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
 __all__ = ["TimeInterval", "TimeIntervals", "time_intervals_from_config"]
@@ -26,7 +27,7 @@ Range = tuple[int, int]
 
 
 def _refuse(option: str, allowed: str, value: object) -> ConfigError:
-    return ConfigError(f"{option} must be {allowed}, got {value!r}")
+    return ConfigError(f"{option} must be {allowed}, got {shown(value)}")
 
 
 def _list(option: str, value: object) -> Sequence[object]:

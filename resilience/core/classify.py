@@ -7,7 +7,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from resilience.core.validate import callback
+from resilience.core.validate import callback, shown
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError, Rejected
 
@@ -98,7 +98,7 @@ def _plain(option: str, errors: ErrorFilter) -> Callable[[BaseException], bool]:
             return _instance_of(types)
     elif callable(errors) and not isinstance(errors, type):
         return errors
-    message = f"{option} must be exception types or a function of the exception, got {errors!r}"
+    message = f"{option} must be exception types or a function of the exception, got {shown(errors)}"
     raise ConfigError(message)
 
 

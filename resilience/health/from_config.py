@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, SupportsFloat
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.duration import parse_seconds
 from resilience.core.ports import Check, Clock, Status
-from resilience.core.validate import choice, text
+from resilience.core.validate import choice, shown, text
 from resilience.errors import ConfigError
 from resilience.health.breakers import BreakerCheck
 from resilience.health.budgets import BudgetCheck
@@ -211,7 +211,7 @@ def _divided(place: str, names: tuple[str, ...], value: str) -> dict[str, Any]:
     if not colon or value.endswith("]"):
         return {names[0]: value.strip("[]")}
     if not port.isdecimal():
-        raise ConfigError(f"{place} must be {':'.join(names)}, such as db.internal:5432, got {value!r}")
+        raise ConfigError(f"{place} must be {':'.join(names)}, such as db.internal:5432, got {shown(value)}")
     return {names[0]: host.strip("[]"), names[1]: int(port)}
 
 
@@ -222,7 +222,7 @@ def _value(place: str, declared: str, value: object, *, shares: bool) -> Any:
         kind = int if "int" in declared else str
         if not all(type(each) is kind for each in found):
             raise ConfigError(
-                f"{place} must be a list of {'numbers' if kind is int else 'texts'}, got {value!r}"
+                f"{place} must be a list of {'numbers' if kind is int else 'texts'}, got {shown(value)}"
             )
         return found
     if "Mapping" in declared:
@@ -242,4 +242,4 @@ def _share(place: str, value: str) -> float:
     try:
         return float(value.removesuffix("%")) / 100 if value.endswith("%") else float(value)
     except ValueError:
-        raise ConfigError(f"{place} must be a share such as 85% or 0.85, got {value!r}") from None
+        raise ConfigError(f"{place} must be a share such as 85% or 0.85, got {shown(value)}") from None

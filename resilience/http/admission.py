@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from resilience.core.duration import parse_seconds
-from resilience.core.validate import choice, number, text
+from resilience.core.validate import choice, number, shown, text
 from resilience.errors import ConfigError
 from resilience.http.context import CRITICALITIES
 from resilience.http.rules import failed
@@ -87,7 +87,7 @@ def networks(option: str, given: Collection[str]) -> list[Network]:
         [IPv4Network('10.0.0.0/8')]
     """
     if isinstance(given, str) or not isinstance(given, Collection):
-        raise ConfigError(f"{option} must be a list of addresses and networks, got {given!r}")
+        raise ConfigError(f"{option} must be a list of addresses and networks, got {shown(given)}")
     try:
         return [ipaddress.ip_network(text(option, each)) for each in given]
     except ValueError as error:
@@ -119,7 +119,9 @@ def route_admission(
     """
     base = base or RouteAdmission()
     if not isinstance(written, Mapping):
-        raise ConfigError(f"{option} must be a mapping of timeout, criticality and guards, got {written!r}")
+        raise ConfigError(
+            f"{option} must be a mapping of timeout, criticality and guards, got {shown(written)}"
+        )
     timeout, criticality = base.timeout, base.criticality
     guards = dict(base.guards)
     for name, value in written.items():
@@ -180,7 +182,7 @@ def _guard(option: str, name: object, value: object) -> tuple[str, DoorGuard]:
 def _all_by(place: str, given: Any) -> tuple[str, ...]:
     found = tuple(_by(place, each) for each in given) if isinstance(given, list) else (_by(place, given),)
     if not found or len(set(found)) < len(found):
-        raise ConfigError(f"{place} must be a list of different keys, got {given!r}")
+        raise ConfigError(f"{place} must be a list of different keys, got {shown(given)}")
     return found
 
 
@@ -190,5 +192,5 @@ def _by(place: str, given: Any) -> str:
     if given in _BY:
         return str(given)
     raise ConfigError(
-        f"{place} must be {', '.join(_BY)} or {{header: NAME}}, or a list of these, got {given!r}"
+        f"{place} must be {', '.join(_BY)} or {{header: NAME}}, or a list of these, got {shown(given)}"
     )

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError
 
@@ -222,7 +222,7 @@ def retried_methods(given: Collection[str]) -> frozenset[str]:
     """
     if isinstance(given, str) or not isinstance(given, Collection):
         raise ConfigError(
-            f'retry_methods must be a collection of methods, e.g. ["GET", "POST"], got {given!r}'
+            f'retry_methods must be a collection of methods, e.g. ["GET", "POST"], got {shown(given)}'
         )
     return frozenset(text("retry_methods", method).upper() for method in given)
 

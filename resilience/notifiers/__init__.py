@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from resilience.core.ports import Clock, Notifier
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.notifiers._options import check
 
@@ -70,6 +71,6 @@ def _kind(name: str, setting: object) -> tuple[ModuleType, object]:
         raise ConfigError(message)
     [(kind, options)] = setting.items()
     if kind not in kinds():
-        message = f"kind of channel {name!r} must be one of {', '.join(kinds())}, got {kind!r}"
+        message = f"kind of channel {name!r} must be one of {', '.join(kinds())}, got {shown(kind)}"
         raise ConfigError(message)
     return importlib.import_module(f"{__name__}.{kind}"), options

@@ -16,7 +16,7 @@ from resilience.core.log import log
 from resilience.core.options import named_options
 from resilience.core.ports import Clock, Notification, Notifier
 from resilience.core.secret import Secret
-from resilience.core.validate import choice, hostname, integer, number, text
+from resilience.core.validate import choice, hostname, integer, number, shown, text
 from resilience.errors import ConfigError, DeliveryError, MissingExtra
 from resilience.notifiers._options import build, one_or_more
 from resilience.notifiers._text import cut, describe, moment, title
@@ -157,7 +157,7 @@ def _address(option: str, value: object) -> str:
     except (ValueError, IndexError, MessageError):  # which of them depends on the version of Python
         found = ""
     if "@" not in found or any(character in str(value) for character in "\r\n"):
-        message = f"{option} must be an e-mail address, got {value!r}"
+        message = f"{option} must be an e-mail address, got {shown(value)}"
         raise ConfigError(message)
     return str(value)
 

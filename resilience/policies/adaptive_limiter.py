@@ -12,7 +12,7 @@ from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.deadline import reason
 from resilience.core.ports import CallContext, Clock
-from resilience.core.validate import choice, integer, number
+from resilience.core.validate import choice, integer, number, shown
 from resilience.errors import ConfigError, LimitReached
 from resilience.policies.base import RefusingPolicy
 from resilience.policies.limit_algorithms import ALGORITHMS, LimitAlgorithm, LimitSample
@@ -73,7 +73,9 @@ class AdaptiveLimiterSettings:
         if isinstance(self.algorithm, str):
             choice("algorithm", self.algorithm, ALGORITHMS)
         elif not callable(getattr(self.algorithm, "start", None)):
-            raise ConfigError(f"algorithm must be a Gradient2(), Vegas() or Aimd(), got {self.algorithm!r}")
+            raise ConfigError(
+                f"algorithm must be a Gradient2(), Vegas() or Aimd(), got {shown(self.algorithm)}"
+            )
         number("window", self.window, above=0)
         integer("minimum_calls", self.minimum_calls)
         matcher("dropped", self.dropped)

@@ -10,7 +10,7 @@ from resilience.core.callbacks import answer_of
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.options import named_options
 from resilience.core.ports import Clock
-from resilience.core.validate import flag, integer, number
+from resilience.core.validate import flag, integer, number, shown
 from resilience.errors import ConfigError
 
 __all__ = [
@@ -165,7 +165,7 @@ class TokenBudget:
         self._loss = _milli("loss", loss)
         self._floor = _milli("floor", floor)
         if self._floor >= self._capacity:
-            raise ConfigError(f"floor must be below the capacity of {capacity:g}, got {floor!r}")
+            raise ConfigError(f"floor must be below the capacity of {capacity:g}, got {shown(floor)}")
         self._tokens = self._capacity
         self._share = 1.0
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 from resilience.core.callbacks import answer_of, callback_failed, number_of
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import Call, CallContext, Clock
-from resilience.core.validate import callback, flag, number
+from resilience.core.validate import callback, flag, number, shown
 from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy
 from resilience.policies.settings import Mode, changed, is_observing
@@ -183,5 +183,5 @@ class FaultInjection(WrappingPolicy):
         error = answer_of(self.name, "error", None, factory)
         if error is None or isinstance(error, BaseException):
             return error
-        callback_failed(self.name, "error", TypeError(f"an exception is needed, got {error!r}"))
+        callback_failed(self.name, "error", TypeError(f"an exception is needed, got {shown(error)}"))
         return None

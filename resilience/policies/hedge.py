@@ -14,7 +14,7 @@ from resilience.core.classify import ErrorFilter, matcher
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.log import log
 from resilience.core.ports import Call, CallContext, Clock
-from resilience.core.validate import callback, integer, number
+from resilience.core.validate import callback, integer, number, shown
 from resilience.core.verdict import Verdict
 from resilience.errors import ConfigError
 from resilience.policies.base import WrappingPolicy
@@ -83,7 +83,9 @@ class HedgeSettings:
             if function is not None:
                 callback(option, function)
         if self.budget is not None and not callable(getattr(self.budget, "spend", None)):
-            raise ConfigError(f"budget must be a TokenBudget or another retry budget, got {self.budget!r}")
+            raise ConfigError(
+                f"budget must be a TokenBudget or another retry budget, got {shown(self.budget)}"
+            )
         is_observing(self.mode)
 
     def judge(self, owner: str) -> Judge:

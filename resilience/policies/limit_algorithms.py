@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from resilience.core.options import named_options
-from resilience.core.validate import integer, number
+from resilience.core.validate import integer, number, shown
 from resilience.errors import ConfigError
 
 __all__ = ["ALGORITHMS", "Aimd", "Gradient2", "LimitAlgorithm", "LimitSample", "Vegas"]
@@ -107,7 +107,7 @@ class Aimd(_Bounded):
         number("backoff", self.backoff, low=0.5)
         number("timeout", self.timeout, above=0)
         if self.backoff >= 1:
-            raise ConfigError(f"backoff must be a number below 1, got {self.backoff!r}")
+            raise ConfigError(f"backoff must be a number below 1, got {shown(self.backoff)}")
 
     def update(self, sample: LimitSample) -> None:
         """Go down after a drop; go up by one if the limit was half used at least."""

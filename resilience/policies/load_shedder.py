@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from resilience.core.callbacks import number_of
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.ports import CallContext, Clock
-from resilience.core.validate import callback, integer, number
+from resilience.core.validate import callback, integer, number, shown
 from resilience.errors import ConfigError, LoadShed
 from resilience.policies.base import Inline, RefusingPolicy
 from resilience.policies.settings import Mode, changed, is_observing
@@ -54,7 +54,7 @@ class LoadShedderSettings:
         shares = self.thresholds
         if isinstance(shares, str) or not isinstance(shares, Sequence) or len(shares) != len(_LEVELS):
             raise ConfigError(
-                f"thresholds must be one number for each of {', '.join(_LEVELS)}, got {shares!r}"
+                f"thresholds must be one number for each of {', '.join(_LEVELS)}, got {shown(shares)}"
             )
         low = 0.0
         for share in shares:

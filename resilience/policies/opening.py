@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
 
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
 __all__ = ["opened"]
@@ -33,7 +34,7 @@ async def opened(opening: Callable[[], Any]) -> AsyncIterator[Any]:
             yield value
         return
     if not hasattr(made, "__anext__"):
-        raise ConfigError(f"stream needs an async generator or an async context manager, got {made!r}")
+        raise ConfigError(f"stream needs an async generator or an async context manager, got {shown(made)}")
     async with aclosing(made):
         try:
             taken = [await anext(made)]

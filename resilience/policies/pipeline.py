@@ -13,6 +13,7 @@ from resilience.core.classify import Classifier
 from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.options import unknown
 from resilience.core.ports import Call, CallContext, Clock, Guard, Policy, Recorder
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.policies.base import GuardPolicy, WrappingPolicy, check_called, refuse_sync
 from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone
@@ -354,9 +355,7 @@ def _check(policies: tuple[object, ...]) -> None:
     for policy in policies:
         # The base first, because to ask for a protocol takes 20 microseconds on CPython 3.11.
         if isinstance(policy, type) or not isinstance(policy, WrappingPolicy | Policy | Guard):
-            message = (
-                f"a pipeline is made of policies (objects with execute, or enter and leave), got {policy!r}"
-            )
+            message = f"a pipeline is made of policies (objects with execute, or enter and leave), got {shown(policy)}"
             raise ConfigError(message)
     if len(set(map(id, policies))) < len(policies):
         raise ConfigError("each policy must stand in a pipeline once: its permits would be taken twice")
@@ -382,7 +381,9 @@ def _names(policies: tuple[Policy | Guard[Any], ...], pipeline: str) -> list[str
         if name == "timeout" and name in names:
             name = "attempt_timeout"
         if name in names:
-            raise ConfigError(f"the policies of a pipeline must have different names, got {name!r} twice")
+            raise ConfigError(
+                f"the policies of a pipeline must have different names, got {shown(name)} twice"
+            )
         names.append(name)
     return names
 

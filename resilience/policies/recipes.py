@@ -90,13 +90,13 @@ def recipe(config: object, *, option: str = "pipeline") -> Preset:
         ('timeout', 'retry', 'circuit_breaker')
     """
     if not isinstance(config, Mapping):
-        raise ConfigError(f"{option} must be a mapping of policies, got {config!r}")
+        raise ConfigError(f"{option} must be a mapping of policies, got {shown(config)}")
     layers = dict(config)
     named = layers.pop("preset", None)
     base: dict[str, Layer] = {}
     if named is not None:
         if named not in PRESETS:
-            raise ConfigError(f"{option}.preset must be one of {', '.join(PRESETS)}, got {named!r}")
+            raise ConfigError(f"{option}.preset must be one of {', '.join(PRESETS)}, got {shown(named)}")
         base = dict(PRESETS[named].layers)
     for written, value in layers.items():
         place = f"{option}.{written}"
@@ -170,7 +170,7 @@ def _options(place: str, policy: Callable[..., Any], value: object) -> dict[str,
     if not isinstance(value, Mapping):
         first = next(iter(parameters.values()))
         if first.kind is first.KEYWORD_ONLY:
-            raise ConfigError(f"{place} must be a mapping of options, got {value!r}")
+            raise ConfigError(f"{place} must be a mapping of options, got {shown(value)}")
         return {first.name: _value(place, first, value)}
     options: dict[str, Any] = {}
     for written, given in value.items():
@@ -240,7 +240,7 @@ def _choice(place: str, kinds: Mapping[str, Callable[..., Any]], given: object) 
         name, options = next(iter(given.items()))
     kind = kinds.get(str(name))
     if kind is None:
-        raise ConfigError(f"{place} must be one of {', '.join(kinds)}, got {given!r}")
+        raise ConfigError(f"{place} must be one of {', '.join(kinds)}, got {shown(given)}")
     return _made(place, kind, _options(f"{place}.{name}", kind, options))
 
 

@@ -11,7 +11,7 @@ from resilience.core.clock import SYSTEM_CLOCK
 from resilience.core.events import Listener, Listeners
 from resilience.core.options import named_options, unknown
 from resilience.core.ports import Clock, Guard, Policy, Recorder
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 from resilience.policies.changes import all_or_nothing, mapping_of_options, reconfigured, undone
 from resilience.policies.pipeline import Pipeline
@@ -80,7 +80,7 @@ class Registry:
             ConfigError: something is unknown, or a value cannot be meant; the message names the option.
         """
         if not isinstance(config, Mapping):
-            raise ConfigError(f"{option} must be a mapping of pipelines by name, got {config!r}")
+            raise ConfigError(f"{option} must be a mapping of pipelines by name, got {shown(config)}")
         recipes = {
             text(f"{option} name", name): recipe(made, option=f"{option}.{name}")
             for name, made in config.items()
@@ -242,9 +242,9 @@ class Registry:
         for pipeline_name, pipeline in tuple(self._pipelines.items()):
             for name, policy in _by_name(pipeline).items():
                 yield pipeline_name, name, policy
-        for shown, policies in tuple(self._shown.items()):
+        for place, policies in tuple(self._shown.items()):
             for name, policy in policies.items():
-                yield shown, name, policy
+                yield place, name, policy
 
     def find(self, path: str) -> Policy | Guard[Any]:
         """Return a policy by its path, `pay/circuit_breaker`.

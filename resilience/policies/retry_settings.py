@@ -12,7 +12,7 @@ from resilience.core.callbacks import BROKEN, callback_failed
 from resilience.core.classify import ErrorFilter, matcher, rejection
 from resilience.core.deadline import remaining
 from resilience.core.ports import CallContext
-from resilience.core.validate import callback, flag, integer, number
+from resilience.core.validate import callback, flag, integer, number, shown
 from resilience.errors import ConfigError
 from resilience.policies.backoff import Backoff, Exponential
 from resilience.policies.budget import RetryBudget
@@ -131,14 +131,18 @@ class RetrySettings:
     def __post_init__(self) -> None:
         integer("attempts", self.attempts)
         if not callable(getattr(self.backoff, "delay", None)):
-            raise ConfigError(f"backoff must be Exponential(...) or another backoff, got {self.backoff!r}")
+            raise ConfigError(
+                f"backoff must be Exponential(...) or another backoff, got {shown(self.backoff)}"
+            )
         matcher("on", self.on)
         if self.on_result is not None:
             callback("on_result", self.on_result)
         if self.max_elapsed is not None:
             number("max_elapsed", self.max_elapsed, above=0)
         if self.budget is not None and not callable(getattr(self.budget, "spend", None)):
-            raise ConfigError(f"budget must be a TokenBudget or another retry budget, got {self.budget!r}")
+            raise ConfigError(
+                f"budget must be a TokenBudget or another retry budget, got {shown(self.budget)}"
+            )
         flag("respect_retry_after", self.respect_retry_after)
         number("max_retry_after", self.max_retry_after, low=0)
         flag("retry_rejections", self.retry_rejections)
@@ -199,7 +203,7 @@ class RetrySettings:
         try:
             delay = float(self.backoff.delay(attempt, previous))
             if not 0 <= delay < math.inf:
-                raise ValueError(f"a wait must be a finite number of seconds, got {delay!r}")
+                raise ValueError(f"a wait must be a finite number of seconds, got {shown(delay)}")
         except BROKEN as broken:
             callback_failed(owner, "backoff", broken)
             delay = _USUAL.delay(attempt, previous)

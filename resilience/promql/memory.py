@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from resilience.core.matchers import predicate
 from resilience.core.ports import Labels, Matcher, Samples
-from resilience.core.validate import number
+from resilience.core.validate import number, shown
 from resilience.errors import ConfigError
 from resilience.promql.labels import NAME
 from resilience.signals.series import STALE, is_stale
@@ -94,7 +94,7 @@ class MemorySource:
         given = {NAME: series} if isinstance(series, str) else dict(series)
         given.update(labels)
         if not all(isinstance(part, str) for pair in given.items() for part in pair):
-            raise ConfigError(f"labels must be text, got {given!r}")
+            raise ConfigError(f"labels must be text, got {shown(given)}")
         stored = self._stored(tuple(sorted((label, value) for label, value in given.items() if value)))
         for time, value in samples:
             stored.put(round(number("time", time), 6), float(value))

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from resilience.core.ports import Labels, SampleSource
-from resilience.core.validate import flag, number
+from resilience.core.validate import flag, number, shown
 from resilience.errors import ConfigError, QueryError
 from resilience.promql.compiler import Compiler
 from resilience.promql.expression import Expression, parse
@@ -95,7 +95,7 @@ def _matrix(window: Window) -> Matrix:
 
 def _semantics(value: int) -> int:
     if value not in {2, 3} or isinstance(value, bool):
-        raise ConfigError(f"semantics must be 2 or 3, got {value!r}")
+        raise ConfigError(f"semantics must be 2 or 3, got {shown(value)}")
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from resilience.core.matchers import full_match
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 
 __all__ = ["Routes"]
@@ -46,7 +46,9 @@ class Routes(dict[str, str]):
 
 def _pattern(template: str) -> Callable[[str], Any]:
     if not text("routes", template).startswith("/"):
-        message = f"routes must be templates that begin with a slash, such as /users/{{id}}, got {template!r}"
+        message = (
+            f"routes must be templates that begin with a slash, such as /users/{{id}}, got {shown(template)}"
+        )
         raise ConfigError(message)
     parts, place = [], 0
     for found in _PLACE.finditer(template):

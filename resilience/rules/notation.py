@@ -9,6 +9,7 @@ import re
 from typing import Literal, TypeAlias
 
 from resilience.core.ports import Labels
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.promql.labels import NAME
 
@@ -64,7 +65,7 @@ def parse_series(text: str) -> Labels:
             position = part.end()
         if position >= len(inner) and name.lower() not in _NUMBERS:
             return tuple(sorted((name, value) for name, value in labels.items() if value))
-    message = f'expected a series such as up{{job="shop"}}, got {text!r}'
+    message = f'expected a series such as up{{job="shop"}}, got {shown(text)}'
     raise ConfigError(message)
 
 

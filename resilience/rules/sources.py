@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.rules.file import load
 from resilience.rules.model import AlertRule, RuleGroup
@@ -39,7 +40,7 @@ def gather(sources: Iterable[RuleSource], *, taken: int = 0) -> list[RuleGroup]:
         elif isinstance(source, str | Path):
             groups.extend(load(source))
         else:
-            message = f"rules must be rule files, groups or alert rules, got {source!r}"
+            message = f"rules must be rule files, groups or alert rules, got {shown(source)}"
             raise ConfigError(message)
     return groups
 

@@ -17,6 +17,7 @@ from resilience.core import validate, yaml
 from resilience.core.clock import Instant
 from resilience.core.duration import format_duration
 from resilience.core.ports import Labels
+from resilience.core.validate import shown
 from resilience.errors import ConfigError, QueryError
 from resilience.promql.labels import label_text
 from resilience.rules import file as rule_file
@@ -265,7 +266,9 @@ def _rfc3339(text: object) -> float:
             return at.timestamp()
     except ValueError:
         pass
-    message = f"start_timestamp must be Unix seconds or a time such as 2026-11-30T12:00:00Z, got {text!r}"
+    message = (
+        f"start_timestamp must be Unix seconds or a time such as 2026-11-30T12:00:00Z, got {shown(text)}"
+    )
     raise ConfigError(message)
 
 

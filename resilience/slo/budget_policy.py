@@ -15,6 +15,7 @@ from typing import Final
 from resilience.core import yaml
 from resilience.core.humanize import percent
 from resilience.core.options import named_options
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 
 __all__ = ["ACTIONS", "FREEZE", "BudgetPolicy", "Consequence", "Step", "read_policy"]
@@ -115,7 +116,7 @@ class BudgetPolicy:
             ConfigError: a line cannot be meant; says what can.
         """
         if isinstance(lines, str | Mapping) or not isinstance(lines, Iterable):
-            message = f"{option} must be a list of conditions and actions, got {lines!r}"
+            message = f"{option} must be a list of conditions and actions, got {shown(lines)}"
             raise ConfigError(message)
         return cls(_step(f"{option}[{index}]", line) for index, line in enumerate(lines))
 
@@ -189,11 +190,11 @@ def _step(option: str, line: object) -> Step:
     condition, actions = _parts(option, line)
     found = _CONDITION.fullmatch(condition)
     if found is None:
-        message = f"{option}: a condition is {_EXAMPLE}, got {condition!r}"
+        message = f"{option}: a condition is {_EXAMPLE}, got {shown(condition)}"
         raise ConfigError(message)
     below = None if found["percent"] is None else Decimal(found["percent"]) / 100
     if below is not None and not 0 < below <= 1:
-        message = f"{option}: a share of the budget is above 0% and at most 100%, got {condition!r}"
+        message = f"{option}: a share of the budget is above 0% and at most 100%, got {shown(condition)}"
         raise ConfigError(message)
     return Step(
         condition, tuple(_action(option, action) for action in actions), below, found["slo"] or found["spent"]
@@ -211,9 +212,7 @@ def _parts(option: str, line: object) -> tuple[str, list[str]]:
     if isinstance(actions, str):
         actions = [each for each in actions.split(",") if each.strip()]
     if not isinstance(condition, str) or not isinstance(actions, list) or not actions:
-        message = (
-            f"{option} must be a condition and its actions, such as `when exhausted: {FREEZE}`, got {line!r}"
-        )
+        message = f"{option} must be a condition and its actions, such as `when exhausted: {FREEZE}`, got {shown(line)}"
         raise ConfigError(message)
     return " ".join(condition.split()), actions
 
@@ -221,6 +220,6 @@ def _parts(option: str, line: object) -> tuple[str, list[str]]:
 def _action(option: str, given: object) -> str:
     action = " ".join(given.split()) if isinstance(given, str) else given
     if action not in ACTIONS:
-        message = f"{option}: an action is one of {', '.join(ACTIONS)}, got {given!r}"
+        message = f"{option}: an action is one of {', '.join(ACTIONS)}, got {shown(given)}"
         raise ConfigError(message)
     return str(action)

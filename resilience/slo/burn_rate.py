@@ -12,7 +12,7 @@ from decimal import Decimal
 from resilience.core.duration import format_duration
 from resilience.core.log import log
 from resilience.core.options import named_options
-from resilience.core.validate import number, text
+from resilience.core.validate import number, shown, text
 from resilience.errors import ConfigError
 
 __all__ = ["DEFAULTS", "BurnRateAlert", "burn_factor", "default_alerts", "detection_time", "reset_time"]
@@ -54,7 +54,7 @@ class BurnRateAlert:
         text("name", self.name)
         factor = Decimal(str(self.factor))
         if not factor.is_finite() or factor < 1:
-            message = f"factor must be a number of at least 1 (the even pace), got {self.factor!r}"
+            message = f"factor must be a number of at least 1 (the even pace), got {shown(self.factor)}"
             raise ConfigError(message)
         object.__setattr__(self, "factor", factor)
         object.__setattr__(self, "window", number("window", self.window, low=60))

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from resilience.core.duration import format_duration
 from resilience.core.humanize import exact_percent
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.promql.show import quote
 from resilience.rules import AlertRule, NoData, RecordingRule, Rule, RuleGroup
@@ -95,7 +96,9 @@ def ratio_query(slo: SLO, window: float, known: Mapping[str, SLO]) -> str:
         component = known.get(name)
         if component is None or isinstance(component.measure, Weighted):
             others = ", ".join(each for each, one in known.items() if not isinstance(one.measure, Weighted))
-            message = f"components of {slo.id!r} must be among {others or 'other objectives'}, got {name!r}"
+            message = (
+                f"components of {slo.id!r} must be among {others or 'other objectives'}, got {shown(name)}"
+            )
             raise ConfigError(message)
         # What has no events spoils nothing: NaN is no figure of at least zero.
         parts.append(f"{weight} * ({ratio_query(component, window, known)} >= 0 or vector(0))")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from resilience.core.options import named_options
-from resilience.core.validate import number
+from resilience.core.validate import number, shown
 from resilience.errors import ConfigError
 from resilience.slo.period import DAY, zone
 
@@ -54,7 +54,7 @@ class Exclusion:
         number("start", self.start, low=-_YEARS, high=10 * _YEARS)
         number("duration", self.duration, above=0, high=_YEARS)
         if self.every is not None and number("every", self.every, high=_YEARS) < self.duration:
-            message = f"every must be at least the duration of {self.duration:g} s, got {self.every!r}"
+            message = f"every must be at least the duration of {self.duration:g} s, got {shown(self.every)}"
             raise ConfigError(message)
 
     def covers(self, at: float) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from resilience.core.validate import shown
 from resilience.errors import IntegrationError
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.ledger import Bucket
@@ -62,5 +63,5 @@ class Figures:
         for bad, total in ((self.bad, self.total), *self.windows.values(), *buckets):
             if not 0 <= bad <= total < math.inf:
                 raise IntegrationError(
-                    f"a count must be finite, and bad events between 0 and all of them, got {bad!r} of {total!r}"
+                    f"a count must be finite, and bad events between 0 and all of them, got {shown(bad)} of {shown(total)}"
                 )

@@ -151,7 +151,7 @@ class SLO:
         if self.tier is None:
             return
         if self.tier not in TIERS or isinstance(self.tier, bool):
-            message = f"tier must be one of {', '.join(map(str, TIERS))}, got {self.tier!r}"
+            message = f"tier must be one of {', '.join(map(str, TIERS))}, got {shown(self.tier)}"
             raise ConfigError(message)
         floor = TIERS[self.tier].floor
         if target < floor:

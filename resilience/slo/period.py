@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from resilience.core.options import named_options
-from resilience.core.validate import choice, text
+from resilience.core.validate import choice, shown, text
 from resilience.errors import ConfigError
 
 __all__ = ["DAY", "UNITS", "Calendar"]
@@ -91,5 +91,5 @@ def zone(name: object) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         if isinstance(error, ConfigError):
             raise
-        message = f"time_zone must be a name of the IANA database such as Europe/Berlin, got {name!r}"
+        message = f"time_zone must be a name of the IANA database such as Europe/Berlin, got {shown(name)}"
         raise ConfigError(message) from error

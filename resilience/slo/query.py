@@ -14,6 +14,7 @@ from typing import Final
 from resilience import promql
 from resilience.core import validate
 from resilience.core.duration import format_duration
+from resilience.core.validate import shown
 from resilience.errors import ConfigError, QueryError
 from resilience.promql import nodes
 from resilience.promql.show import show
@@ -168,7 +169,7 @@ def _quotient(option: str, text: str, node: nodes.Node) -> tuple[nodes.Node, nod
     match _unscaled(node):
         case nodes.Binary(operator="/", left=left, right=right) if left.kind == right.kind == "vector":
             return left, right
-    message = f"{option} must be a ratio of two counts, such as {_EXAMPLE}; got {text!r}"
+    message = f"{option} must be a ratio of two counts, such as {_EXAMPLE}; got {shown(text)}"
     raise ConfigError(message)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, Protocol, TypeAlias, get_args
 
 from resilience.core.options import named_options
-from resilience.core.validate import number, text
+from resilience.core.validate import number, shown, text
 from resilience.errors import ConfigError
 from resilience.promql.goformat import format_float
 from resilience.promql.show import quote
@@ -157,14 +157,14 @@ class Latency:
         threshold = number("threshold", self.threshold, above=0)
         object.__setattr__(self, "threshold", threshold)
         if self.percentile is not None and number("percentile", self.percentile, above=0) >= 100:  # noqa: PLR2004  %
-            message = f"percentile must be a number above 0 and below 100, got {self.percentile!r}"
+            message = f"percentile must be a number above 0 and below 100, got {shown(self.percentile)}"
             raise ConfigError(message)
         _check_ratio(self.query)
         recorded = not self.metric and self.query is None and self.percentile is None
         if recorded and threshold not in DEFAULT_BUCKETS:
             bounds = ", ".join(f"{bound:g}" for bound in DEFAULT_BUCKETS)
             message = (
-                f"threshold must be a bound of the histogram's buckets ({bounds}), got {self.threshold!r}"
+                f"threshold must be a bound of the histogram's buckets ({bounds}), got {shown(self.threshold)}"
                 " (or name a histogram of your own with `metric`)"
             )
             raise ConfigError(message)
@@ -351,7 +351,7 @@ class Composite:
 
     def __post_init__(self) -> None:
         if not isinstance(self.components, Mapping) or not self.components:
-            message = f"components must be weights by id of an objective, got {self.components!r}"
+            message = f"components must be weights by id of an objective, got {shown(self.components)}"
             raise ConfigError(message)
         weights = {
             text("components", slo_id): _weight(slo_id, weight) for slo_id, weight in self.components.items()
@@ -411,6 +411,6 @@ def _weight(slo_id: str, given: object) -> Decimal:
     except InvalidOperation:
         weight = Decimal("NaN")
     if not weight.is_finite() or not 0 < weight <= _HEAVIEST:
-        message = f"components: the weight of {slo_id!r} must be a number above 0 and at most {_HEAVIEST}, got {given!r}"
+        message = f"components: the weight of {slo_id!r} must be a number above 0 and at most {_HEAVIEST}, got {shown(given)}"
         raise ConfigError(message)
     return weight

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resilience.config.source import Source
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 from resilience.http.admission import Admission, RouteAdmission, guard_kinds, networks, route_admission
 from resilience.http.context import CRITICALITIES
@@ -29,19 +29,21 @@ def read(source: Source) -> dict[str, Any]:
         return {}
     written = source.data[_KEY]
     if not isinstance(written, Mapping):
-        message = f"guards must be a mapping of timeout, guards, routes and trusted, got {written!r}"
+        message = f"guards must be a mapping of timeout, guards, routes and trusted, got {shown(written)}"
         raise source.error(message, _KEY)
     everywhere = {name: value for name, value in written.items() if name not in _OWN}
     default = _route(source, everywhere, None, _KEY)
     routes = written.get("routes", {})
     with source.place(_KEY, "routes"):
         if not isinstance(routes, Mapping):
-            raise ConfigError(f"guards.routes must be a mapping of route templates, got {routes!r}")
+            raise ConfigError(f"guards.routes must be a mapping of route templates, got {shown(routes)}")
     found = {}
     for template, own in routes.items():
         with source.place(_KEY, "routes", template):
             if not text("guards.routes template", template).startswith("/"):
-                raise ConfigError(f"a route's template begins with a slash: /orders/{{id}}, got {template!r}")
+                raise ConfigError(
+                    f"a route's template begins with a slash: /orders/{{id}}, got {shown(template)}"
+                )
         found[template] = _route(source, own, default, _KEY, "routes", template)
     trusted = written.get("trusted", ())
     with source.place(_KEY, "trusted"):

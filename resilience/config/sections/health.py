@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from resilience.config.source import Source
+from resilience.core.validate import shown
 from resilience.errors import ConfigError
 from resilience.health import HealthRegistry
 from resilience.health.from_config import KINDS, ONLY_CODE, CheckRecipe, Kind, Surroundings, from_config
@@ -51,7 +52,7 @@ def read(source: Source) -> dict[str, Any]:
     """Read `health: {database: {tcp: "db:5432", interval: 15s}}`; see `resilience.health.from_config`."""
     written = source.data.get("health", {})
     if not isinstance(written, dict):
-        message = f"health must be a mapping of checks by name, got {written!r}"
+        message = f"health must be a mapping of checks by name, got {shown(written)}"
         raise source.error(message, "health")
     # Added to a registry of no use now, so that what only the whole can tell is found here, with its place.
     trial, recipes = HealthRegistry(), list[CheckRecipe]()

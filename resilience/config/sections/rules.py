@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience.config.source import Source
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 from resilience.rules import load
 
@@ -20,7 +20,7 @@ def read(source: Source) -> dict[str, Any]:
     """Read `rules: [rules/*.yml]`: paths and patterns relative to the configuration."""
     patterns = source.data.get("rules", [])
     if not isinstance(patterns, list):
-        raise source.error(f"rules must be a list of rule files, got {patterns!r}", "rules")
+        raise source.error(f"rules must be a list of rule files, got {shown(patterns)}", "rules")
     files: list[Path] = []
     for index, pattern in enumerate(patterns):
         found = _found(source, index, pattern)

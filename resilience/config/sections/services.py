@@ -8,7 +8,7 @@ from typing import Any
 
 from resilience.config.source import Source
 from resilience.core.log import log
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 from resilience.slo import SLO
 from resilience.slo.formats import json_schema
@@ -52,7 +52,7 @@ def read(source: Source) -> dict[str, Any]:
 def _included(source: Source) -> Iterator[Source]:
     patterns = source.data.get("include", [])
     if not isinstance(patterns, list):
-        raise source.error(f"include must be a list of files, got {patterns!r}", "include")
+        raise source.error(f"include must be a list of files, got {shown(patterns)}", "include")
     for index, pattern in enumerate(patterns):
         with source.place("include", index):
             files = _files(source.folder, text("include", pattern))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from resilience.core.validate import text
+from resilience.core.validate import shown, text
 from resilience.errors import ConfigError
 from resilience.slo.formats import json_schema
 
@@ -29,7 +29,9 @@ def keys(what: str, given: object, schema: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = schema["properties"]
     if not isinstance(given, Mapping):
-        message = f"{what} must be a mapping of {', '.join(map(json_schema.camel, known))}, got {given!r}"
+        message = (
+            f"{what} must be a mapping of {', '.join(map(json_schema.camel, known))}, got {shown(given)}"
+        )
         raise ConfigError(message)
     names = {written: name for name in known for written in (name, json_schema.camel(name))}
     found: dict[str, Any] = {}
@@ -59,7 +61,7 @@ def items(option: str, given: object) -> Sequence[Any]:
     """
     if isinstance(given, Sequence) and not isinstance(given, str):
         return given
-    message = f"{option} must be a list, got {given!r}"
+    message = f"{option} must be a list, got {shown(given)}"
     raise ConfigError(message)
 
 
@@ -80,7 +82,7 @@ def texts(option: str, given: object) -> Mapping[str, str]:
     """
     if given is None or isinstance(given, Mapping):
         return given or {}
-    message = f"{option} must be a mapping of names to strings, got {given!r}"
+    message = f"{option} must be a mapping of names to strings, got {shown(given)}"
     raise ConfigError(message)
 
 
@@ -101,5 +103,5 @@ def decimal(option: str, given: object) -> Decimal:
             value = Decimal("NaN")
         if value.is_finite() and value > 0 and abs(value.adjusted()) <= _DIGITS:
             return value
-    message = f"{option} must be a number above 0, got {given!r}"
+    message = f"{option} must be a number above 0, got {shown(given)}"
     raise ConfigError(message)

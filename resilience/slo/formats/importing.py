@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from resilience.core.validate import shown
 from resilience.slo.formats import openslo_read, sloth
 from resilience.slo.formats.document import Imported, Part, documents
 
@@ -42,5 +43,5 @@ def _recognized(document: Part) -> str:
             return form
     raise document.error(
         f"the format is not recognized: OpenSLO has apiVersion {openslo_read.VERSION}, Sloth has version"
-        f" {sloth.VERSION} or apiVersion {sloth.KUBERNETES}, got {version!r}"
+        f" {sloth.VERSION} or apiVersion {sloth.KUBERNETES}, got {shown(version)}"
     )

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from resilience.core.duration import parse_duration
-from resilience.core.validate import choice, flag, integer, text
+from resilience.core.validate import choice, flag, integer, shown, text
 from resilience.errors import ConfigError
 from resilience.slo.alerting import DEFAULT_EXHAUSTION, Alerting, ExhaustionAlert
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, burn_factor, default_alerts
@@ -183,12 +183,10 @@ def percentage(option: str, given: object) -> Decimal:
     """
     value = decimal(option, given.removesuffix("%") if isinstance(given, str) else given)
     if 0 < value <= 1:
-        message = (
-            f"{option} must be a percentage such as 99.9, got {given!r}: write {value * 100} for that ratio"
-        )
+        message = f"{option} must be a percentage such as 99.9, got {shown(given)}: write {value * 100} for that ratio"
         raise ConfigError(message)
     if not 0 < value < 100:  # noqa: PLR2004  per cent
-        message = f"{option} must be a percentage above 1 and below 100, got {given!r}"
+        message = f"{option} must be a percentage above 1 and below 100, got {shown(given)}"
         raise ConfigError(message)
     return value / 100
 
@@ -236,7 +234,7 @@ def _moment(option: str, given: object, here: ZoneInfo) -> float:
         moment = datetime.fromisoformat(str(given))
         return (moment if moment.tzinfo else moment.replace(tzinfo=here)).timestamp()
     except (ValueError, OverflowError) as error:
-        message = f"{option} must be a time such as 2026-01-04T02:00:00Z, got {given!r}"
+        message = f"{option} must be a time such as 2026-01-04T02:00:00Z, got {shown(given)}"
         raise ConfigError(message) from error
 
 
@@ -311,7 +309,7 @@ def _burn_rates(
     if given is False:
         return ()
     if not isinstance(given, Mapping):
-        message = f"burn_rate must be a mapping of names to burn-rate alerts, or false, got {given!r}"
+        message = f"burn_rate must be a mapping of names to burn-rate alerts, or false, got {shown(given)}"
         raise ConfigError(message)
     if not given:
         return None

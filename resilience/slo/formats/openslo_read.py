@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from resilience.core.validate import shown
 from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import BurnRateAlert
 from resilience.slo.formats.document import Imported, Part, documents
@@ -54,9 +55,9 @@ def read_openslo(parts: Sequence[Part]) -> Imported:
     for document in parts:
         version, kind = document.text("apiVersion"), document.text("kind")
         if version != VERSION:
-            raise document.error(f"apiVersion must be {VERSION}, got {version!r}", "apiVersion")
+            raise document.error(f"apiVersion must be {VERSION}, got {shown(version)}", "apiVersion")
         if kind not in _KINDS:
-            raise document.error(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}", "kind")
+            raise document.error(f"kind must be one of {', '.join(_KINDS)}, got {shown(kind)}", "kind")
         name = document.part("metadata").text("name")
         document.rename(f"{kind} {name}")
         if (kind, name) in objects:
@@ -127,7 +128,7 @@ class _Reader:
     def _budgeting(self, spec: Part) -> str:
         method = spec.text("budgetingMethod", "Occurrences")
         if method not in BUDGETING:
-            raise spec.error(f"budgetingMethod must be one of {', '.join(BUDGETING)}, got {method!r}")
+            raise spec.error(f"budgetingMethod must be one of {', '.join(BUDGETING)}, got {shown(method)}")
         return BUDGETING[method]
 
     def _target(self, objective: Part) -> Decimal:
@@ -147,7 +148,9 @@ class _Reader:
         duration = first.text("duration")
         unit = CALENDARS.get(duration)
         if unit is None:
-            raise spec.error(f"a calendar window must be one of {', '.join(CALENDARS)}, got {duration!r}")
+            raise spec.error(
+                f"a calendar window must be one of {', '.join(CALENDARS)}, got {shown(duration)}"
+            )
         calendar = first.part("calendar")
         if calendar.value("startTime") is not None:
             self.lost.append(

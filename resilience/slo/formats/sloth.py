@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from resilience.core.validate import shown
 from resilience.slo.alerting import Alerting
 from resilience.slo.burn_rate import DEFAULTS, BurnRateAlert, default_alerts
 from resilience.slo.formats.document import Imported, Part, documents
@@ -66,16 +67,16 @@ def _reader(document: Part) -> _Reader:
     if "apiVersion" in document:
         version, kind = document.text("apiVersion"), document.text("kind")
         if version != KUBERNETES:
-            raise document.error(f"apiVersion must be {KUBERNETES}, got {version!r}", "apiVersion")
+            raise document.error(f"apiVersion must be {KUBERNETES}, got {shown(version)}", "apiVersion")
         if kind != _KIND:
-            raise document.error(f"kind must be {_KIND}, which has objectives, got {kind!r}", "kind")
+            raise document.error(f"kind must be {_KIND}, which has objectives, got {shown(kind)}", "kind")
         document.rename(f"service {document.part('spec').text('service')}")
         document.ignore("metadata", "status")
         return _Reader(document.part("spec"), camel)
     version = document.text("version")
     if version != VERSION:
         raise document.error(
-            f"version must be {VERSION} (or apiVersion {KUBERNETES}), got {version!r}", "version"
+            f"version must be {VERSION} (or apiVersion {KUBERNETES}), got {shown(version)}", "version"
         )
     document.rename(f"service {document.text('service')}")
     return _Reader(document, str)
