@@ -125,7 +125,7 @@ class Group:
             destinations, None if self.destination is None else self.destination.key
         )
         if self.destination is None:
-            self.next_look = -math.inf
+            self.next_look = 0.0  # due, and finite, because it is stored
         self.members.clear()
         self.held.clear()
         self.wake = -math.inf

@@ -11,6 +11,7 @@ import pytest
 from resilience.alerting import Escalation, Level, Matchers, Route
 from resilience.core.clock import ManualClock
 from resilience.core.ports import Put
+from resilience.errors import DeliveryError
 from resilience.stores.memory import MemoryStore
 
 Make: TypeAlias = Callable[..., Any]
@@ -215,3 +216,28 @@ async def test_the_state_of_the_version_before_is_read(make: Make, clock: Manual
         await desk.manager.flush(1)
     assert sent(desk) == [(key, "firing", "a"), (key, "resolved", "a")]
     assert await store.load("alerting.groups") == {}
+
+
+@pytest.mark.parametrize("place", ["gone", "back"])
+async def test_an_end_that_waits_in_a_group_without_a_place_is_sent_after_a_restart(
+    place: str, make: Make, clock: ManualClock
+) -> None:
+    store = MemoryStore(clock=clock)
+    narrow = tree(to=("boss",), routes=(Route(to=("ops",), matchers=Matchers(["host=a"]), group_wait=0),))
+    wide = tree(to=("boss",))
+    desk = make(narrow, "ops", "boss", store=store)
+    async with desk.running():
+        alert = desk.fire("Down", host="a")
+        await desk.pass_(10)
+        desk.phones["ops"].error = DeliveryError("ops: answered 503")
+        desk.manager.prepared(desk.phones, route=wide)()
+        desk.stop(alert)
+        await desk.pass_(10)
+    later = make(narrow if place == "back" else wide, "ops", "boss", store=store)
+    await later.manager.restore()
+    later.phones["ops"].error = DeliveryError("ops: answered 400", retryable=False)
+    async with later.running():
+        await later.pass_(30)
+        later.phones["ops"].error = None
+        await later.pass_(700, step=5.0)
+    assert "resolved" in {status for _, status, _ in sent(later)}
