@@ -71,6 +71,8 @@ class Alert:
         keep_firing_since: first false evaluation of those that `keep_firing_for` bridges.
         no_data_since: first evaluation of those that found no data to judge the alert by; None while there is data, or
             while the rule treats missing data as a false evaluation.
+        absent_since: first of the evaluations after a restart that did not find its condition, while windows may still be
+            filling up; None while the condition holds.
     """
 
     rule: str
@@ -85,6 +87,7 @@ class Alert:
     resolved_at: Instant | None = None
     keep_firing_since: Instant | None = None
     no_data_since: Instant | None = None
+    absent_since: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,9 @@ class AlertTransition:
     at: Instant
 
 
-_TIMES = ("active_at", "fired_at", "resolved_at", "keep_firing_since", "no_data_since")
-_PAUSED = (
-    "keep_firing_since",
-    "no_data_since",
-)  # durations that the time a process is down does not count towards
+# Durations that the time a process is down does not count towards.
+_PAUSED = ("keep_firing_since", "no_data_since", "absent_since")
+_TIMES = ("active_at", "fired_at", "resolved_at", *_PAUSED)
 
 ALERT_ROW: Shape = {
     "labels": {"alertname": str, str: str},

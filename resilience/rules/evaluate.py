@@ -28,6 +28,7 @@ from resilience.rules.running import Running, Unit, selectors_of
 from resilience.rules.state import Alert, AlertTransition, HasData, HasEnded, RuleState
 from resilience.rules.stored import FAILED, TABLE, StoredRules
 from resilience.rules.warm_up import EndProof, Recording, WarmUp
+from resilience.signals.persisted import ROWS
 
 __all__ = ["Evaluator", "Retain"]
 
@@ -392,6 +393,7 @@ class Evaluator:
         saved, unread = self._stored.read(rows.get(TABLE, {}))
         self._restored = True
         warm_up = self._warm_ups()
+        continued = bool(rows.get(ROWS))
         for running in self._running:
             for unit in running.units.values():
                 if unit.state is not None:
@@ -401,6 +403,7 @@ class Evaluator:
                         down_at=down_at,
                         settle=running.group.query_offset + warm_up.of(unit.rule),
                         silence=self._lookback,
+                        continued=continued,
                     )
         self._failed.restore(saved.get(FAILED, ()), now, down_at=down_at, settle=self._lookback)
         self._stored.know(dict(self._owned()))

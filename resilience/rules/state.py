@@ -41,7 +41,7 @@ _ROUNDING = 1e-6  # clock readings are floats: a difference of two may fall shor
 class _Life:
     """Alerts of a rule, and the state of its evaluation after a restart; versions of the rule share it."""
 
-    __slots__ = ("alerts", "bare", "began", "changed", "settle", "silence")
+    __slots__ = ("alerts", "bare", "began", "changed", "continued", "settle", "silence")
 
     def __init__(self) -> None:
         self.alerts: dict[Labels, Alert] = {}
@@ -49,6 +49,7 @@ class _Life:
         self.changed: set[Labels] = set()
         self.began = -math.inf
         self.settle = self.silence = 0.0
+        self.continued = False  # the windows of the process before were restored
 
 
 class RuleState:
@@ -235,6 +236,7 @@ class RuleState:
         down_at: float,
         settle: float = 0.0,
         silence: float = 0.0,
+        continued: bool = False,
     ) -> None:
         """Take up what another process left.
 
@@ -248,6 +250,8 @@ class RuleState:
                 `evaluate` is given a proof.
             silence: seconds for which missing data proves nothing. They count over restarts, so that an alert ends in
                 a process that restarts more often.
+            continued: True if the windows of the other process were restored. Then evaluations of that process count, too:
+                an alert ends when its condition has not been found for `settle` seconds, over any number of restarts.
 
         Raises:
             ConfigError: it is not such data.
@@ -260,7 +264,7 @@ class RuleState:
         life = self._life
         life.alerts = restored
         life.bare = {key for key in restored if all(name != "service" for name, _ in key)}
-        life.began, life.settle, life.silence = now.monotonic, settle, silence
+        life.began, life.settle, life.silence, life.continued = now.monotonic, settle, silence, continued
 
     def _name_service(self, found: Collection[Labels]) -> None:
         """Continue restored alerts under the service of their series, which earlier releases did not show to rules."""
@@ -343,13 +347,15 @@ class RuleState:
             )
         else:
             before, alert = known.state, known
-            if annotations is not known.annotations or known.keep_firing_since or known.no_data_since:
+            interrupted = known.keep_firing_since or known.no_data_since or known.absent_since
+            if annotations is not known.annotations or interrupted:
                 alert = replace(
                     known,
                     annotations=annotations,
                     value=data.value,
                     keep_firing_since=None,
                     no_data_since=None,
+                    absent_since=None,
                 )
         if alert.state is AlertState.PENDING and _elapsed(alert.active_at, now, self.rule.for_):
             alert = replace(alert, state=AlertState.FIRING, fired_at=now)
@@ -396,6 +402,8 @@ class RuleState:
         since = (alert.no_data_since or now) if silent else None
         if since != alert.no_data_since:
             alert = replace(alert, no_data_since=since)
+        if alert.absent_since is None and self._is_warming_up(now):
+            alert = replace(alert, absent_since=now)
         if self._proves_nothing(alert, now, subject, ended):
             # What the condition was meanwhile is unknown, so `keep_firing_for` begins after it.
             return alert if alert.keep_firing_since is None else replace(alert, keep_firing_since=None)
@@ -410,7 +418,9 @@ class RuleState:
             bridged = alert.keep_firing_since or now
             if not _elapsed(bridged, now, self.rule.keep_firing_for):
                 return replace(alert, keep_firing_since=bridged)
-        alert = replace(alert, state=AlertState.RESOLVED, resolved_at=now, no_data_since=None)
+        alert = replace(
+            alert, state=AlertState.RESOLVED, resolved_at=now, no_data_since=None, absent_since=None
+        )
         transitions.append(AlertTransition(alert, AlertState.FIRING, AlertState.RESOLVED, now))
         return alert
 
@@ -426,6 +436,8 @@ class RuleState:
                 return True
             # Data that was missing before the restart, too, was observed to be missing for all that time.
             began = min(began, alert.no_data_since.monotonic)
+        if self._life.continued and alert.absent_since is not None:
+            began = min(began, alert.absent_since.monotonic)
         observed = now.monotonic - began + _ROUNDING
         return observed < self._life.settle and not (ended is not None and ended(subject, observed))
 

@@ -23,7 +23,7 @@ from resilience.signals.series import Row, Series
 from resilience.signals.table import Table
 from resilience.signals.written import WrittenSeries
 
-__all__ = ["PersistedWindows"]
+__all__ = ["COLUMNS", "ROWS", "PersistedWindows"]
 
 COLUMNS: Final = "windows.columns"
 """Name of the table that describes columns; a key is a table of signals and the position of the first column in its rows."""

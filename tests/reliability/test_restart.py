@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from resilience.alerting import Route
+from resilience.core.ports import Put
 from resilience.core.verdict import Verdict
 from resilience.reliability import Reliability
 from resilience.rules import packs
@@ -98,6 +99,39 @@ async def test_an_alert_resolves_after_a_restart_once_traffic_is_known_to_be_sou
     assert set(packed.told("HighErrorRate", severity)) == {"firing"}
     await packed.traffic(60, errors=0.0)
     assert packed.told("HighErrorRate", severity)[-1] == "resolved"
+    await packed.stop()
+
+
+@pytest.mark.parametrize(("errors", "last"), [(0.0, "resolved"), (0.22, "firing")])
+async def test_an_alert_ends_with_its_condition_in_a_service_that_restarts_more_often_than_its_window_is_long(
+    packed: Service, errors: float, last: str
+) -> None:
+    await packed.rel.start()
+    await packed.traffic(900, errors=0.22)
+    for _ in range(12):
+        await packed.restart()
+        await packed.traffic(60, errors=errors, rate=2)
+    told = packed.told("HighErrorRate", "critical")
+    assert told[-1] == last
+    assert told.count("resolved") == (last == "resolved")
+    await packed.stop()
+
+
+async def test_without_the_windows_of_the_process_before_only_a_full_window_ends_an_alert(
+    packed: Service,
+) -> None:
+    await packed.rel.start()
+    await packed.traffic(900, errors=0.22)
+    for _ in range(12):
+        await packed.stop()
+        for key in list(await packed.store.load("shop/windows.rows")):
+            await packed.store.write([Put("shop/windows.rows", key, None)])
+        packed.rel = packed.made()
+        await packed.rel.start()
+        await packed.traffic(60, errors=0.0, rate=2)
+    assert set(packed.told("HighErrorRate", "critical")) == {"firing"}
+    await packed.traffic(300, errors=0.0, rate=2)
+    assert packed.told("HighErrorRate", "critical")[-1] == "resolved"
     await packed.stop()
 
 
