@@ -121,7 +121,8 @@ class AlertManager:
         )
         plan = replace(plan, external=external)
         self._external = external
-        self._relabelled: dict[str, tuple[Alert, Alert]] = {}  # as its rule has it, and with external labels
+        # As its rule has it, and with external labels; by identity, as most alerts are the same at each tick.
+        self._relabelled: dict[int, tuple[Alert, Alert]] = {}
         self.notifiers: dict[str, Notifier] = dict(notifiers)
         self.events: Listeners[AlertEvent] = Listeners()
         self._clock = clock
@@ -376,29 +377,34 @@ class AlertManager:
         Args:
             alerts: all alerts of the rules.
         """
-        known, self._relabelled = self._relabelled, {}
+        before, self._relabelled = self._relabelled, {}
+        last: dict[str, Alert] | None = None
         found: list[Alert] = []
         for alert in breathing(list(alerts)):
-            try:
-                found.append(self._with_external_labels(alert, known.get(alert.fingerprint)))
-            except Exception as error:  # noqa: BLE001  an alert that is none is left out when it is vetted
-                log(__name__).debug("alert_not_labelled", error=repr(error))
-                found.append(alert)
+            known = before.get(id(alert))
+            if known is None:
+                if last is None:
+                    last = {given.fingerprint: own for given, own in before.values()}
+                try:
+                    known = alert, self._with_external_labels(alert, last.get(alert.fingerprint))
+                except Exception as error:  # noqa: BLE001  an alert that is none is left out when it is vetted
+                    log(__name__).debug("alert_not_labelled", error=repr(error))
+                    found.append(alert)
+                    continue
+            self._relabelled[id(alert)] = known
+            found.append(known[1])
         return found
 
-    def _with_external_labels(self, alert: Alert, last: tuple[Alert, Alert] | None) -> Alert:
-        """Return an alert with the external labels that it lacks; the same object for the same as at the last call."""
-        if last is not None:
-            given, own = last
-            if alert is not given:
-                own = replace(alert, labels=own.labels, fingerprint=own.fingerprint)
-        else:
-            labels = self._external.of(alert.labels)
-            if labels is alert.labels:
-                return alert
-            own = replace(alert, labels=labels, fingerprint=fingerprint(labels))
-        self._relabelled[alert.fingerprint] = alert, own
-        return own
+    def _with_external_labels(self, alert: Alert, last: Alert | None) -> Alert:
+        """Return an alert with the external labels that it lacks; `last` is what an earlier state of it became."""
+        if last is not None and last.fingerprint != alert.fingerprint:
+            return replace(alert, labels=last.labels, fingerprint=last.fingerprint)
+        labels = self._external.of(alert.labels)
+        return (
+            alert
+            if labels is alert.labels
+            else replace(alert, labels=labels, fingerprint=fingerprint(labels))
+        )
 
     def resolve(self, alert_id: str) -> None:
         """Resolve an alert: one that was raised for good, one of a rule until its condition has been false once.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from resilience.core.clock import Instant
 from resilience.core.labels import label_set, plain_text, real
@@ -18,6 +18,15 @@ from resilience.rules.state import Alert, AlertState
 __all__ = ["Intake", "vetted"]
 
 
+class _Vetted(NamedTuple):
+    """An alert as it was given and as it is taken, True if it fires or was resolved, and what identifies it."""
+
+    given: object
+    alert: Alert
+    counts: bool
+    key: str
+
+
 class Intake:
     """Alerts of a tick, each vetted once.
 
@@ -25,33 +34,44 @@ class Intake:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Alert, Alert]] = {}  # as it was given, and as it was taken
+        self._known: dict[
+            int, _Vetted
+        ] = {}  # by identity of what was given, as most alerts are the same at each tick
         self._refused: set[str] = set()
 
     def take(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Return the alerts that fire or were resolved, vetted."""
         taken: list[Alert] = []
-        known: dict[str, tuple[Alert, Alert]] = {}
+        known: dict[int, _Vetted] = {}
         refused: set[str] = set()
+        last: dict[str, _Vetted] | None = None
         for alert in breathing(list(alerts)):
-            key = _key(alert)
-            before = self._known.get(key)
-            if before is None or before[0] is not alert:
-                try:
-                    found = vetted(alert)
-                except Exception as error:  # noqa: BLE001  an error of one alert never stops the others
-                    refused.add(key)
-                    if key not in self._refused:
-                        log(__name__).error("alert_left_out", alert=shown(key), error=str(error))
-                    if before is None:
-                        continue
-                    found = before[1]
-                before = alert, found
-            known[key] = before
-            if before[1].state in (AlertState.FIRING, AlertState.RESOLVED):
-                taken.append(before[1])
+            found = self._known.get(id(alert))
+            if found is None:
+                if last is None:
+                    last = {each.key: each for each in self._known.values()}
+                found = self._vetted(alert, last, refused)
+                if found is None:
+                    continue
+            known[id(alert)] = found
+            if found.counts:
+                taken.append(found.alert)
         self._known, self._refused = known, refused
         return taken
+
+    def _vetted(self, alert: Alert, last: Mapping[str, _Vetted], refused: set[str]) -> _Vetted | None:
+        """Return an alert vetted, or as it was when it could be; None if it never could."""
+        key = _key(alert)
+        try:
+            found = vetted(alert)
+        except Exception as error:  # noqa: BLE001  an error of one alert never stops the others
+            refused.add(key)
+            if key not in self._refused:
+                log(__name__).error("alert_left_out", alert=shown(key), error=str(error))
+            if key not in last:
+                return None
+            found = last[key].alert
+        return _Vetted(alert, found, found.state in (AlertState.FIRING, AlertState.RESOLVED), key)
 
 
 def _key(alert: Any) -> str:
