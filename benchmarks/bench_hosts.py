@@ -1,4 +1,4 @@
-"""What a new host of an HTTP client costs: its guards in memory and time, and its series in memory.
+"""Cost of a new host of an HTTP client: memory and time of its guards, and memory of its series.
 
 Bars: 8 kB and 0.3 ms for the guards, 2.5 kB for each column of the series, of which rows are the most once all rings are full.
 """

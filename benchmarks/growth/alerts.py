@@ -109,7 +109,7 @@ async def ticks_of_objectives(size: int) -> Cost:
 
 @curve("idle pipelines", 10)
 async def idle_pipelines(size: int) -> Cost:
-    """Making pipelines that nobody calls; none takes a series of `resilience_calls_total`."""
+    """Creation of pipelines without calls; none takes a series of `resilience_calls_total`."""
     rel, clock = service(0)
     with uncollected():
         began = time.process_time()
